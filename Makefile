@@ -1,0 +1,40 @@
+# Every target that needs an environment makes it first (scripts/setup_env.sh); see there for
+# the variables VENV, SETUP, PYTHON, TORCH, TORCH_ARGS, PIP_ARGS and MAX_JOBS.
+VENV ?= .venv
+export VENV
+export PATH := $(abspath $(VENV)/bin):$(PATH)
+
+PY := $(VENV)/bin/python
+SPELLED := $(wildcard README.md CHANGELOG.md Makefile configs docs mmdet_discobox scripts tests tools)
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test test-fast lint bench clean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' Makefile
+
+setup: ## make the environment (the other targets do it by themselves)
+	@scripts/setup_env.sh
+
+demo: setup ## train, test and draw box-supervised masks on a generated data set
+	@$(PY) scripts/demo.py
+
+test: setup ## run the whole test suite
+	$(PY) -m pytest $(PYTEST_ARGS)
+
+test-fast: setup ## run the tests without the slow end-to-end ones
+	$(PY) -m pytest -m "not slow" $(PYTEST_ARGS)
+
+lint: setup ## check style, format, spelling and types
+	$(PY) -m ruff check .
+	$(PY) -m ruff format --check .
+	$(PY) -m codespell_lib $(SPELLED)
+	$(PY) -m mypy
+
+bench: setup ## time and score the structured teacher and the training step
+	$(PY) tools/bench_teacher.py $(BENCH_ARGS)
+	$(PY) tools/bench_step.py
+
+clean: ## remove the environment, caches and results
+	rm -rf .venv work_dirs build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,19 @@
+"""DiscoBox for MMDetection: instance segmentation from box supervision.
+
+Importing this package registers everything a config can name in mmdet's registries::
+
+    custom_imports = dict(imports=['mmdet_discobox'], allow_failed_imports=False)
+"""
+
+from __future__ import annotations
+
+from .utils.safe_globals import register_safe_globals
+from .utils.versions import check_versions
+
+check_versions()
+register_safe_globals()
+
+from . import datasets, engine, models  # noqa: E402 - only after the versions are known to fit
+
+__version__ = "0.1.0"
+__all__ = ["__version__", "datasets", "engine", "models"]

@@ -1,0 +1,5 @@
+"""Parts of the training loop."""
+
+from . import hooks
+
+__all__ = ["hooks"]

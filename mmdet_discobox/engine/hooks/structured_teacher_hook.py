@@ -1,0 +1,93 @@
+"""The schedule of the structured losses."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from mmdet.registry import HOOKS
+from mmengine.dist import all_reduce
+from mmengine.hooks import Hook
+from mmengine.model import is_model_wrapper
+from mmengine.runner import Runner
+
+from .opening import Opening
+
+
+@HOOKS.register_module()
+class StructuredTeacherHook(Hook):
+    """Keep the running MIL loss and open the gate of ``L_con``.
+
+    The coarse masks of the first iterations teach nothing, so ``L_con`` waits for the student
+    (Sec. 3.2 takes the masks of multiple-instance learning as initial predictions; when is left
+    open). What it keeps lives in buffers of the ``StructuredTeacher``: a resumed training goes on
+    as it would have.
+
+    Args:
+        consistency: arguments of :class:`Opening` for ``L_con``.
+        smoothing: weight of a new value in the running mean of the MIL loss, in (0, 1].
+        interval: iterations between two looks at the running mean. It is averaged over the ranks
+            then, and read, which waits for the device.
+
+    Raises:
+        TypeError: when the training starts, if the model has no structured teacher.
+    """
+
+    priority = "NORMAL"
+
+    def __init__(
+        self,
+        consistency: dict[str, Any] | None = None,
+        smoothing: float = 0.1,
+        interval: int = 10,
+    ) -> None:
+        default = dict(fraction=0.25, mil_below=0.3)
+        self.consistency = Opening(**(default if consistency is None else consistency))
+        self.smoothing = smoothing
+        self.interval = interval
+
+    def before_train(self, runner: Runner) -> None:
+        """Shut the gate of a fresh training; a resumed one keeps what its checkpoint says."""
+        teacher = self._teacher(runner)
+        if runner.iter == 0:
+            teacher.running_mil.fill_(float("inf"))
+            teacher.consistency_gate.set(False)
+            self._look(runner, iteration=0)
+
+    def after_train_iter(
+        self,
+        runner: Runner,
+        batch_idx: int,
+        data_batch: Any = None,
+        outputs: dict[str, torch.Tensor] | None = None,
+    ) -> None:
+        """Update the running mean and, every ``interval`` iterations, look at the gate."""
+        teacher = self._teacher(runner)
+        if outputs is not None and "loss_mil" in outputs:
+            value = outputs["loss_mil"].detach().to(teacher.running_mil)
+            mean = torch.lerp(teacher.running_mil, value, self.smoothing)
+            first = torch.isinf(teacher.running_mil)
+            teacher.running_mil.copy_(torch.where(first, value, mean))
+        self._look(runner, iteration=runner.iter + 1)
+
+    def _look(self, runner: Runner, iteration: int) -> None:
+        teacher = self._teacher(runner)
+        if teacher.consistency_gate.is_open or iteration % self.interval:
+            return
+        all_reduce(teacher.running_mil, op="mean")
+        reason = self.consistency.reason(runner, iteration, float(teacher.running_mil))
+        if reason is not None:
+            teacher.consistency_gate.set(True)
+            runner.logger.info(f"L_con starts after iteration {iteration}: {reason}.")
+
+    @staticmethod
+    def _teacher(runner: Runner) -> Any:
+        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+        teacher = getattr(model, "structured_teacher", None)
+        if teacher is None:
+            raise TypeError(
+                "Expected the model of StructuredTeacherHook to have a `structured_teacher` but "
+                f"got {type(model).__name__} without one. Use a DiscoBox detector with "
+                "`structured_teacher=dict(type='StructuredTeacher')`, or remove the hook."
+            )
+        return teacher

@@ -1,0 +1,96 @@
+"""Neighbourhoods and the contrast-sensitive kernel of the pairwise term (Sec. 3.2, ``tau_p``).
+
+``k(i, j) = w1 exp(-|I_i - I_j|^2 / (2 zeta^2))`` for the neighbours ``j`` of pixel ``i``
+(Alg. 1, line 4). The paper has the 8 immediate neighbours; several dilations reach further at the
+same price per neighbour.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from .checks import check_shapes
+
+
+def neighbour_offsets(dilations: Sequence[int] = (1,)) -> list[tuple[int, int]]:
+    """Offsets ``(dy, dx)`` of the 8 neighbours at each dilation.
+
+    Args:
+        dilations: distances in cells, each at least 1.
+
+    Returns:
+        ``8 * len(dilations)`` offsets; the centre is not among them.
+
+    Raises:
+        ValueError: if there is no dilation, or one below 1.
+    """
+    if not dilations or min(dilations) < 1:
+        raise ValueError(f"Expected `dilations` to be positive integers but got {dilations}.")
+    ring = [(dy, dx) for dy in (-1, 0, 1) for dx in (-1, 0, 1) if (dy, dx) != (0, 0)]
+    return [(d * dy, d * dx) for d in dilations for dy, dx in ring]
+
+
+def gather_neighbours(
+    values: Tensor, offsets: Sequence[tuple[int, int]], *, fill: float = 0.0
+) -> Tensor:
+    """Value of each neighbour of each pixel.
+
+    Args:
+        values: ``(..., H, W)``.
+        offsets: the K offsets ``(dy, dx)``.
+        fill: what a neighbour outside the grid counts as.
+
+    Returns:
+        ``(K, ..., H, W)``; entry ``k, ..., r, c`` is ``values[..., r + dy_k, c + dx_k]``.
+    """
+    height, width = values.shape[-2:]
+    reach = max(max(abs(dy), abs(dx)) for dy, dx in offsets)
+    padded = F.pad(values, (reach, reach, reach, reach), value=fill)
+    return torch.stack(
+        [
+            padded[..., reach + dy : reach + dy + height, reach + dx : reach + dx + width]
+            for dy, dx in offsets
+        ]
+    )
+
+
+def colour_affinity(
+    colours: Tensor,
+    offsets: Sequence[tuple[int, int]],
+    *,
+    w1: float,
+    zeta: float,
+    valid: Tensor | None = None,
+) -> Tensor:
+    """Pairwise kernel ``k(i, j)`` of Alg. 1, line 4.
+
+    Neighbours outside the grid, and invalid ones, get weight 0: they send no message. (Padding
+    with a colour instead would let the border vote.)
+
+    Args:
+        colours: ``(N, C, H, W)``.
+        offsets: the K offsets ``(dy, dx)``.
+        w1: weight of the pairwise term, at least 0.
+        zeta: bandwidth in units of ``colours``, above 0.
+        valid: ``(N, H, W)`` boolean; which pixels carry a colour. Default: all.
+
+    Returns:
+        ``(K, N, H, W)`` in [0, w1].
+
+    Raises:
+        ValueError: if ``zeta`` is not positive.
+    """
+    check_shapes(colours=(colours, "N C H W"))
+    if zeta <= 0:
+        raise ValueError(f"Expected `zeta` to be positive but got {zeta}.")
+    if valid is None:
+        valid = torch.ones_like(colours[:, 0], dtype=torch.bool)
+    check_shapes(colours=(colours, "N C H W"), valid=(valid, "N H W"))
+    neighbours = gather_neighbours(colours, offsets)  # (K, N, C, H, W)
+    distance = (neighbours - colours).square().sum(2)  # (K, N, H, W)
+    kernel = w1 * torch.exp(distance * (-0.5 / zeta**2))
+    return kernel * gather_neighbours(valid.to(kernel.dtype), offsets)

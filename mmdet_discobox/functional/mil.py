@@ -1,0 +1,76 @@
+"""Multiple-instance learning on boxes (Sec. 3.1, ``L_mil``).
+
+A tight box says two things about the mask inside it: every row and every column that crosses the
+box holds at least one foreground pixel (positive bags), and no row or column that misses the box
+holds any (negative bags). The score of a bag is the maximum of the mask over its pixels.
+
+The maximum commutes with the sigmoid, so bags are reduced on the logits: two passes over the
+mask, and everything after them is of size ``H + W``.
+"""
+
+from __future__ import annotations
+
+import torch.nn.functional as F
+from torch import Tensor
+
+from .checks import check_shapes
+
+
+def bag_logits(logits: Tensor) -> tuple[Tensor, Tensor]:
+    """Maximum over each row and each column, ``max b_i`` of Sec. 3.1 in logits.
+
+    Args:
+        logits: ``(N, H, W)`` mask logits.
+
+    Returns:
+        ``(N, H)`` scores of the rows and ``(N, W)`` scores of the columns.
+    """
+    check_shapes(logits=(logits, "N H W"))
+    return logits.amax(-1), logits.amax(-2)
+
+
+def mil_dice_loss(logits: Tensor, rows: Tensor, cols: Tensor, *, eps: float = 1e-3) -> Tensor:
+    """Dice form of ``L_mil``, the one for SOLOv2 (Sec. 3.1).
+
+    ``sum over {rows, cols} of 1 - 2 <p, y> / (<p, p> + <y, y>)`` with ``p = sigmoid(max b)``. The
+    paper only says "similarly defined with Dice Loss"; the squared denominators are SOLOv2's.
+
+    Args:
+        logits: ``(N, H, W)`` mask logits.
+        rows: ``(N, H)`` bag labels of the rows, in [0, 1].
+        cols: ``(N, W)`` bag labels of the columns, in [0, 1].
+        eps: added to numerator and denominator, so that empty against empty is no loss.
+
+    Returns:
+        ``(N,)`` losses in [0, 2].
+    """
+    check_shapes(logits=(logits, "N H W"), rows=(rows, "N H"), cols=(cols, "N W"))
+    row_logits, col_logits = bag_logits(logits.float())
+    return _dice(row_logits, rows, eps) + _dice(col_logits, cols, eps)
+
+
+def _dice(logits: Tensor, labels: Tensor, eps: float) -> Tensor:
+    probs, labels = logits.sigmoid(), labels.float()
+    overlap = (probs * labels).sum(-1)
+    return 1 - (2 * overlap + eps) / (probs.square().sum(-1) + labels.square().sum(-1) + eps)
+
+
+def mil_bce_loss(logits: Tensor, rows: Tensor, cols: Tensor) -> Tensor:
+    """Cross-entropy form of ``L_mil``, the one for YOLACT++ (Sec. 3.1).
+
+    ``-sum_i y_i log(max b_i) + (1 - y_i) log(1 - max b_i)``. Departure: the mean over the bags
+    instead of their sum, so that the weight does not depend on the size of the image.
+
+    Args:
+        logits: ``(N, H, W)`` mask logits.
+        rows: ``(N, H)`` bag labels of the rows, in [0, 1].
+        cols: ``(N, W)`` bag labels of the columns, in [0, 1].
+
+    Returns:
+        ``(N,)`` losses, at least 0.
+    """
+    check_shapes(logits=(logits, "N H W"), rows=(rows, "N H"), cols=(cols, "N W"))
+    row_logits, col_logits = bag_logits(logits.float())
+    row_loss = F.binary_cross_entropy_with_logits(row_logits, rows.float(), reduction="none")
+    col_loss = F.binary_cross_entropy_with_logits(col_logits, cols.float(), reduction="none")
+    return (row_loss.sum(-1) + col_loss.sum(-1)) / (rows.shape[-1] + cols.shape[-1])

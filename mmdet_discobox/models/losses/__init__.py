@@ -1,0 +1,6 @@
+"""Floor 2: losses that a config can name."""
+
+from .box_mil_loss import BoxMILLoss
+from .mask_consistency_loss import MaskConsistencyLoss
+
+__all__ = ["BoxMILLoss", "MaskConsistencyLoss"]

@@ -1,0 +1,55 @@
+"""Consistency between student and teacher masks, as a registered loss."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch.nn as nn
+from mmdet.registry import MODELS
+from torch import Tensor
+
+from ...functional import consistency_ce, consistency_dice
+
+_FORMS = {"ce": consistency_ce, "dice": consistency_dice}
+
+
+@MODELS.register_module()
+class MaskConsistencyLoss(nn.Module):
+    """``L_con`` of Sec. 3.4, averaged over the masks that may teach.
+
+    Args:
+        form: ``'ce'``, the paper's cross-entropy averaged over the box, or ``'dice'``.
+        hard: threshold the teacher's marginals at 0.5, as ``x`` in the paper is a labelling
+            (Alg. 1, line 21); otherwise they are soft targets.
+        loss_weight: ``alpha_con``; the paper has 1 for SOLOv2 and 2 for YOLACT++ (Sec. 4.2).
+
+    Raises:
+        ValueError: for an unknown form.
+    """
+
+    def __init__(
+        self, form: Literal["ce", "dice"] = "ce", hard: bool = True, loss_weight: float = 1.0
+    ) -> None:
+        super().__init__()
+        if form not in _FORMS:
+            raise ValueError(f"Expected `form` to be one of {sorted(_FORMS)} but got {form!r}.")
+        self.form = form
+        self.hard = hard
+        self.loss_weight = loss_weight
+
+    def forward(self, logits: Tensor, masks: Tensor, inside: Tensor, valid: Tensor) -> Tensor:
+        """Compute the loss of N student masks.
+
+        Args:
+            logits: ``(N, S, S)`` student logits on the teacher's grids.
+            masks: ``(N, S, S)`` teacher marginals in [0, 1].
+            inside: ``(N, S, S)`` boolean, the cells that count.
+            valid: ``(N,)`` boolean, the masks that count.
+
+        Returns:
+            Scalar, zero (and part of the graph) where nothing counts.
+        """
+        targets = (masks > 0.5).float() if self.hard else masks
+        losses = _FORMS[self.form](logits, targets, inside)
+        weights = valid.to(losses.dtype)
+        return self.loss_weight * (losses * weights).sum() / weights.sum().clamp_min(1)

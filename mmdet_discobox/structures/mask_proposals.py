@@ -1,0 +1,120 @@
+"""The record that every task network hands to the structured losses.
+
+"DiscoBox is agnostic to the task networks" (Sec. 3.1): a head fills :class:`MaskProposals`, and
+whatever comes after it does not know which network that was.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from mmdet.structures import DetDataSample
+from torch import Tensor
+
+from ..functional import check_shapes
+
+
+@dataclass(frozen=True)
+class BoxObjects:
+    """The ground-truth objects of a batch, images concatenated in order.
+
+    Attributes:
+        boxes: ``(G, 4)`` float32 ``(x1, y1, x2, y2)`` in pixels of the batch, clipped to the image.
+        labels: ``(G,)`` class indices.
+        image_inds: ``(G,)`` index of the object's image in the batch.
+        image_sizes: ``(B, 2)`` float32 ``(height, width)`` of each image without its padding.
+    """
+
+    boxes: Tensor
+    labels: Tensor
+    image_inds: Tensor
+    image_sizes: Tensor
+
+    def __post_init__(self) -> None:
+        check_shapes(
+            boxes=(self.boxes, "G 4"),
+            labels=(self.labels, "G"),
+            image_inds=(self.image_inds, "G"),
+            image_sizes=(self.image_sizes, "B 2"),
+        )
+
+    def __len__(self) -> int:
+        return len(self.boxes)
+
+    @classmethod
+    def from_samples(cls, samples: Sequence[DetDataSample]) -> BoxObjects:
+        """Collect boxes and labels of a batch; masks are not looked at.
+
+        Args:
+            samples: data samples whose ``gt_instances`` hold ``bboxes`` and ``labels``, and whose
+                metainfo holds ``img_shape``. Crowd and ignored boxes live in
+                ``ignored_instances`` and are left out.
+        """
+        instances = [sample.gt_instances for sample in samples]
+        boxes = torch.cat([i.bboxes for i in instances]).float()
+        counts = torch.tensor([len(i.bboxes) for i in instances])
+        image_inds = torch.repeat_interleave(torch.arange(len(samples)), counts).to(boxes.device)
+        sizes = boxes.new_tensor([sample.img_shape[:2] for sample in samples])  # (B, 2)
+        limits = sizes.flip(1).repeat(1, 2)[image_inds]  # (G, 4)
+        return cls(
+            boxes=boxes.clamp_min(0).minimum(limits),
+            labels=torch.cat([i.labels for i in instances]),
+            image_inds=image_inds,
+            image_sizes=sizes,
+        )
+
+
+@dataclass(frozen=True)
+class MaskProposals:
+    """Mask logits of a batch, each tied to the ground-truth object it was trained for.
+
+    Attributes:
+        logits: ``(N, H, W)`` mask logits of the whole image on a grid of cells.
+        object_inds: ``(N,)`` index into ``objects``.
+        objects: the G ground-truth objects.
+        stride: pixels per cell of the grid.
+    """
+
+    logits: Tensor
+    object_inds: Tensor
+    objects: BoxObjects
+    stride: int
+
+    def __post_init__(self) -> None:
+        check_shapes(logits=(self.logits, "N H W"), object_inds=(self.object_inds, "N"))
+
+    def __len__(self) -> int:
+        return len(self.logits)
+
+    @property
+    def boxes(self) -> Tensor:
+        """``(N, 4)`` box of each proposal, in pixels."""
+        return self.objects.boxes[self.object_inds]
+
+    @property
+    def labels(self) -> Tensor:
+        """``(N,)`` class of each proposal."""
+        return self.objects.labels[self.object_inds]
+
+    @property
+    def image_inds(self) -> Tensor:
+        """``(N,)`` image of each proposal."""
+        return self.objects.image_inds[self.object_inds]
+
+    def per_object(self) -> tuple[Tensor, Tensor]:
+        """Average the logits of each object's proposals.
+
+        Both networks produce logits that are linear in a kernel (SOLOv2) or in coefficients
+        (YOLACT), so this is the mask of the object's mean kernel.
+
+        Returns:
+            ``(G, H, W)`` logits, zero for an object without a proposal, and ``(G,)`` boolean:
+            which objects have one.
+        """
+        total = self.logits.new_zeros(len(self.objects), *self.logits.shape[1:], dtype=torch.float)
+        total.index_add_(0, self.object_inds, self.logits.float())
+        counts = torch.zeros_like(self.objects.boxes[:, 0])
+        counts.index_add_(0, self.object_inds, torch.ones_like(self.object_inds, dtype=torch.float))
+        return total / counts.clamp_min(1)[:, None, None], counts > 0

@@ -1,0 +1,252 @@
+#!/usr/bin/env bash
+# Makes the environment that `make demo`, `make test` and `make lint` run in, and does nothing when
+# it is already made. An interrupted run is mended by the next one. All variables are optional:
+#
+#   VENV        folder of the environment (default .venv); one that exists is completed, not replaced
+#   SETUP=skip  use VENV exactly as it is
+#   PYTHON      the interpreter to make it with (default: the first suitable of python3.11, 3.12, 3.10)
+#   TORCH       the torch to install, for instance torch==2.5.1 (remembered in the environment)
+#   TORCH_ARGS  further arguments of pip for torch, for instance an index of CUDA builds (remembered)
+#   PIP_ARGS    further arguments of pip for every installation
+#   MAX_JOBS    compilers that run side by side (default: one per core; each wants about 1.5 GB)
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+
+DEFAULT_TORCH='torch==2.13.0'
+CONSTRAINTS=requirements/constraints.txt
+# openmim asks for opendatalab, which only `mim download --dataset` calls, and which asks for a
+# setuptools too old for torch. So openmim is installed without it, and `pip check` says this:
+KNOWN_CONFLICTS='^openmim [^ ]+ requires opendatalab, which is not installed\.$'
+
+VENV=${VENV:-.venv}
+state=$VENV/.discobox  # made_for: this script made VENV, for that torch; choice; stamp; log
+py=$VENV/bin/python
+
+say() { printf '[setup] %s\n' "$*"; }
+
+die() {
+  printf '[setup] error: %s\n' "$@" >&2
+  exit 1
+}
+
+torch_choice() {
+  if [ -n "${TORCH:-}${TORCH_ARGS:-}" ]; then
+    echo ${TORCH:-$DEFAULT_TORCH} ${TORCH_ARGS:-}  # unquoted: single spaces
+  else
+    cat "$state/choice" 2>/dev/null || echo "$DEFAULT_TORCH"
+  fi
+}
+
+# Everything that decides what the environment contains; the stamp is a copy of it.
+inputs() {
+  pwd
+  echo "$torch"
+  cat "$VENV/pyvenv.cfg" 2>/dev/null || true
+  sed '/^\[tool\./,$d' pyproject.toml
+  cat "$CONSTRAINTS" scripts/setup_env.sh
+}
+
+minor_version() { "$1" -c 'import sys; print("%d.%d" % sys.version_info[:2])' 2>/dev/null; }
+
+# Says nothing if the interpreter can make the environment, else why not.
+unsuitable() {
+  "$1" - 2>/dev/null <<'PY' || echo 'does not run'
+import importlib.util, os, sys, sysconfig
+
+header = os.path.join(sysconfig.get_paths()["include"], "Python.h")
+name = "python%d.%d" % sys.version_info[:2]
+if not (3, 10) <= sys.version_info[:2] < (3, 13):
+    print("is Python %d.%d; 3.10, 3.11 or 3.12 is needed" % sys.version_info[:2])
+elif not all(map(importlib.util.find_spec, ("venv", "ensurepip"))):
+    print("has no venv module (on Debian and Ubuntu: apt install %s-venv)" % name)
+elif not os.path.exists(header):
+    print("has no C headers, %s is missing (on Debian and Ubuntu: apt install %s-dev)" % (header, name))
+PY
+}
+
+find_python() {
+  local candidate reason reasons=()
+  for candidate in ${PYTHON:-python3.11 python3.12 python3.10 python3}; do
+    if ! command -v "$candidate" >/dev/null; then
+      reasons+=("  $candidate: not found")
+      continue
+    fi
+    reason=$(unsuitable "$candidate")
+    if [ -z "$reason" ]; then
+      command -v "$candidate"
+      return
+    fi
+    reasons+=("  $candidate: $reason")
+  done
+  die 'no suitable Python. Name one with PYTHON=/path/to/python3.11. Looked at:' "${reasons[@]}"
+}
+
+check_compiler() {
+  local compiler=${CXX:-g++}
+  echo 'int main() { return 0; }' | "$compiler" -std=c++17 -x c++ - -o /dev/null 2>/dev/null ||
+    die "mmcv's operators need a C++17 compiler, and '$compiler' does not work." \
+      'On Debian and Ubuntu: apt install g++. Another compiler is chosen with CC and CXX.'
+}
+
+heartbeat() {
+  local start=$SECONDS done_of
+  while sleep 30 >/dev/null 2>&1 && kill -0 $$ 2>/dev/null; do
+    done_of=$(grep -oE '^ *\[[0-9]+/[0-9]+\]' "$state/log" | tail -n 1 | tr -d ' ' || true)
+    say "  ... still busy after $(((SECONDS - start) / 60)) min $(((SECONDS - start) % 60)) s" \
+      "${done_of:+(files compiled: $done_of)}"
+  done
+}
+
+# step TITLE COMMAND...: the command's output goes to the log; a line every 30 s says it is alive.
+step() {
+  say "$1"
+  : >"$state/log"
+  heartbeat 9<&- &
+  beat=$!
+  trap 'kill "$beat" 2>/dev/null || true' EXIT
+  trap 'say "Interrupted; the same command goes on from here."; exit 130' INT TERM
+  if ! "${@:2}" >"$state/log" 2>&1; then
+    tail -n 40 "$state/log" >&2
+    die "failed: $1" "The end of $state/log stands above. Once mended, the same command goes on from here."
+  fi
+  kill "$beat" 2>/dev/null || true
+  wait "$beat" 2>/dev/null || true
+}
+
+install() {
+  # shellcheck disable=SC2086  # PIP_ARGS holds words
+  "$py" -m pip install --no-input --disable-pip-version-check -c "$CONSTRAINTS" ${PIP_ARGS:-} "$@"
+}
+
+# The mark comes first and the new pip last, so whatever is cut short in between is made anew.
+make_venv() {
+  local python=$1
+  say "Making $VENV with $python ($("$python" -V))"
+  mkdir -p "$state"
+  echo unfinished >"$state/made_for"
+  find "$VENV" -mindepth 1 -maxdepth 1 ! -name .discobox -exec rm -rf {} +
+  "$python" -m venv "$VENV"
+  step 'Installing pip' install pip
+  echo "$torch" >"$state/made_for"
+}
+
+# What an interrupted pip leaves: folders named ~..., and metadata without RECORD, written last.
+remove_half_installed() {
+  "$py" - <<'PY'
+import pathlib, shutil, sysconfig
+
+site = pathlib.Path(sysconfig.get_paths()["purelib"])
+unrecorded = [path for path in site.glob("*.dist-info") if not (path / "RECORD").is_file()]
+for path in [*site.glob("~*"), *unrecorded]:
+    shutil.rmtree(path) if path.is_dir() else path.unlink()
+PY
+}
+
+venv_is_stale() {
+  [ "$(cat "$state/made_for")" != "$torch" ] || ! "$py" -m pip --version >/dev/null 2>&1 ||
+    { [ -n "${PYTHON:-}" ] && [ "$(minor_version "$PYTHON")" != "$(minor_version "$py")" ]; }
+}
+
+prepare_venv() {
+  local python reason
+  if [ -e "$state/made_for" ] || [ ! -e "$VENV" ]; then
+    if [ ! -e "$VENV" ] || venv_is_stale; then
+      python=$(find_python)
+      make_venv "$python"
+    else
+      remove_half_installed
+    fi
+    return
+  fi
+  reason=$(unsuitable "$py")
+  [ -z "$reason" ] || die "$py $reason." 'It was not made by this script: mend it, remove it, or choose another VENV.'
+  mkdir -p "$state"
+}
+
+install_torch() {
+  # shellcheck disable=SC2086  # the choice holds words
+  install $torch
+}
+
+# opencv-python wants libGL, which servers and containers often lack; the headless build has the
+# same modules, and keeping the metadata of the other satisfies mmcv and mmengine.
+install_opencv() {
+  install opencv-python && { "$py" -c 'import cv2' || install --no-deps opencv-python-headless; }
+}
+
+has_nvcc() { command -v nvcc >/dev/null || [ -x "${CUDA_HOME:-/usr/local/cuda}/bin/nvcc" ]; }
+
+# mmcv compiles for CUDA as soon as torch sees a GPU; without nvcc that would fail.
+install_mmcv() {
+  has_nvcc || export CUDA_VISIBLE_DEVICES=
+  MMCV_WITH_OPS=1 install -v --no-build-isolation "$@" mmcv
+}
+
+# pip's cache does not know which torch a wheel of mmcv was compiled for, nor whether with CUDA.
+mmcv_works() {
+  "$py" - <<'PY'
+import torch
+from mmcv.ops import get_compiling_cuda_version, nms
+from torch.utils.cpp_extension import CUDA_HOME
+
+nms(torch.tensor([[0.0, 0.0, 4.0, 4.0]] * 2), torch.tensor([0.9, 0.8]), 0.5)
+if torch.cuda.is_available() and CUDA_HOME and get_compiling_cuda_version() == "not available":
+    raise SystemExit("mmcv was compiled without CUDA")
+PY
+}
+
+install_mmcv_that_works() {
+  local cores
+  cores=$(getconf _NPROCESSORS_ONLN)
+  export MAX_JOBS=${MAX_JOBS:-$cores}
+  step "Installing mmcv: compiles for about $((1 + 17 / MAX_JOBS)) minutes (longer with CUDA) unless pip has it cached" \
+    install_mmcv
+  mmcv_works >"$state/log" 2>&1 ||
+    step 'The cached mmcv was compiled for another torch: compiling it anew' \
+      install_mmcv --no-cache-dir --no-deps --force-reinstall
+  step 'Trying an operator of mmcv' mmcv_works
+}
+
+install_project() {
+  install --no-build-isolation -e '.[demo,dev]'
+}
+
+install_openmim() {
+  install click colorama model-index pandas requests rich tabulate && install --no-deps openmim
+}
+
+check_conflicts() {
+  local found
+  found=$("$py" -m pip --disable-pip-version-check check |
+    grep -vE -e "$KNOWN_CONFLICTS" -e '^No broken requirements' || true)
+  [ -z "$found" ] || die 'pip check reports:' "$found"
+}
+
+main() {
+  if [ "${SETUP:-}" = skip ]; then
+    [ -x "$py" ] || die "SETUP=skip, but there is no $py"
+    return
+  fi
+  exec 9<scripts/setup_env.sh
+  ! command -v flock >/dev/null || flock 9
+  torch=$(torch_choice)
+  if [ -x "$py" ] && [ "$(inputs)" = "$(cat "$state/stamp" 2>/dev/null)" ] &&
+    { [ -z "${PYTHON:-}" ] || [ "$(minor_version "$PYTHON")" = "$(minor_version "$py")" ]; }; then
+    return
+  fi
+  check_compiler
+  prepare_venv
+  rm -f "$state/stamp"
+  [ -z "${TORCH:-}${TORCH_ARGS:-}" ] || echo "$torch" >"$state/choice"
+  step 'Installing the build tools' install setuptools wheel ninja psutil hatchling editables numpy
+  step "Installing $torch" install_torch
+  step 'Installing OpenCV' install_opencv
+  install_mmcv_that_works
+  step 'Installing MMDetection, this package and its tools' install_project
+  step 'Installing openmim' install_openmim
+  check_conflicts
+  inputs >"$state/stamp"
+  say "Done: $VENV"
+}
+
+main

@@ -1,0 +1,33 @@
+"""What every test shares: the default scope, one thread, and the folder of real photographs."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+import torch
+from mmengine.registry import init_default_scope
+
+
+def pytest_configure() -> None:
+    """Keep torch to one thread: the tensors are small, and runs compare to the last bit."""
+    torch.set_num_threads(1)
+
+
+@pytest.fixture(autouse=True)
+def _mmdet_scope() -> None:
+    """Resolve names in MMDetection's registries, as every config of the package does."""
+    init_default_scope("mmdet")
+
+
+@pytest.fixture(scope="session")
+def discobox_data() -> Path:
+    """Folder of real data sets, from the environment variable ``DISCOBOX_DATA``."""
+    folder = os.environ.get("DISCOBOX_DATA")
+    if not folder:
+        pytest.skip("DISCOBOX_DATA is not set: no photographs to test on")
+    path = Path(folder)
+    if not path.is_dir():
+        pytest.skip(f"DISCOBOX_DATA={folder} is no folder: no photographs to test on")
+    return path

@@ -1,0 +1,217 @@
+"""Tests of the allow-list: mmengine's own checkpoints load, and nothing that reaches for code does."""
+
+from __future__ import annotations
+
+import json
+import pickle
+import re
+import subprocess
+import sys
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from mmengine.logging import HistoryBuffer
+from packaging.version import Version
+
+from mmdet_discobox.utils import safe_globals
+from mmdet_discobox.utils.safe_globals import history_buffer_getattr, register_safe_globals
+
+needs_weights_only = pytest.mark.skipif(
+    Version(torch.__version__).release < (2, 6), reason="torch < 2.6 does not load with weights_only by default"
+)
+
+# One fresh process, since an allow-list cannot be forgotten: it trains and stops before the registration, resumes after.
+TRAIN_STOP_RESUME = """
+import json, pickle, sys
+import torch
+from mmengine.model import BaseModel
+from mmengine.optim.optimizer import amp_optimizer_wrapper
+from mmengine.runner import Runner, load_checkpoint
+
+amp_optimizer_wrapper.is_cuda_available = lambda: True  # mmengine refuses AMP on a CPU, though bfloat16 works there.
+
+class Line(BaseModel):
+    def __init__(self):
+        super().__init__()
+        self.weight = torch.nn.Parameter(torch.ones(1))
+    def forward(self, inputs, mode="tensor"):
+        outputs = self.weight * torch.stack(inputs)
+        return dict(loss=outputs.sum()) if mode == "loss" else outputs
+
+def train(name, wrapper, max_iters, resume=False):
+    schedule = dict(by_epoch=False, begin=0, end=4)
+    runner = Runner(
+        model=Line(), work_dir=f"{sys.argv[1]}/{name}", experiment_name=f"{name}{max_iters}{resume}", resume=resume,
+        train_dataloader=dict(
+            dataset=[dict(inputs=torch.ones(1))] * 8, batch_size=2, sampler=dict(type="DefaultSampler", shuffle=False)
+        ),
+        train_cfg=dict(by_epoch=False, max_iters=max_iters),
+        optim_wrapper=dict(optimizer=dict(type="AdamW", lr=0.01), **wrapper),
+        param_scheduler=[
+            dict(type="LinearLR", start_factor=0.1, **schedule), dict(type="MultiStepLR", milestones=[3], **schedule)
+        ],
+        default_hooks=dict(checkpoint=dict(type="CheckpointHook", interval=1, by_epoch=False)),
+        custom_hooks=[dict(type="EMAHook")], log_level="ERROR", default_scope="mmengine",
+    )
+    weight = runner.train().weight.item()
+    return dict(weight=weight, iter=runner.iter, losses=runner.message_hub.get_scalar("train/loss").data[0].tolist())
+
+def refused(call, *arguments, **options):
+    try:
+        call(*arguments, **options)
+    except pickle.UnpicklingError as error:
+        return str(error)
+
+wrappers = dict(full=dict(type="OptimWrapper"), amp=dict(type="AmpOptimWrapper", dtype="bfloat16"))
+results = {name: {} for name in wrappers}
+for name, wrapper in wrappers.items():
+    results[name]["straight"] = train(name + "_straight", wrapper, 4)
+    results[name]["stopped"] = train(name, wrapper, 2)
+    results[name]["refused_load"] = refused(load_checkpoint, Line(), f"{sys.argv[1]}/{name}/iter_2.pth")
+    results[name]["refused_resume"] = refused(train, name, wrapper, 4, resume=True)
+from mmdet_discobox.utils.safe_globals import register_safe_globals
+register_safe_globals()
+register_safe_globals()
+for name, wrapper in wrappers.items():
+    results[name]["keys"] = sorted(load_checkpoint(Line(), f"{sys.argv[1]}/{name}/iter_2.pth"))
+    results[name]["resumed"] = train(name, wrapper, 4, resume=True)
+print("RESULTS" + json.dumps(results))
+"""
+
+
+@needs_weights_only
+def test_mmengine_loads_and_resumes_its_checkpoints_only_after_registration(tmp_path: Path) -> None:
+    process = subprocess.run(
+        [sys.executable, "-c", TRAIN_STOP_RESUME, str(tmp_path)], capture_output=True, text=True, check=False
+    )
+    assert process.returncode == 0, process.stderr
+    results = json.loads(process.stdout.rpartition("RESULTS")[2])
+    for result in results.values():
+        assert "HistoryBuffer" in result["refused_load"] or "getattr" in result["refused_load"]
+        assert result["refused_resume"] is not None
+        assert {"state_dict", "optimizer", "param_schedulers", "message_hub", "meta", "ema_state_dict"} <= set(result["keys"])
+        assert result["stopped"]["iter"] == 2
+        assert len(result["straight"]["losses"]) == 4
+        assert result["resumed"] == result["straight"]
+
+
+@pytest.fixture
+def registered() -> Iterator[None]:
+    """Register for one test and put torch's allow-list back afterwards."""
+    if Version(torch.__version__).release < (2, 6):
+        pytest.skip("torch < 2.6 does not load with weights_only by default")
+    before = torch.serialization.get_safe_globals()
+    register_safe_globals()
+    yield
+    torch.serialization.clear_safe_globals()
+    torch.serialization.add_safe_globals(before)
+
+
+class Call:
+    """Pickles as a call of `function(*arguments)`."""
+
+    def __init__(self, function: object, *arguments: object) -> None:
+        self.reduced = (function, arguments)
+
+    def __call__(self) -> None:
+        """Only here because pickle wants the function of a call to be callable, even where it is itself a call."""
+
+    def __reduce__(self) -> object:
+        return self.reduced
+
+
+@pytest.mark.usefixtures("registered")
+@pytest.mark.parametrize(
+    "payload",
+    [
+        Call(getattr, HistoryBuffer, "__init__"),
+        Call(getattr, HistoryBuffer, "__class__"),
+        Call(getattr, HistoryBuffer, "statistics"),
+        Call(getattr, HistoryBuffer, "register_statistics"),
+        Call(getattr, Call(getattr, HistoryBuffer, "min"), "__globals__"),
+        Call(getattr, Call(getattr, HistoryBuffer, "min"), "__builtins__"),
+        Call(getattr, HistoryBuffer([1.0], [1]), "min"),
+        Call(getattr, np.ndarray, "min"),
+        Call(getattr, np.ndarray, "tofile"),
+        Call(getattr, torch.Tensor, "mean"),
+        Call(getattr, HistoryBuffer, "__init__", None),
+        Call(getattr, HistoryBuffer, ["min"]),
+        Call(getattr),
+    ],
+    ids=lambda payload: repr(payload.reduced)[:60],
+)
+def test_getattr_beyond_the_statistics_is_refused(tmp_path: Path, payload: Call) -> None:
+    torch.save({"state_dict": payload}, tmp_path / "bad.pth")
+    with pytest.raises(pickle.UnpicklingError, match="asks for `getattr"):
+        torch.load(tmp_path / "bad.pth")
+
+
+@pytest.mark.usefixtures("registered")
+@pytest.mark.parametrize(
+    "payload",
+    [
+        Call(eval, "1 + 1"),
+        Call(Call(getattr, HistoryBuffer, "min"), HistoryBuffer([1.0], [1])),
+        Call(__import__, "subprocess"),
+        Call(subprocess.getoutput, "true"),
+        Call(np.load, "x.npy"),
+        Call(safe_globals.register_safe_globals),
+    ],
+    ids=lambda payload: repr(payload.reduced)[:60],
+)
+def test_other_functions_stay_refused(tmp_path: Path, payload: Call) -> None:
+    torch.save({"state_dict": payload}, tmp_path / "bad.pth")
+    with pytest.raises(pickle.UnpicklingError):
+        torch.load(tmp_path / "bad.pth")
+
+
+@pytest.mark.usefixtures("registered")
+def test_history_buffer_round_trip(tmp_path: Path) -> None:
+    buffer = HistoryBuffer([1.0, 2.0, 6.0], [1, 1, 1])
+    torch.save(buffer, tmp_path / "buffer.pth")
+    loaded = torch.load(tmp_path / "buffer.pth")
+    assert loaded.statistics("mean") == (1 + 2 + 6) / 3
+    assert loaded.statistics("max") == 6
+    np.testing.assert_array_equal(loaded.data, buffer.data)
+
+
+def save_as_numpy_of(package: bytes, value: object, path: Path) -> None:
+    """Save as a process would whose numpy lives in `numpy.core` (1.x) or `numpy._core` (2.x)."""
+    torch.save(value, path)
+    with zipfile.ZipFile(path) as archive:
+        members = {name: archive.read(name) for name in archive.namelist()}
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, content in members.items():
+            if name.endswith("data.pkl"):
+                content, count = re.subn(rb"numpy\._?core\.", package + b".", content)
+                assert count > 0
+            archive.writestr(name, content)
+
+
+@pytest.mark.usefixtures("registered")
+@pytest.mark.parametrize("package", [b"numpy.core", b"numpy._core"])
+@pytest.mark.parametrize("value", [np.float64(0.5), np.float32(0.5), np.int64(3), np.arange(3.0), np.arange(3)])
+def test_names_of_numpy_1_and_2_both_load(tmp_path: Path, package: bytes, value: np.ndarray) -> None:
+    """A checkpoint keeps the module names of the numpy that wrote it, whichever numpy reads it."""
+    save_as_numpy_of(package, value, tmp_path / "value.pth")
+    loaded = torch.load(tmp_path / "value.pth")
+    np.testing.assert_array_equal(loaded, value)
+    assert loaded.dtype == value.dtype
+
+
+def test_the_stand_in_serves_the_four_statistics() -> None:
+    for name in ("min", "max", "current", "mean"):
+        assert history_buffer_getattr(HistoryBuffer, name) is getattr(HistoryBuffer, name)
+
+
+def test_old_torch_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    def forbidden(_: object) -> None:
+        raise AssertionError("add_safe_globals does not exist before torch 2.4 and takes no pairs before 2.6")
+
+    monkeypatch.setattr(safe_globals.torch, "__version__", "2.5.1+cpu")
+    monkeypatch.setattr(safe_globals.torch.serialization, "add_safe_globals", forbidden)
+    register_safe_globals()

@@ -1,0 +1,118 @@
+"""Tests of the version check: every wrong stack ends in one ImportError that says how to mend it."""
+
+from __future__ import annotations
+
+import importlib
+import subprocess
+import sys
+
+import pytest
+
+from mmdet_discobox.utils import versions
+from mmdet_discobox.utils.versions import check_versions, installed_version
+
+STOCK = {"mmengine": "0.10.7", "mmcv": "2.1.0", "mmdet": "3.3.0"}
+FORK = {"onedl-mmengine": "0.10.12", "onedl-mmcv": "2.3.6", "onedl-mmdetection": "3.5.1"}
+
+
+@pytest.fixture
+def operators_present(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let every import of the check succeed, so that a test depends on the versions alone."""
+    monkeypatch.setattr(versions.importlib, "import_module", lambda name: None)
+
+
+@pytest.mark.usefixtures("operators_present")
+@pytest.mark.parametrize(
+    "installed",
+    [
+        STOCK,
+        FORK,
+        STOCK | {"mmdet": "3.2.0", "mmcv": "2.0.0rc4", "mmengine": "0.10.0"},
+        STOCK | {"mmcv": "2.1.0+cu121"},
+        {"mmengine-lite": "0.10.7", "mmcv": "2.1.0", "mmdet": "3.3.0"},
+        {"mmengine": "0.10.7", "mmcv": "2.1.0", "onedl-mmdetection": "3.5.1"},
+    ],
+)
+def test_supported_stacks_pass(installed: dict[str, str]) -> None:
+    check_versions(lookup=installed.get)
+
+
+@pytest.mark.usefixtures("operators_present")
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"mmdet": None}, r"mmdet: expected mmdet>=3.2.0,<3.4 or onedl-mmdetection.*, but found none"),
+        ({"mmdet": "3.1.0"}, r"mmdet: expected mmdet>=3.2.0,<3.4 .*, but found mmdet 3.1.0"),
+        ({"mmdet": "3.4.0"}, r"but found mmdet 3.4.0"),
+        ({"mmdet": "2.28.2"}, r"but found mmdet 2.28.2"),
+        ({"mmcv": None}, r"mmcv: expected mmcv>=2.0.0rc4,<2.2.0 .*, but found none"),
+        ({"mmcv": "2.2.0"}, r"but found mmcv 2.2.0"),
+        ({"mmcv": "2.0.0rc3"}, r"but found mmcv 2.0.0rc3"),
+        ({"mmcv": None, "mmcv-lite": "2.1.0"}, r"mmcv-lite 2.1.0, which is mmcv without its compiled operators"),
+        ({"mmcv": None, "mmcv-full": "1.7.2"}, r"mmcv-full 1.7.2, which is mmcv 1.x"),
+        ({"mmengine": None}, r"mmengine: expected mmengine>=0.10,<1 .*, but found none"),
+        ({"mmengine": "0.9.1"}, r"but found mmengine 0.9.1"),
+        ({"mmengine": "1.0.0"}, r"but found mmengine 1.0.0"),
+        ({"mmcv": None, "onedl-mmcv": "2.3.6"}, r"the only one that mmdet 3.3.0 accepts, but found onedl-mmcv 2.3.6"),
+        ({"mmcv": None, "onedl-mmcv": "2.4.0"}, r"but found onedl-mmcv 2.4.0"),
+    ],
+)
+def test_wrong_stacks_are_refused(change: dict[str, str | None], message: str) -> None:
+    with pytest.raises(ImportError, match=message):
+        check_versions(lookup=(STOCK | change).get)
+
+
+@pytest.mark.usefixtures("operators_present")
+def test_all_problems_and_their_install_lines_stand_in_one_message() -> None:
+    with pytest.raises(ImportError) as caught:
+        check_versions(lookup={"mmdet": "3.0.0", "mmcv": "2.2.0"}.get)
+    message = str(caught.value)
+    assert all(found in message for found in ("found none", "mmcv 2.2.0", "mmdet 3.0.0"))
+    assert all(f"'{name}>=" in message for name in ("mmengine", "mmcv", "mmdet"))
+    assert message.count("pip install") == 3
+
+
+def test_only_the_module_at_fault_gets_an_install_line() -> None:
+    with pytest.raises(ImportError) as caught:
+        check_versions(lookup=(STOCK | {"mmdet": "3.1.0"}).get)
+    assert str(caught.value).splitlines()[-1].strip() == "pip install 'mmdet>=3.2.0,<3.4'"
+
+
+def test_mmcv_without_operators_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    def without_operators(name: str) -> None:
+        if name == "mmcv._ext":
+            raise ModuleNotFoundError("No module named 'mmcv._ext'")
+
+    monkeypatch.setattr(versions.importlib, "import_module", without_operators)
+    with pytest.raises(ImportError, match=r"(?s)compiled operators.*No module named 'mmcv._ext'.*MMCV_WITH_OPS=1 pip"):
+        check_versions(lookup=STOCK.get)
+
+
+def test_operators_are_not_loaded_when_versions_are_wrong(monkeypatch: pytest.MonkeyPatch) -> None:
+    imported: list[str] = []
+    monkeypatch.setattr(versions.importlib, "import_module", imported.append)
+    with pytest.raises(ImportError, match="mmcv 2.2.0"):
+        check_versions(lookup=(STOCK | {"mmcv": "2.2.0"}).get)
+    assert imported == []
+
+
+def test_metadata_are_the_default_source(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(importlib.metadata, "version", lambda name: {**STOCK, "mmdet": "3.9.9"}.get(name, "0"))
+    with pytest.raises(ImportError, match=r"mmdet 3\.9\.9"):
+        check_versions()
+
+
+def test_installed_version() -> None:
+    assert installed_version("pytest") == pytest.__version__
+    assert installed_version("no-such-distribution-of-mmdet-discobox") is None
+
+
+def test_this_environment_passes_without_importing_mmdet() -> None:
+    code = (
+        "import importlib.util, sys; from importlib.machinery import SourceFileLoader\n"
+        f"module = SourceFileLoader('versions', {versions.__file__!r}).load_module()\n"
+        "module.check_versions()\n"
+        "sys.exit(any(name.split('.')[0] == 'mmdet' for name in sys.modules))"
+    )
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stderr
