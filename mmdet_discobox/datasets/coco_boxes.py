@@ -1,20 +1,168 @@
-"""COCO json with boxes alone."""
+"""COCO json with boxes alone, checked before the first training step."""
 
 from __future__ import annotations
 
+import logging
+import os
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
 from mmdet.datasets import CocoDataset
+from mmdet.datasets.api_wrappers import COCO
 from mmdet.registry import DATASETS
+from mmengine.fileio import LocalBackend, get_file_backend
+from mmengine.logging import print_log
+
+from .coco_records import Json
+from .coco_validation import check_coco_boxes, load_coco_json
 
 
 @DATASETS.register_module()
 class CocoBoxDataset(CocoDataset):
-    """COCO json whose annotations need neither ``segmentation`` nor ``area``."""
+    """A :class:`mmdet.datasets.CocoDataset` for box supervision.
 
-    def parse_data_info(self, raw_data_info: dict) -> dict:
-        """Fill in the area and drop the masks."""
-        annotations = []
-        for annotation in raw_data_info["raw_ann_info"]:
-            boxed = {k: v for k, v in annotation.items() if k != "segmentation"}
-            boxed["area"] = boxed["bbox"][2] * boxed["bbox"][3]
-            annotations.append(boxed)
-        return super().parse_data_info({**raw_data_info, "raw_ann_info": annotations})
+    Differences to its parent:
+
+    1. ``segmentation`` and ``area`` may be missing. If they are there, they are not read: no
+       sample carries a mask or the path of a segmentation map, and a pipeline that asks for masks
+       (``LoadAnnotations(with_mask=True)``) fails.
+    2. The json is checked when the data set is made, see :mod:`.coco_validation`. All that is
+       wrong is told in one error, with the annotation, its image and the value found.
+    3. ``metainfo['classes']`` must be classes of the json, in its order. The parent leaves out
+       those it does not find and numbers the rest by the json, both without a word.
+    4. The image files are looked for when the data set is made.
+    5. How many boxes are dropped, because they are thinner than a pixel or do not touch their
+       image, is logged. The parent drops the same boxes silently.
+
+    Crowd and ``ignore`` annotations, images without objects, boxes of one pixel and boxes that
+    reach past the border are treated as the parent does.
+
+    Args:
+        *args: Arguments of the parent.
+        check_images: Whether to look for the image files. Only files on a local disk are.
+        **kwargs: Arguments of the parent.
+
+    Raises:
+        ValueError: If the json is no COCO json, or its boxes or the classes cannot be used.
+        FileNotFoundError: If the json or images are missing.
+    """
+
+    def __init__(self, *args: Any, check_images: bool = True, **kwargs: Any) -> None:
+        self.check_images = check_images
+        super().__init__(*args, **kwargs)
+
+    def COCOAPI(self, local_path: str) -> COCO:  # noqa: N802 - the parent's name
+        """Read, check and index the json; the parent calls this to open its file.
+
+        Args:
+            local_path: The file, or a local copy of it where it is stored remotely.
+
+        Returns:
+            The index that the parent reads images and annotations from.
+        """
+        dataset = load_coco_json(local_path, name=self.ann_file)
+        check_coco_boxes(dataset, name=self.ann_file, classes=self.metainfo["classes"])
+        self._log_dropped_boxes(dataset)
+        coco = COCO()
+        coco.dataset = dataset
+        coco.createIndex()
+        coco.img_ann_map, coco.cat_img_map = coco.imgToAnns, coco.catToImgs
+        return coco
+
+    def parse_data_info(self, raw_data_info: Json) -> Json:
+        """Turn one image and its annotations into a sample without masks.
+
+        Args:
+            raw_data_info: ``raw_img_info`` and ``raw_ann_info`` as in the json.
+
+        Returns:
+            The parent's sample; its instances have ``bbox`` as ``(x1, y1, x2, y2)`` in pixels,
+            ``bbox_label`` and ``ignore_flag``.
+        """
+        boxes = [_box_of(annotation) for annotation in raw_data_info["raw_ann_info"]]
+        data_info = super().parse_data_info({**raw_data_info, "raw_ann_info": boxes})
+        data_info["seg_map_path"] = None
+        return data_info
+
+    def filter_data(self) -> list[Json]:
+        """Filter as the parent does, and look for the images that are left.
+
+        Returns:
+            The samples that are left.
+
+        Raises:
+            FileNotFoundError: If images are missing.
+        """
+        data_list = super().filter_data()
+        backend = get_file_backend(self.data_prefix["img"], backend_args=self.backend_args)
+        if self.check_images and isinstance(backend, LocalBackend):
+            self._check_images_exist([data_info["img_path"] for data_info in data_list])
+        return data_list
+
+    def _check_images_exist(self, paths: list[str]) -> None:
+        missing = _missing_files(paths)
+        if not missing:
+            return
+        shown = "".join(f"\n- {path}" for path in missing[:5])
+        more = f"\n... and {len(missing) - 5} more" if len(missing) > 5 else ""
+        raise FileNotFoundError(
+            f"Expected the {len(paths)} images of '{self.ann_file}' below "
+            f"data_prefix=dict(img={self.data_prefix['img']!r}), but {len(missing)} are missing:"
+            f"{shown}{more}\nSet `data_root` and `data_prefix` such that they and the `file_name` "
+            "of the json make the path, or restore the files."
+        )
+
+    def _log_dropped_boxes(self, dataset: Json) -> None:
+        thin, outside = _count_dropped_boxes(dataset)
+        if thin or outside:
+            print_log(
+                f"'{self.ann_file}': of {len(dataset['annotations'])} boxes, {thin} are dropped "
+                f"for being thinner than a pixel, {outside} for lying outside their image.",
+                logger="current",
+                level=logging.WARNING,
+            )
+
+
+def _box_of(annotation: Json) -> Json:
+    """Return what training may see of an annotation, with the area that the parent asks for."""
+    box = {key: annotation[key] for key in ("bbox", "category_id")}
+    flags = {key: annotation.get(key, False) for key in ("iscrowd", "ignore")}
+    return {**box, **flags, "area": box["bbox"][2] * box["bbox"][3]}
+
+
+def _count_dropped_boxes(dataset: Json) -> tuple[int, int]:
+    """Count the boxes thinner than one pixel, and the others that do not touch their image."""
+    sizes = {image["id"]: (image["width"], image["height"]) for image in dataset["images"]}
+    rows = [
+        (*annotation["bbox"], *sizes[annotation["image_id"]])
+        for annotation in dataset["annotations"]
+        if not annotation.get("ignore", False)
+    ]
+    columns = np.array(rows, dtype=float).reshape(-1, 6).T
+    left, top, width, height, image_width, image_height = columns
+    thin = (width < 1) | (height < 1)
+    outside = (left >= image_width) | (top >= image_height)
+    outside |= (left + width <= 0) | (top + height <= 0)
+    return int(thin.sum()), int((outside & ~thin).sum())
+
+
+def _missing_files(paths: Iterable[str]) -> list[str]:
+    """Return the paths where no file is, by listing each folder once instead of asking for each."""
+    listed: dict[str, set[str]] = {}
+    missing = []
+    for path in paths:
+        folder, name = os.path.split(path)
+        if folder not in listed:
+            listed[folder] = _names_in(folder)
+        if name not in listed[folder]:
+            missing.append(path)
+    return missing
+
+
+def _names_in(folder: str) -> set[str]:
+    try:
+        with os.scandir(folder or ".") as entries:
+            return {entry.name for entry in entries}
+    except (FileNotFoundError, NotADirectoryError):
+        return set()

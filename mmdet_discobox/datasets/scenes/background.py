@@ -32,7 +32,7 @@ def draw_ground(rng: np.random.Generator, size: int, palette: Color) -> Color:
         border += rng.uniform(2, 30) * noise(rng, (size, size), size / 3, octaves=4)
         image += np.clip(border + 0.5, 0, 1)[..., None] * (region() - image)
     light = 1 + 0.2 * noise(rng, (size, size), size / 2, octaves=2)
-    return np.float32(image * light[..., None])
+    return np.asarray(image * light[..., None], dtype=np.float32)
 
 
 def scatter_clutter(rng: np.random.Generator, stage: Stage, count: int) -> None:

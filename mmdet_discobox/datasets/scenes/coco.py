@@ -73,7 +73,7 @@ def make_dataset(
 
 def _is_complete(root: Path, settings: dict[str, int]) -> bool:
     info = root / _INFO
-    if not info.is_file() or json.loads(info.read_text()) != settings:
+    if not info.is_file() or info.read_text() != json.dumps(settings):
         return False
     names = ["train_boxes.json", "train_full.json", "val.json"]
     for split in ("train", "val"):

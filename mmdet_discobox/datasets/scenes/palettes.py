@@ -59,10 +59,14 @@ def with_companion(rng: np.random.Generator, color: Color, palette: Color) -> Co
 
 def lab_to_rgb(lab: Color) -> Color:
     """CIE Lab to RGB in [0, 1], shape (..., 3)."""
-    rgb = cv2.cvtColor(np.float32(lab).reshape(-1, 1, 3), cv2.COLOR_Lab2RGB)
-    return np.clip(rgb, 0, 1).reshape(lab.shape)
+    return np.clip(_convert(lab, cv2.COLOR_Lab2RGB), 0, 1)
 
 
 def rgb_to_lab(rgb: Color) -> Color:
     """RGB in [0, 1] to CIE Lab, shape (..., 3)."""
-    return cv2.cvtColor(np.float32(rgb).reshape(-1, 1, 3), cv2.COLOR_RGB2Lab).reshape(rgb.shape)
+    return _convert(rgb, cv2.COLOR_RGB2Lab)
+
+
+def _convert(colors: Color, code: int) -> Color:
+    pixels = cv2.cvtColor(colors.astype(np.float32).reshape(-1, 1, 3), code)
+    return np.asarray(pixels, dtype=np.float32).reshape(colors.shape)

@@ -20,7 +20,7 @@ Field = NDArray[np.floating[Any]]  # (H, W)
 
 
 def noise(
-    rng: np.random.Generator, shape: tuple[int, int], cell: float, *, octaves: int = 3
+    rng: np.random.Generator, shape: tuple[int, ...], cell: float, *, octaves: int = 3
 ) -> Field:
     """A smooth field in about [-1, 1], shape (H, W); its coarsest grain is ``cell`` pixels."""
     height, width = shape
@@ -28,8 +28,8 @@ def noise(
     for octave in range(octaves):
         step = max(cell / 2**octave, 1.0)
         grid = rng.uniform(-1, 1, (int(height / step) + 2, int(width / step) + 2))
-        smoothed = cv2.resize(np.float32(grid), (width, height), interpolation=cv2.INTER_CUBIC)
-        field += amplitude * smoothed
+        grain = grid.astype(np.float32)
+        field += amplitude * cv2.resize(grain, (width, height), interpolation=cv2.INTER_CUBIC)
         amplitude *= 0.55
     return field
 
@@ -113,4 +113,4 @@ def texture(rng: np.random.Generator, x: Field, y: Field, colors: Color, *, peri
     share = draw(rng, cos * x + sin * y, cos * y - sin * x, period)[..., None]
     grain = 1 + 0.07 * noise(rng, x.shape, 12.0, octaves=4)[..., None]
     first, second = lab_to_rgb(colors)
-    return np.float32((first + share * (second - first)) * grain)
+    return np.asarray((first + share * (second - first)) * grain, dtype=np.float32)

@@ -66,7 +66,8 @@ def assign_cells(
     num_images = len(objects.image_sizes)
     owners = claims.new_zeros(num_images, claims.shape[1], dtype=torch.long)
     ranks = claims * order[:, None]
-    owners.index_reduce_(0, objects.image_inds, ranks, "amax")  # (B, cells), 0: nobody
+    homes = objects.image_inds[:, None].expand_as(ranks)
+    owners.scatter_reduce_(0, homes, ranks, "amax")  # (B, cells), 0: nobody
     names = torch.cat([objects.labels.new_full((1,), num_classes), objects.labels])
     positive = claims & (ranks == owners[objects.image_inds])
     counts = (owners > 0).sum(1).tolist()

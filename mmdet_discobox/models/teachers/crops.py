@@ -23,7 +23,8 @@ def crop_regions(maps: Tensor, regions: Tensor, map_inds: Tensor, size: int) -> 
         ``(N, C, S, S)`` float32. Cells beyond the map are 0.
     """
     rois = torch.cat([map_inds[:, None].float(), regions.float()], 1)  # (N, 5)
-    return roi_align(maps.float(), rois, (size, size), 1.0, 0, "avg", True)
+    # mmcv's operator reads memory as if it were contiguous, and does not check that it is
+    return roi_align(maps.float().contiguous(), rois, (size, size), 1.0, 0, "avg", True)
 
 
 def paste_regions(grids: Tensor, regions: Tensor, size: tuple[int, int]) -> Tensor:

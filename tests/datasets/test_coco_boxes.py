@@ -1,0 +1,403 @@
+"""Tests of the data set of boxes: nothing but boxes gets out, and bad input ends in one error."""
+
+from __future__ import annotations
+
+import copy
+import json
+import logging
+import math
+import os
+import re
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from mmdet.datasets import CocoDataset
+from mmdet.registry import DATASETS
+
+from mmdet_discobox.datasets import coco_boxes
+from mmdet_discobox.datasets.coco_boxes import CocoBoxDataset
+
+CLASSES = ("cat", "dog")
+WIDTH, HEIGHT = 48, 32
+PIPELINE = [
+    dict(type="LoadImageFromFile"),
+    dict(type="LoadAnnotations", with_bbox=True),
+    dict(type="Resize", scale=(96, 64), keep_ratio=True),
+    dict(type="RandomFlip", prob=0.0),
+    dict(type="PackDetInputs"),
+]
+
+Json = dict[str, Any]
+
+
+def annotation(ann_id: int, image_id: int, bbox: Any, **fields: Any) -> Json:
+    return {"id": ann_id, "image_id": image_id, "category_id": 7, "bbox": bbox, **fields}
+
+
+def coco(annotations: list[Json]) -> Json:
+    names = ["first.png", "folder/second.png", "third.png", "empty.png"]
+    images = [
+        {"id": index + 1, "file_name": name, "width": WIDTH, "height": HEIGHT}
+        for index, name in enumerate(names)
+    ]
+    categories = [{"id": 7, "name": "cat"}, {"id": 3, "name": "dog"}]
+    return {"images": images, "annotations": annotations, "categories": categories}
+
+
+GOOD = [
+    annotation(1, 1, [4, 6, 20, 10]),
+    annotation(2, 1, [10.5, 3.5, 8.0, 8.0], category_id=3),
+    annotation(3, 2, [-5, -5, 20, 20]),
+    annotation(4, 2, [40, 20, 100, 100]),
+    annotation(5, 3, [7, 9, 1, 1]),
+    annotation(6, 3, [0, 0, WIDTH, HEIGHT], iscrowd=1),
+    annotation(7, 3, [2, 2, 9, 9], ignore=1),
+]
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    """Four images and no json."""
+    image = np.random.default_rng(0).integers(0, 255, (HEIGHT, WIDTH, 3), dtype=np.uint8)
+    (tmp_path / "images" / "folder").mkdir(parents=True)
+    for record in coco([])["images"]:
+        cv2.imwrite(str(tmp_path / "images" / record["file_name"]), image)
+    return tmp_path
+
+
+def make(root: Path, content: Any, **options: Any) -> CocoBoxDataset:
+    """Write a json and build the data set from the registry, as a config does."""
+    text = content if isinstance(content, str) else json.dumps(content)
+    (root / "boxes.json").write_text(text)
+    config = dict(
+        type="CocoBoxDataset",
+        data_root=str(root),
+        ann_file="boxes.json",
+        data_prefix=dict(img="images/"),
+        metainfo=dict(classes=CLASSES),
+    )
+    return DATASETS.build({**config, **options})
+
+
+def boxes_of(dataset: CocoBoxDataset) -> list[list[float]]:
+    return [instance["bbox"] for info in dataset for instance in info["instances"]]
+
+
+def test_real_pipeline_on_boxes_alone(root: Path) -> None:
+    samples = list(make(root, coco(GOOD), pipeline=PIPELINE))
+    assert [len(sample["data_samples"].gt_instances) for sample in samples] == [2, 2, 1, 0]
+    assert [len(sample["data_samples"].ignored_instances) for sample in samples] == [0, 0, 1, 0]
+    assert all(sample["inputs"].shape == (3, 64, 96) for sample in samples)
+    assert all("masks" not in sample["data_samples"].gt_instances for sample in samples)
+    assert samples[0]["data_samples"].gt_instances.labels.tolist() == [0, 1]
+    # The image doubles in size, so [4, 6, 20, 10] becomes the corners (8, 12) and (48, 32).
+    assert samples[0]["data_samples"].gt_instances.bboxes.tensor[0].tolist() == [8, 12, 48, 32]
+    # Boxes past the border are clipped by Resize.
+    second = samples[1]["data_samples"].gt_instances.bboxes.tensor.tolist()
+    assert second == [[0, 0, 30, 30], [80, 40, 96, 64]]
+
+
+def test_equals_the_parent_where_the_parent_works(root: Path) -> None:
+    full = coco([{**ann, "area": ann["bbox"][2] * ann["bbox"][3]} for ann in GOOD])
+    options = dict(pipeline=[], filter_cfg=dict(filter_empty_gt=True, min_size=32))
+    ours = make(root, full, **options)
+    parent = make(root, full, type="CocoDataset", **options)
+    assert isinstance(parent, CocoDataset)
+    assert len(ours) == 3
+    assert [dict(info) for info in ours] == [dict(info) for info in parent]
+    boxes_only = make(root, coco(GOOD), **options)
+    assert [dict(info) for info in boxes_only] == [dict(info) for info in parent]
+
+
+def test_test_mode_keeps_images_without_objects(root: Path) -> None:
+    filter_cfg = dict(filter_empty_gt=True, min_size=32)
+    assert len(make(root, coco(GOOD), test_mode=True, filter_cfg=filter_cfg, pipeline=[])) == 4
+    assert len(make(root, coco(GOOD), filter_cfg=filter_cfg, pipeline=[])) == 3
+    assert len(make(root, coco([]), pipeline=[])) == 4
+
+
+@pytest.mark.parametrize(
+    "segmentation",
+    [[[4, 6, 24, 6, 24, 16]], {"size": [HEIGHT, WIDTH], "counts": "no RLE"}, [], None, "noise", 5],
+)
+def test_no_mask_gets_out(root: Path, segmentation: Any) -> None:
+    masked = coco([{**ann, "segmentation": segmentation} for ann in GOOD])
+    prefix = dict(img="images/", seg="stuff/")
+    dataset = make(root, masked, pipeline=[], data_prefix=prefix)
+    plain = make(root, coco(GOOD), pipeline=[])
+    assert [dict(info) for info in dataset] == [dict(info) for info in plain]
+    assert all("mask" not in instance for info in dataset for instance in info["instances"])
+    load_masks = [dict(type="LoadImageFromFile"), dict(type="LoadAnnotations", with_mask=True)]
+    with pytest.raises(KeyError, match="mask"):
+        make(root, masked, pipeline=load_masks)[0]
+
+
+def test_area_is_not_read(root: Path) -> None:
+    """The parent drops a box whose annotated area is zero, whatever its size."""
+    dataset = make(root, coco([annotation(1, 1, [4, 6, 20, 10], area=0)]), pipeline=[])
+    assert boxes_of(dataset) == [[4, 6, 24, 16]]
+
+
+def test_dropped_boxes_are_counted_in_one_line(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    lines: list[tuple[str, int]] = []
+    monkeypatch.setattr(
+        coco_boxes, "print_log", lambda text, logger, level: lines.append((text, level))
+    )
+    bad = [
+        annotation(11, 1, [3, 3, 0, 5]),
+        annotation(12, 1, [3, 3, 5, 0.5]),
+        annotation(13, 1, [WIDTH, 3, 5, 5]),
+        annotation(14, 1, [-9, 3, 5, 5]),
+        annotation(15, 1, [3, HEIGHT + 4, 5, 5]),
+        annotation(16, 1, [3, 3, 0, 0], ignore=1),
+    ]
+    kept = boxes_of(make(root, coco(GOOD + bad), pipeline=[]))
+    assert kept == boxes_of(make(root, coco(GOOD), pipeline=[]))
+    assert len(lines) == 1
+    assert "of 13 boxes, 2 are dropped for being thinner than a pixel, 3 for lying" in lines[0][0]
+    assert lines[0][1] == logging.WARNING
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"bbox": None}, r"annotation 5 \(image 3, 'third.png'\): has no `bbox`"),
+        (
+            {"bbox": [1, 2, 3]},
+            r"annotation 5 .*: expected `bbox` to be four numbers, .*\[1, 2, 3\]",
+        ),
+        ({"bbox": [1, 2, "3", 4]}, r"four numbers, but got \[1, 2, '3', 4\]"),
+        ({"bbox": [1, 2, True, 4]}, r"four numbers, but got \[1, 2, True, 4\]"),
+        ({"bbox": "1 2 3 4"}, r"four numbers, but got '1 2 3 4'"),
+        ({"bbox": [1, 2, math.nan, 4]}, r"annotation 5 .* finite .* got \[1, 2, nan, 4\]"),
+        ({"bbox": [-math.inf, 2, 3, 4]}, r"finite .* got \[-inf, 2, 3, 4\]"),
+        ({"bbox": [10**400, 2, 3, 4]}, r"finite and at most 16777216"),
+        (
+            {"bbox": [1, 2, -3, 4]},
+            r"annotation 5 .* no negative width or height .* \[1, 2, -3, 4\]",
+        ),
+        ({"bbox": [1, 2, 3, -4]}, r"no negative width or height"),
+        ({"category_id": 99}, r"annotation 5 .*: `category_id` 99 is not in .* one of (7, 3|3, 7)"),
+        ({"category_id": [7]}, r"`category_id` \[7\] is not in `categories`"),
+        ({"category_id": None}, r"`category_id` None is not in `categories`"),
+        ({"image_id": 99}, r"annotation 5 \(image 99\): `image_id` 99 is not in `images`"),
+        ({"image_id": "3"}, r"`image_id` '3' is not in `images`"),
+        ({"id": 1}, r"annotation 1 \(image 3, 'third.png'\): its `id` 1 occurs twice"),
+        ({"id": None}, r"`annotations\[4\]` .*: its `id` is None"),
+    ],
+)
+def test_bad_annotation_is_named(root: Path, change: Json, message: str) -> None:
+    annotations = copy.deepcopy(GOOD)
+    annotations[4].update(change)
+    with pytest.raises(ValueError, match=message) as caught:
+        make(root, coco(annotations))
+    assert str(root / "boxes.json") in str(caught.value)
+    assert "found 1 problem:" in str(caught.value)
+
+
+@pytest.mark.parametrize("field", ["id", "image_id", "category_id", "bbox"])
+def test_missing_field_is_named(root: Path, field: str) -> None:
+    annotations = copy.deepcopy(GOOD)
+    del annotations[4][field]
+    with pytest.raises(ValueError, match=rf"annotation.*`{field}`"):
+        make(root, coco(annotations))
+
+
+def test_many_bad_annotations_are_counted(root: Path) -> None:
+    bad = [annotation(index, 1, [0, 0, -1, 1]) for index in range(10, 22)]
+    with pytest.raises(ValueError, match="found 12 problems:") as caught:
+        make(root, coco(GOOD + bad))
+    assert re.findall(r"annotation (\d+)", str(caught.value)) == ["10", "11", "12", "13", "14"]
+    assert str(caught.value).endswith("... and 7 more")
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("", "cannot be parsed"),
+        ('{"images": [', "cannot be parsed"),
+        ("[" * 100_000, "cannot be parsed"),
+        ([], "is a json list instead of an object"),
+        (3, "is a json int instead of an object"),
+        ({}, r"(?s)3 problems.*`images`: is missing.*`annotations`: is.*`categories`: is missing"),
+        ({**coco(GOOD), "annotations": {}}, r"`annotations`: is \{\}"),
+        ({**coco(GOOD), "annotations": [1]}, r"`annotations\[0\]`: is 1"),
+        ({**coco(GOOD), "images": [None]}, r"`images\[0\]`: is None"),
+    ],
+)
+def test_no_coco_json(root: Path, content: Any, message: str) -> None:
+    with pytest.raises(ValueError, match=message) as caught:
+        make(root, content)
+    assert "boxes.json" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("section", "change", "message"),
+    [
+        ("images", {"file_name": None}, r"image 1 \(None\): `file_name` is None"),
+        ("images", {"width": None}, r"image 1 \('first.png'\): `width` is None"),
+        ("images", {"height": 0}, r"image 1 .*: `height` is 0"),
+        ("images", {"height": math.nan}, r"image 1 .*: `height` is nan"),
+        ("images", {"id": [1]}, r"`image` no. 0 .*: its `id` is \[1\]"),
+        ("images", {"id": 2}, r"image 2 \('folder/second.png'\): its `id` 2 occurs twice"),
+        ("categories", {"name": 4}, r"category 7 \(4\): `name` is 4"),
+        ("categories", {"id": 3}, r"category 3 \('dog'\): its `id` 3 occurs twice"),
+    ],
+)
+def test_bad_image_or_category_is_named(
+    root: Path, section: str, change: Json, message: str
+) -> None:
+    content = coco(GOOD)
+    content[section][0].update(change)
+    with pytest.raises(ValueError, match=message):
+        make(root, content)
+
+
+@pytest.mark.parametrize(
+    ("classes", "message"),
+    [
+        (("cat", "horse"), r"names that the json does not have: 'horse'\. .*\['cat', 'dog'\]"),
+        (("dog", "cat"), r"`classes` is \['dog', 'cat'\], but the json has \['cat', 'dog'\]"),
+        (("cat", "cat"), r"`classes` is \['cat', 'cat'\], but the json has \['cat'\]"),
+        ("cat", r"`classes` is 'cat', no list of names"),
+        ((), r"`classes` is \(\), no list of names"),
+    ],
+)
+def test_classes_that_do_not_fit_the_json(root: Path, classes: Any, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        make(root, coco(GOOD), metainfo=dict(classes=classes))
+
+
+def test_default_classes_are_told_to_be_absent(root: Path) -> None:
+    """A json of one's own with the 80 classes of COCO left in `metainfo`: an empty data set."""
+    with pytest.raises(ValueError, match=r"does not have: 'person', .*\(78 in all\)"):
+        make(root, coco(GOOD), metainfo=None)
+
+
+def test_other_classes_of_the_json_are_left_out(root: Path) -> None:
+    dataset = make(root, coco(GOOD), metainfo=dict(classes=("dog",)), pipeline=[])
+    instances = [instance for info in dataset for instance in info["instances"]]
+    assert [instance["bbox_label"] for instance in instances] == [0]
+
+
+def test_missing_json(root: Path) -> None:
+    with pytest.raises(FileNotFoundError, match=r"COCO json at '.*nowhere.json'.*`data_root`"):
+        make(root, coco(GOOD), ann_file="nowhere.json")
+
+
+def test_missing_images(root: Path) -> None:
+    (root / "images" / "third.png").unlink()
+    with pytest.raises(FileNotFoundError, match=r"(?s)4 images .* but 1 are missing:.*third.png"):
+        make(root, coco(GOOD))
+    assert len(make(root, coco(GOOD), check_images=False)) == 4
+    with pytest.raises(FileNotFoundError, match=r"(?s)img='.*/elsewhere/'.* 4 are missing"):
+        make(root, coco(GOOD), data_prefix=dict(img="elsewhere/"))
+
+
+def test_missing_images_that_are_filtered_do_not_matter(root: Path) -> None:
+    (root / "images" / "empty.png").unlink()
+    assert len(make(root, coco(GOOD), filter_cfg=dict(filter_empty_gt=True), pipeline=[])) == 3
+
+
+def test_remote_images_are_not_looked_for(root: Path) -> None:
+    options = dict(data_root="", ann_file=str(root / "boxes.json"))
+    assert len(make(root, coco(GOOD), data_prefix=dict(img="http://a.b/"), **options)) == 4
+
+
+def test_each_folder_is_listed_once(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    listed: list[str] = []
+    scandir = os.scandir
+    monkeypatch.setattr(
+        coco_boxes.os, "scandir", lambda path: (listed.append(path), scandir(path))[1]
+    )
+    make(root, coco(GOOD))
+    assert sorted(listed) == [str(root / "images"), str(root / "images" / "folder")]
+
+
+JSON_VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=3),
+    lambda values: st.lists(values, max_size=5) | st.dictionaries(st.text(max_size=3), values),
+    max_leaves=6,
+)
+NUMBERS = st.integers(-60, 60) | st.floats(-60, 60) | st.floats() | st.just(10**400)
+ANNOTATIONS = st.fixed_dictionaries(
+    {},
+    optional={
+        "id": st.integers(0, 5) | JSON_VALUES,
+        "image_id": st.integers(0, 5) | JSON_VALUES,
+        "category_id": st.sampled_from([3, 7, 9]) | JSON_VALUES,
+        "bbox": st.lists(NUMBERS, min_size=3, max_size=5) | JSON_VALUES,
+        "iscrowd": st.integers(0, 1) | JSON_VALUES,
+        "ignore": st.integers(0, 1) | JSON_VALUES,
+        "segmentation": JSON_VALUES,
+        "area": JSON_VALUES,
+    },
+)
+fuzz = settings(
+    max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+
+
+@fuzz
+@given(annotations=st.lists(ANNOTATIONS | JSON_VALUES, max_size=4))
+def test_fuzzed_annotations_load_or_end_in_a_value_error(
+    root: Path, annotations: list[Any]
+) -> None:
+    try:
+        dataset = make(root, coco(annotations), pipeline=[], serialize_data=False)
+    except ValueError as error:
+        assert "boxes.json" in str(error)  # noqa: PT017 - both outcomes are right
+    else:
+        assert np.isfinite(np.array(boxes_of(dataset), dtype=np.float32)).all()
+
+
+@fuzz
+@given(content=st.dictionaries(st.sampled_from(list(coco([]))), JSON_VALUES) | JSON_VALUES)
+def test_fuzzed_files_end_in_a_value_error(root: Path, content: Any) -> None:
+    with pytest.raises(ValueError, match=r"boxes\.json"):
+        make(root, content)
+
+
+@fuzz
+@given(
+    boxes=st.lists(
+        st.tuples(
+            st.integers(1, 4),
+            st.sampled_from([3, 7]),
+            st.lists(st.floats(-60, 60) | st.integers(-60, 60), min_size=2, max_size=2),
+            st.lists(st.floats(0, 60) | st.integers(0, 60), min_size=2, max_size=2),
+        ),
+        max_size=6,
+    )
+)
+def test_valid_annotations_load(root: Path, boxes: list[Any]) -> None:
+    annotations = [
+        annotation(index, image, corner + size, category_id=category)
+        for index, (image, category, corner, size) in enumerate(boxes)
+    ]
+    dataset = make(root, coco(annotations), pipeline=[], serialize_data=False)
+    assert len(dataset) == 4
+    kept = [corner + size for _, _, corner, size in boxes if _is_visible(*corner, *size)]
+    assert len(boxes_of(dataset)) == len(kept)
+
+
+def _is_visible(left: float, top: float, width: float, height: float) -> bool:
+    inside = min(left + width, WIDTH) > max(left, 0) and min(top + height, HEIGHT) > max(top, 0)
+    return inside and width >= 1 and height >= 1
+
+
+def test_photographs(discobox_data: Path) -> None:
+    options = dict(type="CocoBoxDataset", metainfo=dict(classes=("person",)), pipeline=[])
+    root = str(discobox_data / "persons")
+    prefix = dict(img="images/")
+    boxes, masks = (
+        DATASETS.build(dict(**options, data_root=root, ann_file=name, data_prefix=prefix))
+        for name in ("train_boxes.json", "train_masks.json")
+    )
+    assert len(boxes) == len(masks) > 0
+    assert boxes_of(boxes) == boxes_of(masks)
