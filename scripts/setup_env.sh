@@ -73,7 +73,8 @@ find_python() {
     fi
     reason=$(unsuitable "$candidate")
     if [ -z "$reason" ]; then
-      command -v "$candidate"
+      # The interpreter itself: an active VENV comes first in PATH, and may be about to be replaced.
+      "$candidate" -c 'import os, sys; print(os.path.realpath(sys.executable))'
       return
     fi
     reasons+=("  $candidate: $reason")

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import copy
 import json
 import logging
-import math
 import os
-import re
 from pathlib import Path
 from typing import Any
 
@@ -163,114 +160,19 @@ def test_dropped_boxes_are_counted_in_one_line(root: Path, monkeypatch: pytest.M
     assert lines[0][1] == logging.WARNING
 
 
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        ({"bbox": None}, r"annotation 5 \(image 3, 'third.png'\): has no `bbox`"),
-        (
-            {"bbox": [1, 2, 3]},
-            r"annotation 5 .*: expected `bbox` to be four numbers, .*\[1, 2, 3\]",
-        ),
-        ({"bbox": [1, 2, "3", 4]}, r"four numbers, but got \[1, 2, '3', 4\]"),
-        ({"bbox": [1, 2, True, 4]}, r"four numbers, but got \[1, 2, True, 4\]"),
-        ({"bbox": "1 2 3 4"}, r"four numbers, but got '1 2 3 4'"),
-        ({"bbox": [1, 2, math.nan, 4]}, r"annotation 5 .* finite .* got \[1, 2, nan, 4\]"),
-        ({"bbox": [-math.inf, 2, 3, 4]}, r"finite .* got \[-inf, 2, 3, 4\]"),
-        ({"bbox": [10**400, 2, 3, 4]}, r"finite and at most 16777216"),
-        (
-            {"bbox": [1, 2, -3, 4]},
-            r"annotation 5 .* no negative width or height .* \[1, 2, -3, 4\]",
-        ),
-        ({"bbox": [1, 2, 3, -4]}, r"no negative width or height"),
-        ({"category_id": 99}, r"annotation 5 .*: `category_id` 99 is not in .* one of (7, 3|3, 7)"),
-        ({"category_id": [7]}, r"`category_id` \[7\] is not in `categories`"),
-        ({"category_id": None}, r"`category_id` None is not in `categories`"),
-        ({"image_id": 99}, r"annotation 5 \(image 99\): `image_id` 99 is not in `images`"),
-        ({"image_id": "3"}, r"`image_id` '3' is not in `images`"),
-        ({"id": 1}, r"annotation 1 \(image 3, 'third.png'\): its `id` 1 occurs twice"),
-        ({"id": None}, r"`annotations\[4\]` .*: its `id` is None"),
-    ],
-)
-def test_bad_annotation_is_named(root: Path, change: Json, message: str) -> None:
-    annotations = copy.deepcopy(GOOD)
-    annotations[4].update(change)
-    with pytest.raises(ValueError, match=message) as caught:
-        make(root, coco(annotations))
-    assert str(root / "boxes.json") in str(caught.value)
-    assert "found 1 problem:" in str(caught.value)
-
-
-@pytest.mark.parametrize("field", ["id", "image_id", "category_id", "bbox"])
-def test_missing_field_is_named(root: Path, field: str) -> None:
-    annotations = copy.deepcopy(GOOD)
-    del annotations[4][field]
-    with pytest.raises(ValueError, match=rf"annotation.*`{field}`"):
-        make(root, coco(annotations))
-
-
-def test_many_bad_annotations_are_counted(root: Path) -> None:
-    bad = [annotation(index, 1, [0, 0, -1, 1]) for index in range(10, 22)]
-    with pytest.raises(ValueError, match="found 12 problems:") as caught:
+def test_all_that_is_wrong_ends_in_one_error(root: Path) -> None:
+    bad = [annotation(8, 2, [1, 2, -3, 4]), annotation(9, 2, [1, 2, 3, 4], category_id=99)]
+    with pytest.raises(ValueError, match="found 2 problems:") as caught:
         make(root, coco(GOOD + bad))
-    assert re.findall(r"annotation (\d+)", str(caught.value)) == ["10", "11", "12", "13", "14"]
-    assert str(caught.value).endswith("... and 7 more")
+    assert str(root / "boxes.json") in str(caught.value)
+    assert "annotation 8 (image 2, 'folder/second.png')" in str(caught.value)
+    assert "annotation 9 (image 2, 'folder/second.png')" in str(caught.value)
 
 
-@pytest.mark.parametrize(
-    ("content", "message"),
-    [
-        ("", "cannot be parsed"),
-        ('{"images": [', "cannot be parsed"),
-        ("[" * 100_000, "cannot be parsed"),
-        ([], "is a json list instead of an object"),
-        (3, "is a json int instead of an object"),
-        ({}, r"(?s)3 problems.*`images`: is missing.*`annotations`: is.*`categories`: is missing"),
-        ({**coco(GOOD), "annotations": {}}, r"`annotations`: is \{\}"),
-        ({**coco(GOOD), "annotations": [1]}, r"`annotations\[0\]`: is 1"),
-        ({**coco(GOOD), "images": [None]}, r"`images\[0\]`: is None"),
-    ],
-)
-def test_no_coco_json(root: Path, content: Any, message: str) -> None:
-    with pytest.raises(ValueError, match=message) as caught:
+@pytest.mark.parametrize("content", ["", "[" * 100_000, [], {}, {"images": []}])
+def test_no_coco_json(root: Path, content: Any) -> None:
+    with pytest.raises(ValueError, match=r"boxes\.json' to be a COCO json"):
         make(root, content)
-    assert "boxes.json" in str(caught.value)
-
-
-@pytest.mark.parametrize(
-    ("section", "change", "message"),
-    [
-        ("images", {"file_name": None}, r"image 1 \(None\): `file_name` is None"),
-        ("images", {"width": None}, r"image 1 \('first.png'\): `width` is None"),
-        ("images", {"height": 0}, r"image 1 .*: `height` is 0"),
-        ("images", {"height": math.nan}, r"image 1 .*: `height` is nan"),
-        ("images", {"id": [1]}, r"`image` no. 0 .*: its `id` is \[1\]"),
-        ("images", {"id": 2}, r"image 2 \('folder/second.png'\): its `id` 2 occurs twice"),
-        ("categories", {"name": 4}, r"category 7 \(4\): `name` is 4"),
-        ("categories", {"id": 3}, r"category 3 \('dog'\): its `id` 3 occurs twice"),
-    ],
-)
-def test_bad_image_or_category_is_named(
-    root: Path, section: str, change: Json, message: str
-) -> None:
-    content = coco(GOOD)
-    content[section][0].update(change)
-    with pytest.raises(ValueError, match=message):
-        make(root, content)
-
-
-@pytest.mark.parametrize(
-    ("classes", "message"),
-    [
-        (("cat", "horse"), r"names that the json does not have: 'horse'\. .*\['cat', 'dog'\]"),
-        (("dog", "cat"), r"`classes` is \['dog', 'cat'\], but the json has \['cat', 'dog'\]"),
-        (("cat", "cat"), r"`classes` is \['cat', 'cat'\], but the json has \['cat'\]"),
-        ("cat", r"`classes` is 'cat', no list of names"),
-        ((), r"`classes` is \(\), no list of names"),
-    ],
-)
-def test_classes_that_do_not_fit_the_json(root: Path, classes: Any, message: str) -> None:
-    with pytest.raises(ValueError, match=message):
-        make(root, coco(GOOD), metainfo=dict(classes=classes))
 
 
 def test_default_classes_are_told_to_be_absent(root: Path) -> None:
@@ -354,13 +256,6 @@ def test_fuzzed_annotations_load_or_end_in_a_value_error(
         assert "boxes.json" in str(error)  # noqa: PT017 - both outcomes are right
     else:
         assert np.isfinite(np.array(boxes_of(dataset), dtype=np.float32)).all()
-
-
-@fuzz
-@given(content=st.dictionaries(st.sampled_from(list(coco([]))), JSON_VALUES) | JSON_VALUES)
-def test_fuzzed_files_end_in_a_value_error(root: Path, content: Any) -> None:
-    with pytest.raises(ValueError, match=r"boxes\.json"):
-        make(root, content)
 
 
 @fuzz

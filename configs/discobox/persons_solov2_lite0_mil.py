@@ -1,0 +1,5 @@
+"""Persons with multiple-instance learning alone."""
+
+_base_ = ["./persons_solov2_lite0.py"]
+model = dict(structured_teacher=None, teacher_network=None)
+custom_hooks = [dict(type="NumClassCheckHook")]
