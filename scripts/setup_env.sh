@@ -93,8 +93,7 @@ heartbeat() {
   local start=$SECONDS done_of
   while sleep 30 >/dev/null 2>&1 && kill -0 $$ 2>/dev/null; do
     done_of=$(grep -oE '^ *\[[0-9]+/[0-9]+\]' "$state/log" | tail -n 1 | tr -d ' ' || true)
-    say "  ... still busy after $(((SECONDS - start) / 60)) min $(((SECONDS - start) % 60)) s" \
-      "${done_of:+(files compiled: $done_of)}"
+    say "  ... still busy after $(((SECONDS - start) / 60)) min $(((SECONDS - start) % 60)) s${done_of:+, compiled $done_of}"
   done
 }
 
@@ -200,10 +199,10 @@ install_mmcv_that_works() {
   local cores
   cores=$(getconf _NPROCESSORS_ONLN)
   export MAX_JOBS=${MAX_JOBS:-$cores}
-  step "Installing mmcv: compiles for about $((1 + 17 / MAX_JOBS)) minutes (longer with CUDA) unless pip has it cached" \
+  step "Installing mmcv: compiles for $((1 + 17 / MAX_JOBS)) to $((2 + 38 / MAX_JOBS)) minutes (longer with CUDA) unless pip has it cached" \
     install_mmcv
   mmcv_works >"$state/log" 2>&1 ||
-    step 'The cached mmcv was compiled for another torch: compiling it anew' \
+    step 'The cached mmcv does not work with this torch: compiling it anew' \
       install_mmcv --no-cache-dir --no-deps --force-reinstall
   step 'Trying an operator of mmcv' mmcv_works
 }

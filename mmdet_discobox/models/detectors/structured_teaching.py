@@ -12,7 +12,7 @@ from mmdet.structures import DetDataSample
 from mmdet.utils import ConfigType, OptConfigType
 from torch import Tensor
 
-from ...structures import BoxObjects, MaskProposals, PseudoMasks
+from ...structures import MaskProposals, PseudoMasks
 from ..teachers import TeacherNetwork, crop_regions
 
 
@@ -89,7 +89,7 @@ class StructuredTeachingMixin(SingleStageInstanceSegmentor):
         if not self.structured_teacher.consistency_gate.is_open:
             figure = zero.detach()
             return dict(loss_con=zero, teacher_valid=figure, teacher_agreement=figure)
-        pseudo = self._pseudo_masks(proposals, batch_inputs, batch_data_samples)
+        pseudo = self._teach(proposals, batch_inputs, batch_data_samples)
         rows = torch.arange(len(proposals), device=batch_inputs.device)
         students = crop_regions(
             proposals.logits[:, None],
@@ -106,13 +106,26 @@ class StructuredTeachingMixin(SingleStageInstanceSegmentor):
         return dict(loss_con=loss + zero, **_figures(students.detach(), proposals, pseudo))
 
     @torch.no_grad()
-    def _pseudo_masks(
+    def teach(
+        self, batch_inputs: Tensor, batch_data_samples: Sequence[DetDataSample]
+    ) -> PseudoMasks:
+        """Return the masks that the teacher would teach for these boxes now.
+
+        Args:
+            batch_inputs: ``(B, 3, H, W)`` normalised images.
+            batch_data_samples: their boxes and labels.
+        """
+        proposals = self.mask_head.propose(self.extract_feat(batch_inputs), batch_data_samples)
+        return self._teach(proposals, batch_inputs, batch_data_samples)
+
+    @torch.no_grad()
+    def _teach(
         self,
         proposals: MaskProposals,
         batch_inputs: Tensor,
         batch_data_samples: Sequence[DetDataSample],
     ) -> PseudoMasks:
-        """Masks of the teacher network (of the student before it starts), refined."""
+        """Refine masks of the teacher network (``proposals`` of the student before it starts)."""
         if self.teacher is not None and self.teacher.started:
             network = self.teacher.module
             proposals = network.mask_head.propose(
@@ -141,12 +154,11 @@ class StructuredTeachingMixin(SingleStageInstanceSegmentor):
 
 def _figures(students: Tensor, proposals: MaskProposals, pseudo: PseudoMasks) -> dict[str, Tensor]:
     """Share of valid masks among the objects, and their agreement with the student."""
-    objects: BoxObjects = proposals.objects
-    valid = pseudo.valid[proposals.object_inds] & True
+    valid = pseudo.valid[proposals.object_inds]
     ours, theirs = students > 0, pseudo.masks[proposals.object_inds] > 0.5
     ours = ours & pseudo.inside[proposals.object_inds]
     overlap = (ours & theirs).sum((1, 2)) / (ours | theirs).sum((1, 2)).clamp_min(1)
     return dict(
-        teacher_valid=pseudo.valid.sum() / max(len(objects), 1),
+        teacher_valid=pseudo.valid.sum() / max(len(proposals.objects), 1),
         teacher_agreement=(overlap * valid).sum() / valid.sum().clamp_min(1),
     )

@@ -1,0 +1,49 @@
+"""`make demo`: from boxes to masks on generated pictures, with mmdet's own commands."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from demo_report import write_report
+from mmdet_discobox.datasets.scenes.coco import make_dataset
+
+ROOT = Path(__file__).resolve().parents[1]
+WORK = ROOT / "work_dirs" / "demo"
+CONFIG = "configs/discobox/demo_solov2_lite0.py"
+
+
+def mim(*arguments: str) -> None:
+    """Run an OpenMIM command from the root of the repository and show what it is."""
+    command = [str(Path(sys.executable).with_name("mim")), *arguments]
+    print("\n$ mim " + " ".join(arguments), flush=True)
+    subprocess.run(command, cwd=ROOT, check=True)
+
+
+def latest_metrics(folder: Path) -> dict[str, float]:
+    """Metrics of the newest `mim test` in a work folder."""
+    newest = max(folder.glob("*/*.json"), key=lambda path: path.stat().st_mtime)
+    return json.loads(newest.read_text())
+
+
+def main() -> None:
+    """Generate, train, test, draw."""
+    start = time.time()
+    print("Generating pictures: train (boxes only) and val (with exact masks) ...", flush=True)
+    make_dataset(WORK / "data", num_train=300, num_val=100, image_size=224, seed=0)
+    mim("train", "mmdet", CONFIG, "--gpus", "0", "--work-dir", str(WORK / "train"))
+    checkpoint = (WORK / "train" / "last_checkpoint").read_text().strip()
+    mim(
+        "test", "mmdet", CONFIG, "--checkpoint", checkpoint,
+        "--gpus", "0", "--work-dir", str(WORK / "test"),
+    )  # fmt: skip
+    metrics = latest_metrics(WORK / "test")
+    print(write_report(ROOT / CONFIG, checkpoint, metrics, WORK))
+    print(f"\nDone in {(time.time() - start) / 60:.1f} minutes.")
+
+
+if __name__ == "__main__":
+    main()

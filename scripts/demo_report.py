@@ -1,0 +1,138 @@
+"""Pictures and a small table for `make demo`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from mmcv.transforms import Compose
+from mmdet.apis import inference_detector, init_detector
+from mmengine.config import Config
+from mmengine.dataset import pseudo_collate
+from mmengine.visualization import Visualizer
+from pycocotools import mask as rle
+from pycocotools.coco import COCO
+
+from mmdet_discobox.models.teachers.crops import paste_regions
+
+SCORE = 0.3
+COLUMNS = ("image and boxes", "student", "teacher", "truth")
+
+
+def write_report(config: Path, checkpoint: str, metrics: dict[str, float], folder: Path) -> str:
+    """Draw `pictures/*.png` and write `table.txt`.
+
+    Args:
+        config: the demo's config.
+        checkpoint: the trained student and teacher.
+        metrics: what `mim test` measured.
+        folder: where the results go.
+
+    Returns:
+        The table.
+    """
+    model = init_detector(str(config), checkpoint, device="cpu")
+    cfg = Config.fromfile(config)
+    coco = COCO(str(Path(cfg.val_evaluator.ann_file)))
+    pictures = folder / "pictures"
+    pictures.mkdir(parents=True, exist_ok=True)
+    scores: list[tuple[float, float, float]] = []
+    for number, info in enumerate(coco.loadImgs(sorted(coco.getImgIds()))):
+        path = str(Path(cfg.scenes_root) / info["file_name"])
+        truth = _truth(coco, info["id"])
+        predicted = inference_detector(model, path).pred_instances
+        predicted = predicted[predicted.scores > SCORE]
+        teacher = _teacher_masks(model, cfg, path, truth)
+        scores += _scores(predicted, teacher, truth)
+        if number < 24:
+            _draw(path, truth, predicted, teacher, pictures / f"{number:03d}.png")
+    table = _table(np.array(scores), metrics)
+    (folder / "table.txt").write_text(table + "\n")
+    return f"\n{table}\n\nPictures ({', '.join(COLUMNS)}): {pictures}"
+
+
+def _truth(coco: COCO, image_id: int) -> dict[str, np.ndarray]:
+    annotations = coco.loadAnns(coco.getAnnIds(imgIds=[image_id], iscrowd=False))
+    boxes = np.array([a["bbox"] for a in annotations], dtype=np.float32).reshape(-1, 4)
+    boxes[:, 2:] += boxes[:, :2]
+    size = coco.imgs[image_id]["height"], coco.imgs[image_id]["width"]
+    masks = [coco.annToMask(a).astype(bool) for a in annotations]
+    ids = sorted(coco.getCatIds())
+    return dict(
+        boxes=boxes,
+        labels=np.array([ids.index(a["category_id"]) for a in annotations], dtype=np.int64),
+        masks=np.array(masks).reshape(-1, *size),
+    )
+
+
+def _teacher_masks(model: Any, cfg: Config, path: str, truth: dict[str, np.ndarray]) -> np.ndarray:
+    """Masks that the teacher gives for the true boxes, at the size of the picture."""
+    pipeline = Compose([cfg.lite0_test_pipeline[0], *cfg.box_train_pipeline[2:3]])
+    loaded = pipeline(dict(img_path=path, img_id=0))
+    height, width = loaded["ori_shape"]
+    scale = np.array([loaded["img_shape"][1] / width, loaded["img_shape"][0] / height] * 2)
+    loaded["gt_bboxes"] = (truth["boxes"] * scale).astype(np.float32)
+    loaded["gt_bboxes_labels"] = truth["labels"]
+    loaded["gt_ignore_flags"] = np.zeros(len(truth["labels"]), dtype=bool)
+    packed = Compose([dict(type="PackDetInputs", meta_keys=("ori_shape", "img_shape"))])(loaded)
+    batch = model.data_preprocessor(pseudo_collate([packed]), False)
+    pseudo = model.teach(batch["inputs"], batch["data_samples"])
+    regions = pseudo.regions / torch.as_tensor(scale, dtype=torch.float32)
+    return (paste_regions(pseudo.masks, regions, (height, width)) > 0.5).numpy()
+
+
+def _iou(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    encoded = [[rle.encode(np.asfortranarray(m, dtype=np.uint8)) for m in x] for x in (first, second)]
+    return np.array(rle.iou(*encoded, [0] * len(second))).reshape(len(first), len(second))
+
+
+def _scores(
+    predicted: Any, teacher: np.ndarray, truth: dict[str, np.ndarray]
+) -> list[tuple[float, float, float]]:
+    """IoU of student, teacher and filled box with the truth, for every true object.
+
+    A true object is matched with the prediction of its class that overlaps it most; one without
+    such a prediction has a student IoU of 0.
+    """
+    filled = np.zeros_like(truth["masks"])
+    for mask, (x1, y1, x2, y2) in zip(filled, truth["boxes"].round().astype(int), strict=True):
+        mask[y1:y2, x1:x2] = True
+    student = _iou(predicted.masks.numpy(), truth["masks"])
+    student = student * (predicted.labels.numpy()[:, None] == truth["labels"])
+    best = student.max(0) if len(student) else np.zeros(len(filled))
+    rest = (np.diag(_iou(masks, truth["masks"])) for masks in (teacher, filled))
+    return list(zip(best, *rest, strict=True))
+
+
+def _draw(
+    path: str, truth: dict[str, np.ndarray], predicted: Any, teacher: np.ndarray, out: Path
+) -> None:
+    from mmcv import imread, imwrite
+
+    image = imread(path, channel_order="rgb")
+    colours = [(230, 60, 60), (60, 200, 90), (70, 110, 250), (250, 210, 60), (220, 90, 230)]
+    panels = []
+    for masks in (None, predicted.masks.numpy(), teacher, truth["masks"]):
+        canvas = Visualizer(image=image)
+        if masks is None:
+            canvas.draw_bboxes(truth["boxes"], edge_colors="yellow", line_widths=1)
+        elif len(masks):
+            names = [colours[i % len(colours)] for i in range(len(masks))]
+            canvas.draw_binary_masks(masks.astype(bool), colors=names, alphas=0.6)
+        panels.append(canvas.get_image())
+    imwrite(np.concatenate(panels, 1)[..., ::-1], str(out))
+
+
+def _table(scores: np.ndarray, metrics: dict[str, float]) -> str:
+    matched = scores[:, 0] > 0
+    student, teacher, filled = scores[matched].mean(0)
+    rows = [
+        ("mask AP / AP50 / AP75 (student)", [metrics[f"coco/segm_mAP{k}"] for k in ("", "_50", "_75")]),
+        ("box AP / AP50 / AP75 (student)", [metrics[f"coco/bbox_mAP{k}"] for k in ("", "_50", "_75")]),
+        (f"mean IoU of {matched.sum()} matched of {len(scores)} objects: student", [student]),
+        ("the same objects: teacher", [teacher]),
+        ("the same objects: filled box", [filled]),
+    ]
+    return "\n".join(f"{name:58s} " + "  ".join(f"{v:.3f}" for v in values) for name, values in rows)
