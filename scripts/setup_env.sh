@@ -31,7 +31,8 @@ die() {
 
 torch_choice() {
   if [ -n "${TORCH:-}${TORCH_ARGS:-}" ]; then
-    echo ${TORCH:-$DEFAULT_TORCH} ${TORCH_ARGS:-}  # unquoted: single spaces
+    # shellcheck disable=SC2086  # unquoted words are joined by single spaces
+    echo ${TORCH:-$DEFAULT_TORCH} ${TORCH_ARGS:-}
   else
     cat "$state/choice" 2>/dev/null || echo "$DEFAULT_TORCH"
   fi
@@ -93,7 +94,8 @@ heartbeat() {
   local start=$SECONDS done_of
   while sleep 30 >/dev/null 2>&1 && kill -0 $$ 2>/dev/null; do
     done_of=$(grep -oE '^ *\[[0-9]+/[0-9]+\]' "$state/log" | tail -n 1 | tr -d ' ' || true)
-    say "  ... still busy after $(((SECONDS - start) / 60)) min $(((SECONDS - start) % 60)) s${done_of:+, compiled $done_of}"
+    say "  ... busy for $(((SECONDS - start) / 60)) min $(((SECONDS - start) % 60)) s" \
+      "${done_of:+of compiling: $done_of files}"
   done
 }
 
@@ -196,10 +198,11 @@ PY
 }
 
 install_mmcv_that_works() {
-  local cores
+  local cores minutes
   cores=$(getconf _NPROCESSORS_ONLN)
   export MAX_JOBS=${MAX_JOBS:-$cores}
-  step "Installing mmcv: compiles for $((1 + 17 / MAX_JOBS)) to $((2 + 38 / MAX_JOBS)) minutes (longer with CUDA) unless pip has it cached" \
+  minutes="$((1 + 17 / MAX_JOBS)) to $((2 + 38 / MAX_JOBS))"
+  step "Installing mmcv: compiling takes $minutes minutes (more with CUDA), nothing if pip has it cached" \
     install_mmcv
   mmcv_works >"$state/log" 2>&1 ||
     step 'The cached mmcv does not work with this torch: compiling it anew' \

@@ -9,6 +9,8 @@ import pytest
 import torch
 from mmengine.registry import init_default_scope
 
+import mmdet_discobox  # noqa: F401 - registers everything, as `custom_imports` does
+
 
 def pytest_configure() -> None:
     """Keep torch to one thread: the tensors are small, and runs compare to the last bit."""

@@ -7,6 +7,7 @@ from .colour import rgb_to_lab
 from .consistency import consistency_ce, consistency_dice
 from .mean_field import mean_field, mean_field_alg1
 from .mil import bag_logits, mil_bce_loss, mil_dice_loss
+from .tightness import lift_to_box
 
 __all__ = [
     "bag_logits",
@@ -18,6 +19,7 @@ __all__ = [
     "consistency_dice",
     "expand_boxes",
     "gather_neighbours",
+    "lift_to_box",
     "masks_to_boxes",
     "mean_field",
     "mean_field_alg1",

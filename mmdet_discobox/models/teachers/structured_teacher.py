@@ -13,6 +13,7 @@ from torch import Tensor
 from ...functional import (
     colour_affinity,
     expand_boxes,
+    lift_to_box,
     mean_field,
     mean_field_alg1,
     neighbour_offsets,
@@ -50,6 +51,8 @@ class StructuredTeacher(nn.Module):
         unary_scale: factor on the log-odds of the predicted probability (``'soft'`` only).
         unary_limit: bound of the unary's absolute log-odds (``'soft'`` only), so that a confident
             network can be overruled.
+        tightness: log-odds that each row and column of the box must reach before scaling
+            (:func:`lift_to_box`, ``'soft'`` only); None trusts the network as it is.
         valid_area: smallest and largest share of the box that a mask may fill and still teach.
 
     Raises:
@@ -63,12 +66,13 @@ class StructuredTeacher(nn.Module):
         margin: float = 0.1,
         algorithm: Literal["soft", "alg1"] = "soft",
         colour_space: Literal["lab", "rgb"] = "lab",
-        w1: float = 0.3,
-        zeta: float = 8.0,
-        dilations: Sequence[int] = (1, 2, 4),
-        iterations: int = 10,
-        unary_scale: float = 1.0,
-        unary_limit: float = 4.0,
+        w1: float = 0.45,
+        zeta: float = 5.0,
+        dilations: Sequence[int] = (2, 4),
+        iterations: int = 8,
+        unary_scale: float = 0.4,
+        unary_limit: float = 1.5,
+        tightness: float | None = 0.75,
         valid_area: tuple[float, float] = (0.05, 1.0),
     ) -> None:
         super().__init__()
@@ -90,6 +94,7 @@ class StructuredTeacher(nn.Module):
         self.iterations = iterations
         self.unary_scale = unary_scale
         self.unary_limit = unary_limit
+        self.tightness = tightness
         self.valid_area = tuple(valid_area)
         # Schedule of L_con, and its clock: open unless a StructuredTeacherHook closes it.
         self.consistency_gate = Gate(is_open=True)
@@ -166,6 +171,8 @@ class StructuredTeacher(nn.Module):
                 iterations=self.iterations, cross=cross, fixed=~inside,
             )  # fmt: skip
         else:
+            if self.tightness is not None:
+                coarse = lift_to_box(coarse, inside, floor=self.tightness)
             unary = (self.unary_scale * coarse).clamp(-self.unary_limit, self.unary_limit)
             unary = torch.where(inside, unary, _BACKGROUND)
             logits = mean_field(

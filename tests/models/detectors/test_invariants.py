@@ -1,0 +1,193 @@
+"""The invariants of a DiscoBox detector: they hold for every task network."""
+
+from __future__ import annotations
+
+import copy
+
+import numpy as np
+import pytest
+import torch
+from mmdet.structures.mask import BitmapMasks
+from tiny import batch, build, losses_of, tiny_solov2
+
+KEYS = {"loss_cls", "loss_mil", "loss_con", "teacher_valid", "teacher_agreement"}
+
+
+@pytest.fixture(params=[tiny_solov2], ids=["solov2"])
+def detector(request):
+    return build(request.param())
+
+
+def values(losses):
+    return {key: value.item() for key, value in losses.items()}
+
+
+def test_masks_are_never_looked_at(detector):
+    data = batch()
+    without = values(losses_of(detector, copy.deepcopy(data)))
+    rng = np.random.default_rng(1)
+    for sample in data["data_samples"]:
+        noise = rng.integers(0, 2, (len(sample.gt_instances), 96, 96), dtype=np.uint8)
+        sample.gt_instances.masks = BitmapMasks(noise, 96, 96)
+    assert values(losses_of(detector, data)) == without
+
+
+def test_the_keys_of_the_losses_never_change(detector):
+    gate = detector.structured_teacher.consistency_gate
+    for is_open in (False, True):
+        gate.set(is_open)
+        for counts in ((3, 2), (0, 2), (0, 0)):
+            losses = losses_of(detector, batch(counts))
+            assert set(losses) == KEYS
+            assert all(np.isfinite(value.item()) for value in losses.values())
+
+
+@pytest.mark.parametrize("is_open", [False, True])
+@pytest.mark.parametrize("counts", [(3, 2), (0, 0)])
+def test_every_student_parameter_is_in_the_graph(detector, is_open, counts):
+    detector.structured_teacher.consistency_gate.set(is_open)
+    losses = losses_of(detector, batch(counts))
+    for key in ("loss_cls", "loss_mil", "loss_con"):
+        assert losses[key].requires_grad
+    sum(losses[key] for key in losses if "loss" in key).backward()
+    for name, parameter in detector.named_parameters():
+        frozen = name.startswith("teacher.") or not parameter.requires_grad
+        assert (parameter.grad is None) == frozen, name
+
+
+def test_a_shut_gate_gives_no_consistency_loss(detector):
+    detector.structured_teacher.consistency_gate.set(False)
+    assert losses_of(detector, batch())["loss_con"].item() == 0
+    detector.structured_teacher.consistency_gate.set(True)
+    assert losses_of(detector, batch())["loss_con"].item() > 0
+
+
+def test_odd_boxes_train(detector):
+    data = batch((4,))
+    data["data_samples"][0].gt_instances.bboxes = torch.tensor(
+        [
+            [10.0, 10.0, 11.0, 11.0],  # one pixel
+            [-20.0, -20.0, 40.0, 30.0],  # past the border
+            [90.0, 80.0, 130.0, 120.0],
+            [0.0, 0.0, 96.0, 96.0],  # the whole image
+        ]
+    )
+    losses = losses_of(detector, data)
+    assert all(torch.isfinite(value) for value in losses.values())
+
+
+def test_flat_images_train(detector):
+    data = batch()
+    data["inputs"] = [torch.full_like(image, 128) for image in data["inputs"]]
+    losses = losses_of(detector, data)
+    sum(losses[key] for key in losses if "loss" in key).backward()
+    for parameter in detector.parameters():
+        assert parameter.grad is None or torch.isfinite(parameter.grad).all()
+
+
+def test_bf16_autocast_is_finite_and_close(detector):
+    reference = losses_of(detector, batch())
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        losses = losses_of(detector, batch())
+    sum(losses[key] for key in losses if "loss" in key).backward()
+    for key, value in losses.items():
+        assert torch.isfinite(value), key
+    for key in ("loss_cls", "loss_mil", "loss_con"):
+        assert losses[key].item() == pytest.approx(reference[key].item(), rel=0.1), key
+    for parameter in detector.parameters():
+        assert parameter.grad is None or torch.isfinite(parameter.grad).all()
+
+
+def test_the_teacher_network_teaches_once_it_has_moved(detector):
+    data = batch()
+    before = losses_of(detector, data)["loss_con"].item()
+    detector.teacher.update_parameters(detector)
+    assert losses_of(detector, data)["loss_con"].item() == pytest.approx(before, rel=1e-5)
+    with torch.no_grad():
+        for parameter in detector.teacher.parameters():
+            parameter.mul_(-2)
+    assert losses_of(detector, data)["loss_con"].item() != pytest.approx(before, rel=1e-3)
+
+
+def test_the_teacher_network_is_frozen(detector):
+    detector.train()
+    assert not detector.teacher.module.training
+    assert not any(p.requires_grad for p in detector.teacher.parameters())
+    optimised = {name for name, p in detector.named_parameters() if p.requires_grad}
+    assert optimised
+    assert not any(name.startswith("teacher.") for name in optimised)
+
+
+def test_additions_live_under_their_own_prefixes(detector):
+    stock = build(tiny_solov2(box_supervised=False))
+    ours = set(detector.state_dict())
+    added = {key for key in ours if key.startswith(("teacher.", "structured_teacher."))}
+    assert ours - added == set(stock.state_dict())
+    assert {"teacher.steps", "structured_teacher.running_mil"} <= added
+
+
+def test_checkpoints_travel_to_stock_and_back(detector):
+    stock = build(tiny_solov2(box_supervised=False), seed=1)
+    unexpected = stock.load_state_dict(detector.state_dict(), strict=False)
+    assert not unexpected.missing_keys
+    assert all(k.startswith(("teacher.", "structured_")) for k in unexpected.unexpected_keys)
+    data = batch((1, 1))
+    results = []
+    for model in (detector, stock):
+        model.eval()
+        with torch.no_grad():
+            inputs = model.data_preprocessor(copy.deepcopy(data), False)
+            results.append(model(**inputs, mode="predict"))
+    for ours, theirs in zip(*results, strict=True):
+        assert torch.equal(ours.pred_instances.scores, theirs.pred_instances.scores)
+        assert torch.equal(ours.pred_instances.masks, theirs.pred_instances.masks)
+    back = build(tiny_solov2(), seed=2)
+    assert not back.load_state_dict(stock.state_dict(), strict=False).unexpected_keys
+
+
+def test_predicted_boxes_are_tight(detector):
+    detector.eval()
+    with torch.no_grad():
+        inputs = detector.data_preprocessor(batch((1,)), False)
+        instances = detector(**inputs, mode="predict")[0].pred_instances
+    assert len(instances)
+    for mask, box in zip(instances.masks, instances.bboxes, strict=True):
+        rows, cols = np.nonzero(mask.numpy())
+        expected = [cols.min(), rows.min(), cols.max() + 1, rows.max() + 1] if len(rows) else [0] * 4
+        assert box.tolist() == expected
+
+
+def test_nothing_found_is_a_result(detector):
+    detector.mask_head.test_cfg.score_thr = 1.1
+    detector.eval()
+    with torch.no_grad():
+        inputs = detector.data_preprocessor(batch((1,)), False)
+        instances = detector(**inputs, mode="predict")[0].pred_instances
+    assert instances.bboxes.shape == (0, 4)
+    assert instances.labels.dtype == torch.long
+    assert instances.masks.dtype == torch.bool
+
+
+def test_teach_returns_a_mask_for_every_box(detector):
+    data = detector.data_preprocessor(batch((3, 0, 2)), False)
+    pseudo = detector.teach(data["inputs"], data["data_samples"])
+    assert pseudo.masks.shape == (5, 16, 16)
+    assert not pseudo.masks[~pseudo.inside].any()
+
+
+def test_colours_are_recovered(detector):
+    data = batch((1,))
+    inputs = detector.data_preprocessor(copy.deepcopy(data), False)["inputs"]
+    bgr = data["inputs"][0].float()
+    assert torch.allclose(detector._rgb(inputs)[0], bgr.flip(0), atol=1e-3)
+
+
+def test_a_teacher_network_needs_a_structured_teacher():
+    with pytest.raises(ValueError, match="Expected `structured_teacher` to be a config"):
+        build(tiny_solov2(structured_teacher=None))
+
+
+def test_multiple_instance_learning_alone():
+    model = build(tiny_solov2(structured_teacher=None, teacher_network=None))
+    assert set(losses_of(model, batch())) == {"loss_cls", "loss_mil"}
+    assert not any(key.startswith("teacher") for key in model.state_dict())

@@ -1,0 +1,142 @@
+"""A detector small enough to train in tests, and a four-image data set for the real commands."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import torch
+from mmdet.registry import MODELS
+from mmdet.structures import DetDataSample
+from mmengine.config import ConfigDict
+from mmengine.structures import InstanceData
+
+NORM = dict(type="GN", num_groups=4)
+
+
+def tiny_solov2(*, num_classes: int = 3, box_supervised: bool = True, **changes: Any) -> ConfigDict:
+    """Config of a SOLOv2 with a ResNet-18 of 8 channels."""
+    loss = dict(type="DiceLoss", use_sigmoid=True, loss_weight=3.0)
+    config = dict(
+        type="SOLOv2",
+        data_preprocessor=dict(
+            type="DetDataPreprocessor",
+            mean=[123.0, 116.0, 103.0],
+            std=[58.0, 57.0, 57.0],
+            bgr_to_rgb=True,
+            pad_mask=True,
+            pad_size_divisor=32,
+        ),
+        backbone=dict(type="ResNet", depth=18, base_channels=8, norm_eval=True),
+        neck=dict(type="FPN", in_channels=[8, 16, 32, 64], out_channels=16, num_outs=5),
+        mask_head=dict(
+            type="SOLOV2Head",
+            num_classes=num_classes,
+            in_channels=16,
+            feat_channels=16,
+            stacked_convs=1,
+            strides=[8, 8, 16, 32, 32],
+            scale_ranges=((1, 24), (12, 48), (24, 96), (48, 192), (96, 512)),
+            pos_scale=0.2,
+            num_grids=[10, 8, 6, 5, 4],
+            norm_cfg=NORM,
+            mask_feature_head=dict(
+                feat_channels=16,
+                start_level=0,
+                end_level=3,
+                out_channels=16,
+                mask_stride=4,
+                norm_cfg=NORM,
+            ),
+            loss_mask=loss,
+            loss_cls=dict(type="FocalLoss", use_sigmoid=True),
+        ),
+        test_cfg=dict(
+            nms_pre=50,
+            score_thr=0.0,
+            mask_thr=0.5,
+            filter_thr=0.0,
+            kernel="gaussian",
+            sigma=2.0,
+            max_per_img=10,
+        ),
+    )
+    if box_supervised:
+        config["type"] = "DiscoBoxSOLOv2"
+        config["mask_head"].update(type="DiscoBoxSOLOv2Head", loss_mask=dict(type="BoxMILLoss"))
+        config.update(
+            structured_teacher=dict(type="StructuredTeacher", crop_size=16, valid_area=(0.0, 1.0)),
+            teacher_network=dict(),
+        )
+    config.update(changes)
+    return ConfigDict(config)
+
+
+def build(config: ConfigDict, seed: int = 0) -> Any:
+    """Build a detector with random weights that depend on the seed alone."""
+    torch.manual_seed(seed)
+    model = MODELS.build(config)
+    model.init_weights()
+    return model.train()
+
+
+def batch(counts: tuple[int, ...] = (3, 2), *, size: int = 96, seed: int = 0) -> dict[str, Any]:
+    """Random pictures with `counts` boxes each, as a data loader gives them."""
+    rng = np.random.default_rng(seed)
+    inputs, samples = [], []
+    for count in counts:
+        inputs.append(torch.from_numpy(rng.integers(0, 255, (3, size, size), dtype=np.uint8)))
+        corners = rng.uniform(0, size / 2, (count, 2))
+        boxes = np.concatenate([corners, corners + rng.uniform(8, size / 2, (count, 2))], 1)
+        sample = DetDataSample(
+            metainfo=dict(img_shape=(size, size), ori_shape=(size, size), scale_factor=(1.0, 1.0))
+        )
+        sample.gt_instances = InstanceData(
+            bboxes=torch.as_tensor(boxes, dtype=torch.float32).reshape(-1, 4),
+            labels=torch.as_tensor(rng.integers(0, 3, count)),
+        )
+        sample.ignored_instances = InstanceData(
+            bboxes=torch.zeros(0, 4), labels=torch.zeros(0, dtype=torch.long)
+        )
+        samples.append(sample)
+    return dict(inputs=inputs, data_samples=samples)
+
+
+def losses_of(model: Any, data: dict[str, Any]) -> dict[str, torch.Tensor]:
+    """One forward pass in loss mode."""
+    return model(**model.data_preprocessor(data, True), mode="loss")
+
+
+def write_boxes(root: Path, *, num_images: int = 4, empty: int = 1, size: int = 96) -> Path:
+    """Write pictures with coloured rectangles and `boxes.json` / `masks.json` beside them."""
+    rng = np.random.default_rng(0)
+    (root / "images").mkdir(parents=True)
+    images, annotations = [], []
+    for index in range(num_images):
+        picture = rng.integers(0, 90, (size, size, 3), dtype=np.uint8)
+        for _ in range(0 if index < empty else 2):
+            x, y, w, h = (int(v) for v in (*rng.integers(4, 40, 2), *rng.integers(16, 48, 2)))
+            picture[y : y + h, x : x + w] = rng.integers(120, 255, 3)
+            annotations.append(
+                dict(
+                    id=len(annotations) + 1,
+                    image_id=index,
+                    category_id=1 + len(annotations) % 3,
+                    bbox=[x, y, w, h],
+                )
+            )
+        cv2.imwrite(str(root / "images" / f"{index}.png"), picture)
+        images.append(dict(id=index, file_name=f"{index}.png", height=size, width=size))
+    categories = [dict(id=i, name=name) for i, name in enumerate(("one", "two", "three"), 1)]
+    coco = dict(images=images, annotations=annotations, categories=categories)
+    (root / "boxes.json").write_text(json.dumps(coco))
+    for annotation in annotations:
+        x, y, w, h = annotation["bbox"]
+        annotation.update(
+            segmentation=[[x, y, x + w, y, x + w, y + h, x, y + h]], area=w * h, iscrowd=0
+        )
+    (root / "masks.json").write_text(json.dumps(coco))
+    return root
