@@ -1,0 +1,30 @@
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+HERE = Path(__file__).parent
+
+
+def test_a_rank_without_objects_does_not_disagree(tmp_path):
+    command = [
+        sys.executable, "-m", "torch.distributed.run", "--nproc_per_node=2", "--master_port=0",
+        "--rdzv_backend=c10d", "--rdzv_endpoint=localhost:0",
+        str(HERE / "two_ranks.py"), str(tmp_path),
+    ]  # fmt: skip
+    env = {**os.environ, "PYTHONPATH": str(HERE.parent), "OMP_NUM_THREADS": "1"}
+    run = subprocess.run(command, env=env, capture_output=True, text=True, timeout=240)
+    assert run.returncode == 0, run.stderr[-3000:]
+    full, empty = (json.loads((tmp_path / f"{rank}.json").read_text()) for rank in (0, 1))
+    assert full["keys"] == empty["keys"]
+    assert full["gradients"] == empty["gradients"]
+    assert any(full["gradients"])
+    assert empty["mil"] == 0 < full["mil"]
+    # The gate looks at the mean over the ranks: both see the same number and decide alike.
+    assert full["running"] == empty["running"] == pytest.approx(full["mil"] / 2)
+    assert full["is_open"] is empty["is_open"] is (full["mil"] / 2 < 0.5)

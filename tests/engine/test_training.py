@@ -1,0 +1,173 @@
+"""Real training runs of a tiny detector: resume, gates, the moving teacher, gradient accumulation."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from mmengine.config import Config
+from mmengine.hooks import Hook
+from mmengine.runner import Runner
+from tiny import tiny_solov2, write_boxes
+
+
+class Recorder(Hook):
+    """Keep every loss and the state of the gates."""
+
+    priority = "LOWEST"
+
+    def __init__(self):
+        self.losses, self.gates, self.updates = [], [], []
+
+    def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None):
+        self.losses.append({key: float(value) for key, value in outputs.items()})
+        teacher = getattr(runner.model, "structured_teacher", None)
+        self.gates.append(teacher is not None and teacher.consistency_gate.is_open)
+        network = getattr(runner.model, "teacher", None)
+        self.updates.append(int(network.steps) if network is not None else 0)
+
+
+@pytest.fixture(scope="module")
+def data_root(tmp_path_factory):
+    return write_boxes(tmp_path_factory.mktemp("data") / "set")
+
+
+def training_config(data_root, work_dir, *, hooks, iterations=6, model=None, **changes):
+    config = dict(
+        default_scope="mmdet",
+        model=model or tiny_solov2(),
+        work_dir=str(work_dir),
+        train_dataloader=dict(
+            batch_size=2,
+            num_workers=0,
+            sampler=dict(type="InfiniteSampler", shuffle=True),
+            dataset=dict(
+                type="CocoBoxDataset",
+                data_root=str(data_root),
+                ann_file="boxes.json",
+                data_prefix=dict(img="images/"),
+                metainfo=dict(classes=("one", "two", "three")),
+                pipeline=[
+                    dict(type="LoadImageFromFile"),
+                    dict(type="LoadAnnotations", with_bbox=True),
+                    dict(type="RandomFlip", prob=0.5),
+                    dict(type="PackDetInputs"),
+                ],
+            ),
+        ),
+        train_cfg=dict(type="IterBasedTrainLoop", max_iters=iterations),
+        optim_wrapper=dict(optimizer=dict(type="SGD", lr=0.01, momentum=0.9)),
+        default_hooks=dict(checkpoint=dict(type="CheckpointHook", interval=3, by_epoch=False)),
+        custom_hooks=hooks,
+        randomness=dict(seed=0, deterministic=True),
+        experiment_name=str(work_dir).replace("/", "_"),
+    )
+    return Config({**config, **changes})
+
+
+def train(config):
+    runner = Runner.from_cfg(config)
+    recorder = Recorder()
+    runner.register_hook(recorder)
+    runner.train()
+    return runner, recorder
+
+
+def hooks(**consistency):
+    return [
+        dict(type="TeacherEMAHook"),
+        dict(type="StructuredTeacherHook", consistency=consistency, interval=1),
+    ]
+
+
+@pytest.mark.parametrize("opening", [2, 4], ids=["open-when-saved", "shut-when-saved"])
+def test_a_resumed_training_repeats_every_loss(data_root, tmp_path, opening):
+    straight = training_config(data_root, tmp_path / "straight", hooks=hooks(iteration=opening))
+    _, expected = train(straight)
+    resumed = training_config(
+        data_root,
+        tmp_path / "resumed",
+        hooks=hooks(iteration=opening),
+        load_from=str(tmp_path / "straight" / "iter_3.pth"),
+        resume=True,
+    )
+    _, recorder = train(resumed)
+    assert recorder.losses == expected.losses[3:]
+    assert recorder.gates == expected.gates[3:]
+    assert recorder.updates == expected.updates[3:] == [4, 5, 6]
+    assert expected.losses[-1]["loss_con"] > 0
+
+
+def test_gates_open_once_and_say_so(data_root, tmp_path, caplog):
+    config = training_config(data_root, tmp_path, hooks=hooks(fraction=0.5))
+    runner, recorder = train(config)
+    assert recorder.gates == [False, False, True, True, True, True]
+    assert [losses["loss_con"] > 0 for losses in recorder.losses] == [False] * 3 + [True] * 3
+    log = next(tmp_path.glob("*/*.log")).read_text()
+    assert log.count("L_con starts after iteration 3: 50% of 6 iterations are done.") == 1
+    assert log.count("The teacher network starts after iteration 1") == 1
+
+
+def test_the_running_mil_loss_opens_the_gate(data_root, tmp_path):
+    config = training_config(data_root, tmp_path, hooks=hooks(mil_below=10.0))
+    runner, recorder = train(config)
+    assert recorder.gates == [True] * 6
+    running = recorder.losses[0]["loss_mil"]
+    for losses in recorder.losses[1:]:
+        running += 0.1 * (losses["loss_mil"] - running)
+    assert float(runner.model.structured_teacher.running_mil) == pytest.approx(running, rel=1e-5)
+
+
+def test_a_fresh_training_shuts_gates_that_a_checkpoint_left_open(data_root, tmp_path):
+    first, _ = train(training_config(data_root, tmp_path / "a", hooks=hooks(iteration=0)))
+    assert first.model.structured_teacher.consistency_gate.is_open
+    config = training_config(
+        data_root,
+        tmp_path / "b",
+        hooks=hooks(iteration=4),
+        load_from=str(tmp_path / "a" / "iter_6.pth"),
+    )
+    _, recorder = train(config)
+    assert recorder.gates == [False, False, False, True, True, True]
+
+
+def test_the_teacher_moves_once_per_optimiser_step(data_root, tmp_path):
+    config = training_config(
+        data_root,
+        tmp_path,
+        hooks=hooks(iteration=0),
+        optim_wrapper=dict(optimizer=dict(type="SGD", lr=0.01), accumulative_counts=2),
+    )
+    _, recorder = train(config)
+    assert recorder.updates == [0, 1, 1, 2, 2, 3]
+
+
+def test_the_teacher_follows_the_student(data_root, tmp_path):
+    runner, _ = train(training_config(data_root, tmp_path, hooks=hooks(iteration=0)))
+    student = dict(runner.model.named_parameters())
+    moved = [
+        not torch.equal(parameter, student[name])
+        for name, parameter in runner.model.teacher.module.named_parameters()
+        if student[name].requires_grad
+    ]
+    assert any(moved)
+    for name, parameter in runner.model.teacher.module.named_parameters():
+        assert torch.allclose(parameter, student[name], atol=0.1), name
+
+
+@pytest.mark.parametrize("hook", ["TeacherEMAHook", "StructuredTeacherHook"])
+def test_a_hook_names_the_model_it_cannot_serve(data_root, tmp_path, hook):
+    model = tiny_solov2(structured_teacher=None, teacher_network=None)
+    config = training_config(data_root, tmp_path, hooks=[dict(type=hook)], model=model)
+    with pytest.raises(TypeError, match=f"Expected the model of {hook}"):
+        train(config)
+
+
+def test_box_mil_loss_serves_a_stock_detector(data_root, tmp_path):
+    model = tiny_solov2(box_supervised=False)
+    model.mask_head.loss_mask = dict(type="BoxMILLoss")
+    config = training_config(data_root, tmp_path, hooks=[], model=model, iterations=2)
+    dataset = config.train_dataloader.dataset
+    dataset.type, dataset.ann_file = "CocoDataset", "masks.json"
+    dataset.pipeline[1].with_mask = True
+    _, recorder = train(config)
+    assert all(0 < losses["loss_mask"] <= 2 for losses in recorder.losses)
