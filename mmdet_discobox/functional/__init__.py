@@ -1,6 +1,6 @@
 """Floor 0: the paper's mathematics as pure functions of tensors. Imports torch only."""
 
-from .affinity import colour_affinity, gather_neighbours, neighbour_offsets
+from .affinity import colour_affinity, gather_neighbours, neighbour_offsets, sum_messages
 from .boxes import box_masks, box_projections, expand_boxes, masks_to_boxes
 from .checks import check_shapes
 from .colour import rgb_to_lab
@@ -27,4 +27,5 @@ __all__ = [
     "mil_dice_loss",
     "neighbour_offsets",
     "rgb_to_lab",
+    "sum_messages",
 ]

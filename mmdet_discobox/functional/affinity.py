@@ -7,7 +7,7 @@ same price per neighbour.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import torch
 import torch.nn.functional as F
@@ -47,15 +47,39 @@ def gather_neighbours(
     Returns:
         ``(K, ..., H, W)``; entry ``k, ..., r, c`` is ``values[..., r + dy_k, c + dx_k]``.
     """
+    return torch.stack(list(_shifts(values, offsets, fill)))
+
+
+def sum_messages(affinity: Tensor, values: Tensor, offsets: Sequence[tuple[int, int]]) -> Tensor:
+    """Message passing: ``sum_j k(i, j) v_j`` over the neighbours ``j`` (Alg. 1, lines 7-10).
+
+    Adds one neighbour after the other, which never holds the K neighbours in memory at once and
+    is many times faster than gathering them.
+
+    Args:
+        affinity: ``(K, ..., H, W)`` pairwise kernel.
+        values: ``(..., H, W)``; neighbours outside the grid count as 0.
+        offsets: the K offsets ``(dy, dx)``.
+
+    Returns:
+        ``(..., H, W)``.
+    """
+    total = torch.zeros_like(values)
+    for weights, neighbours in zip(affinity, _shifts(values, offsets), strict=True):
+        total = torch.addcmul(total, weights, neighbours)
+    return total
+
+
+def _shifts(
+    values: Tensor, offsets: Sequence[tuple[int, int]], fill: float = 0.0
+) -> Iterator[Tensor]:
+    """Views of the padded values, one per offset."""
     height, width = values.shape[-2:]
     reach = max(max(abs(dy), abs(dx)) for dy, dx in offsets)
     padded = F.pad(values, (reach, reach, reach, reach), value=fill)
-    return torch.stack(
-        [
-            padded[..., reach + dy : reach + dy + height, reach + dx : reach + dx + width]
-            for dy, dx in offsets
-        ]
-    )
+    for dy, dx in offsets:
+        rows, cols = slice(reach + dy, reach + dy + height), slice(reach + dx, reach + dx + width)
+        yield padded[..., rows, cols]
 
 
 def colour_affinity(
@@ -90,7 +114,8 @@ def colour_affinity(
     if valid is None:
         valid = torch.ones_like(colours[:, 0], dtype=torch.bool)
     check_shapes(colours=(colours, "N C H W"), valid=(valid, "N H W"))
-    neighbours = gather_neighbours(colours, offsets)  # (K, N, C, H, W)
-    distance = (neighbours - colours).square().sum(2)  # (K, N, H, W)
-    kernel = w1 * torch.exp(distance * (-0.5 / zeta**2))
+    distances = torch.stack(
+        [(shifted - colours).square().sum(1) for shifted in _shifts(colours, offsets)]
+    )  # (K, N, H, W)
+    kernel = w1 * torch.exp(distances * (-0.5 / zeta**2))
     return kernel * gather_neighbours(valid.to(kernel.dtype), offsets)

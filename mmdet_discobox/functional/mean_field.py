@@ -25,7 +25,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from .affinity import gather_neighbours
+from .affinity import sum_messages
 from .checks import check_shapes
 
 _Offsets = Sequence[tuple[int, int]]
@@ -61,8 +61,7 @@ def mean_field(
     prior = unary if cross is None else unary + cross
     logits = prior
     for _ in range(iterations):
-        messages = gather_neighbours(torch.tanh(logits / 2), offsets)  # (K, N, H, W)
-        logits = prior + torch.einsum("knhw,knhw->nhw", affinity, messages)
+        logits = prior + sum_messages(affinity, torch.tanh(logits / 2), offsets)
         if fixed is not None:
             logits = torch.where(fixed, unary, logits)
     return logits
@@ -102,7 +101,7 @@ def mean_field_alg1(
     start = torch.where(probs > 0.5, high, low).to(affinity.dtype)
     logits = start
     for _ in range(iterations):
-        messages = torch.einsum("knhw,knhw->nhw", affinity, gather_neighbours(logits, offsets))
+        messages = sum_messages(affinity, logits, offsets)
         total = logits + messages if cross is None else logits + messages + cross
         logits = torch.where(total > 0, high, low).to(affinity.dtype)
         if fixed is not None:

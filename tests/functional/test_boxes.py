@@ -81,7 +81,7 @@ def test_tight_boxes_equal_a_loop():
 
 def test_tight_boxes_undo_filling():
     generator = torch.Generator().manual_seed(0)
-    corners = torch.cat([torch.randint(0, side, (20, 1), generator=generator) for side in (9, 5)], 1)
+    corners = torch.randint(0, 5, (20, 2), generator=generator)
     boxes = torch.cat([corners, corners + torch.randint(1, 5, (20, 2), generator=generator)], 1)
     assert torch.equal(masks_to_boxes(box_masks(boxes, SIZE)), boxes.float())
 

@@ -9,9 +9,7 @@ import torch
 
 from mmdet_discobox.functional import consistency_ce, consistency_dice
 
-both_forms = pytest.mark.parametrize(
-    "loss", [consistency_ce, consistency_dice], ids=["ce", "dice"]
-)
+both_forms = pytest.mark.parametrize("loss", [consistency_ce, consistency_dice], ids=["ce", "dice"])
 
 
 def example(seed=0):
@@ -25,7 +23,10 @@ def example(seed=0):
 def pixels(logits, targets, inside):
     """``(p, x, w)`` of each pixel in float64."""
     for logit, target, weight in zip(
-        logits.flatten().tolist(), targets.flatten().tolist(), inside.flatten().tolist(), strict=True
+        logits.flatten().tolist(),
+        targets.flatten().tolist(),
+        inside.flatten().tolist(),
+        strict=True,
     ):
         yield 1 / (1 + math.exp(-logit)), target, float(weight)
 

