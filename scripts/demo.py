@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 
 from demo_report import write_report
+
 from mmdet_discobox.datasets.scenes.coco import make_dataset
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -84,7 +84,9 @@ def _teacher_masks(model: Any, cfg: Config, path: str, truth: dict[str, np.ndarr
 
 
 def _iou(first: np.ndarray, second: np.ndarray) -> np.ndarray:
-    encoded = [[rle.encode(np.asfortranarray(m, dtype=np.uint8)) for m in x] for x in (first, second)]
+    encoded = [
+        [rle.encode(np.asfortranarray(m, dtype=np.uint8)) for m in x] for x in (first, second)
+    ]
     return np.array(rle.iou(*encoded, [0] * len(second))).reshape(len(first), len(second))
 
 
@@ -129,10 +131,18 @@ def _table(scores: np.ndarray, metrics: dict[str, float]) -> str:
     matched = scores[:, 0] > 0
     student, teacher, filled = scores[matched].mean(0)
     rows = [
-        ("mask AP / AP50 / AP75 (student)", [metrics[f"coco/segm_mAP{k}"] for k in ("", "_50", "_75")]),
-        ("box AP / AP50 / AP75 (student)", [metrics[f"coco/bbox_mAP{k}"] for k in ("", "_50", "_75")]),
+        (
+            "mask AP / AP50 / AP75 (student)",
+            [metrics[f"coco/segm_mAP{k}"] for k in ("", "_50", "_75")],
+        ),
+        (
+            "box AP / AP50 / AP75 (student)",
+            [metrics[f"coco/bbox_mAP{k}"] for k in ("", "_50", "_75")],
+        ),
         (f"mean IoU of {matched.sum()} matched of {len(scores)} objects: student", [student]),
         ("the same objects: teacher", [teacher]),
         ("the same objects: filled box", [filled]),
     ]
-    return "\n".join(f"{name:58s} " + "  ".join(f"{v:.3f}" for v in values) for name, values in rows)
+    return "\n".join(
+        f"{name:58s} " + "  ".join(f"{v:.3f}" for v in values) for name, values in rows
+    )

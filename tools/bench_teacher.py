@@ -55,9 +55,9 @@ class Picture:
 def pictures(args: argparse.Namespace) -> Iterator[Picture]:
     """Read pictures until the limit of objects is reached."""
     coco = COCO(args.ann_json)
-    order = np.random.default_rng(args.seed).permutation(sorted(coco.imgs))
+    chosen = sorted(coco.imgs)[args.part[0] - 1 :: args.part[1]]
     left = args.limit
-    for image_id in order[args.part[0] - 1 :: args.part[1]].tolist():
+    for image_id in np.random.default_rng(args.seed).permutation(chosen).tolist():
         record = coco.imgs[image_id]
         path = Path(args.img_dir) / record["file_name"]
         image = cv2.imread(str(path))
@@ -167,7 +167,13 @@ def score(picture: Picture, teachers: dict[str, StructuredTeacher], grab: bool) 
             results["grabcut"] = (np.stack(cuts), time.perf_counter() - began)
         for method, (masks, seconds) in results.items():
             records += [
-                dict(kind=kind, method=method, size=s, iou=100 * float(i), ms=1e3 * seconds / len(masks))
+                dict(
+                    kind=kind,
+                    method=method,
+                    size=s,
+                    iou=100 * float(i),
+                    ms=1e3 * seconds / len(masks),
+                )
                 for s, i in zip(picture.sizes, iou(masks, picture.masks))
             ]
     return records
@@ -268,9 +274,7 @@ def main(argv: list[str] | None = None) -> None:
     for name, seconds in report["step_seconds"].items():
         console.print(f"{name}: {seconds:.3f} s for 14 objects in 2 images of 448x640")
     if args.ann_json:
-        records = [
-            r for p in pictures(args) for r in score(p, teachers, grab=not args.no_grabcut)
-        ]
+        records = [r for p in pictures(args) for r in score(p, teachers, grab=not args.no_grabcut)]
         if not records:
             raise ValueError(
                 f"Expected objects of at least {args.min_size} pixels in {args.ann_json} but "

@@ -10,14 +10,12 @@ train_dataloader = dict(
     )
 )
 val_dataloader = dict(
-    dataset=dict(
-        ann_file="val.json", pipeline=_base_.lite0_test_pipeline, **_base_.scenes_dataset
-    )
+    dataset=dict(ann_file="val.json", pipeline=_base_.lite0_test_pipeline, **_base_.scenes_dataset)
 )
 test_dataloader = val_dataloader
 val_evaluator = dict(ann_file=_base_.scenes_root + "val.json")
 test_evaluator = val_evaluator
 
 optim_wrapper = dict(optimizer=dict(lr=1e-3))
-train_cfg = dict(max_epochs=10, val_interval=10)
-default_hooks = dict(logger=dict(interval=10), checkpoint=dict(interval=10))
+train_cfg = dict(max_epochs=8, val_interval=8)
+default_hooks = dict(logger=dict(interval=10), checkpoint=dict(interval=8))

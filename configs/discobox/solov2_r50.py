@@ -8,9 +8,7 @@ model = dict(
     ),
     **_base_.discobox_model,
 )
-train_dataloader = dict(
-    dataset=dict(type="CocoBoxDataset", pipeline=_base_.box_train_pipeline)
-)
+train_dataloader = dict(dataset=dict(type="CocoBoxDataset", pipeline=_base_.box_train_pipeline))
 
 # Appendix C.2; the released code trains 36 epochs and drops the rate after 33 and 35.
 train_cfg = dict(max_epochs=36)

@@ -24,4 +24,6 @@ def check_shapes(**tensors: tuple[Tensor, str]) -> None:
         for axis, size in zip(axes, tensor.shape, strict=True):
             expected = int(axis) if axis.isdigit() else sizes.setdefault(axis, size)
             if size != expected:
-                raise ValueError(f"{wanted} with {axis} = {expected} but got {tuple(tensor.shape)}.")
+                raise ValueError(
+                    f"{wanted} with {axis} = {expected} but got {tuple(tensor.shape)}."
+                )

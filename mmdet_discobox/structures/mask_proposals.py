@@ -13,7 +13,7 @@ import torch
 from mmdet.structures import DetDataSample
 from torch import Tensor
 
-from ..functional import check_shapes
+from mmdet_discobox.functional import check_shapes
 
 
 @dataclass(frozen=True)

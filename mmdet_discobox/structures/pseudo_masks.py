@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from ..functional import check_shapes
+from mmdet_discobox.functional import check_shapes
 
 
 @dataclass(frozen=True)

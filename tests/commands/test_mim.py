@@ -126,7 +126,10 @@ def test_inference_apis_read_the_checkpoint_and_give_tight_boxes(trained):
 @pytest.mark.parametrize(
     ("spoil", "words"),
     [
-        (lambda coco: coco["annotations"][1].update(bbox=[1, 1, float("nan"), 5]), ["annotation", "2"]),
+        (
+            lambda coco: coco["annotations"][1].update(bbox=[1, 1, float("nan"), 5]),
+            ["annotation", "2"],
+        ),
         (lambda coco: coco["annotations"][1].update(bbox=[1, 1, -4, 5]), ["annotation", "2", "-4"]),
         (lambda coco: coco["annotations"][1].update(category_id=9), ["annotation", "2", "9"]),
         (lambda coco: coco["images"][2].update(file_name="gone.png"), ["gone.png"]),
@@ -142,7 +145,9 @@ def test_broken_data_ends_in_one_clear_error(trained, tmp_path, spoil, words):
     broken.write_text(json.dumps(coco))
     config = tmp_path / "config.py"
     user_config(folder / "set", ann_file=broken.name).dump(config)
-    output = mim("train", "mmdet", config, "--gpus", 0, "--work-dir", tmp_path, cwd=folder, fails=True)
+    output = mim(
+        "train", "mmdet", config, "--gpus", 0, "--work-dir", tmp_path, cwd=folder, fails=True
+    )
     assert "Epoch(train)" not in output
     message = re.search(r"^(?:ValueError|FileNotFoundError): .*", output, re.M | re.S)[0]
     for word in [*words, "gone.png" if "gone.png" in words else broken.name]:

@@ -1,4 +1,4 @@
-"""Real training runs of a tiny detector: resume, gates, the moving teacher, gradient accumulation."""
+"""Real training runs of a tiny detector: resume, gates, the moving teacher, accumulation."""
 
 from __future__ import annotations
 

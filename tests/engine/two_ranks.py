@@ -11,10 +11,10 @@ import torch
 import torch.distributed as dist
 from mmengine.model import MMDistributedDataParallel
 from mmengine.registry import init_default_scope
+from tiny import batch, build, tiny_solov2
 
 import mmdet_discobox  # noqa: F401
 from mmdet_discobox.engine.hooks import StructuredTeacherHook
-from tiny import batch, build, tiny_solov2
 
 
 def main() -> None:

@@ -20,6 +20,7 @@ ODD = torch.tensor(
         [20.0, 15.0, 25.0, 16.0],
         [0.0, 0.0, 13.0, 9.0],  # the whole grid
         [5.0, 5.0, 5.0, 5.0],  # no size
+        [1.5, 2.5, 4.5, 6.5],  # from centre line to centre line
     ]
 )
 

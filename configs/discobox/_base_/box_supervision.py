@@ -1,4 +1,4 @@
-"""What every box-supervised config shares. Its names are unique: a leaf combines it with any base."""
+"""What box-supervised configs share. The names are unique: a leaf combines it with any base."""
 
 custom_imports = dict(imports=["mmdet_discobox"], allow_failed_imports=False)
 

@@ -37,9 +37,7 @@ model = dict(
             norm_cfg=lite0_norm,
         ),
         loss_mask=dict(type="DiceLoss", use_sigmoid=True, loss_weight=3.0),
-        loss_cls=dict(
-            type="FocalLoss", use_sigmoid=True, gamma=2.0, alpha=0.25, loss_weight=1.0
-        ),
+        loss_cls=dict(type="FocalLoss", use_sigmoid=True, gamma=2.0, alpha=0.25, loss_weight=1.0),
     ),
     test_cfg=dict(
         nms_pre=500,

@@ -80,4 +80,4 @@ class EfficientNetLite(BaseModule):
 
 def _halves(block: nn.Module) -> bool:
     stride = block._block_args.stride
-    return (stride[0] if isinstance(stride, (list, tuple)) else stride) == 2
+    return bool((stride[0] if isinstance(stride, (list, tuple)) else stride) == 2)

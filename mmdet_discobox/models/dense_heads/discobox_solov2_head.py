@@ -13,8 +13,9 @@ from mmdet.structures import DetDataSample
 from mmengine.structures import InstanceData
 from torch import Tensor
 
-from ...functional import masks_to_boxes
-from ...structures import BoxObjects, MaskProposals
+from mmdet_discobox.functional import masks_to_boxes
+from mmdet_discobox.structures import BoxObjects, MaskProposals
+
 from .solo_assignment import CellAssignment, assign_cells
 
 

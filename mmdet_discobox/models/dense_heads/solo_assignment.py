@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ...structures import BoxObjects
+from mmdet_discobox.structures import BoxObjects
 
 #: a centre region never reaches further than one cell from the cell of the centre
 _REACH = (-1, 0, 1)

@@ -12,8 +12,8 @@ from mmdet.structures import DetDataSample
 from mmdet.utils import ConfigType, OptConfigType
 from torch import Tensor
 
-from ...structures import MaskProposals, PseudoMasks
-from ..teachers import TeacherNetwork, crop_regions
+from mmdet_discobox.models.teachers import TeacherNetwork, crop_regions
+from mmdet_discobox.structures import MaskProposals, PseudoMasks
 
 
 class StructuredTeachingMixin(SingleStageInstanceSegmentor):
@@ -54,7 +54,7 @@ class StructuredTeachingMixin(SingleStageInstanceSegmentor):
         self.teacher = None
         if teacher_network is not None:
             self.teacher = TeacherNetwork(self, **teacher_network)
-        self.structured_teacher = None
+        self.structured_teacher: Any = None
         if structured_teacher is not None:
             self.structured_teacher = MODELS.build(structured_teacher)
             self.loss_consistency = MODELS.build(loss_consistency)

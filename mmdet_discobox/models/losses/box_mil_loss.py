@@ -9,7 +9,7 @@ from mmdet.models.losses.utils import weight_reduce_loss
 from mmdet.registry import MODELS
 from torch import Tensor
 
-from ...functional import bag_logits, box_projections, mil_bce_loss, mil_dice_loss
+from mmdet_discobox.functional import bag_logits, box_projections, mil_bce_loss, mil_dice_loss
 
 _FORMS = {"dice": mil_dice_loss, "bce": mil_bce_loss}
 

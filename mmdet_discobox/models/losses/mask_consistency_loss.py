@@ -8,7 +8,7 @@ import torch.nn as nn
 from mmdet.registry import MODELS
 from torch import Tensor
 
-from ...functional import consistency_ce, consistency_dice
+from mmdet_discobox.functional import consistency_ce, consistency_dice
 
 _FORMS = {"ce": consistency_ce, "dice": consistency_dice}
 

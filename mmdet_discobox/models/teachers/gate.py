@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 import torch.nn as nn
+from torch import Tensor
 
 
 class Gate(nn.Module):
@@ -17,6 +18,8 @@ class Gate(nn.Module):
     Args:
         is_open: the state to begin with.
     """
+
+    opened: Tensor
 
     def __init__(self, is_open: bool) -> None:
         super().__init__()

@@ -10,7 +10,7 @@ import torch.nn as nn
 from mmdet.registry import MODELS
 from torch import Tensor
 
-from ...functional import (
+from mmdet_discobox.functional import (
     colour_affinity,
     expand_boxes,
     lift_to_box,
@@ -19,7 +19,8 @@ from ...functional import (
     neighbour_offsets,
     rgb_to_lab,
 )
-from ...structures import BoxObjects, PseudoMasks
+from mmdet_discobox.structures import BoxObjects, PseudoMasks
+
 from .crops import crop_regions, grid_centres, within
 from .gate import Gate
 
@@ -66,13 +67,13 @@ class StructuredTeacher(nn.Module):
         margin: float = 0.1,
         algorithm: Literal["soft", "alg1"] = "soft",
         colour_space: Literal["lab", "rgb"] = "lab",
-        w1: float = 0.45,
-        zeta: float = 5.0,
-        dilations: Sequence[int] = (2, 4),
-        iterations: int = 8,
-        unary_scale: float = 0.4,
+        w1: float = 0.3,
+        zeta: float = 3.5,
+        dilations: Sequence[int] = (1, 2, 4),
+        iterations: int = 10,
+        unary_scale: float = 0.3,
         unary_limit: float = 1.5,
-        tightness: float | None = 0.75,
+        tightness: float | None = 0.5,
         valid_area: tuple[float, float] = (0.05, 1.0),
     ) -> None:
         super().__init__()
@@ -129,7 +130,9 @@ class StructuredTeacher(nn.Module):
             regions = expand_boxes(objects.boxes, self.margin)
             centres = grid_centres(regions, self.crop_size)
             inside = within(centres, objects.boxes)
-            frame = torch.cat([torch.zeros_like(objects.image_sizes), objects.image_sizes.flip(1)], 1)
+            frame = torch.cat(
+                [torch.zeros_like(objects.image_sizes), objects.image_sizes.flip(1)], 1
+            )
             visible = within(centres, frame[objects.image_inds])
             rows = torch.arange(len(objects), device=logits.device)
             coarse = crop_regions(logits[:, None], regions / stride, rows, self.crop_size)[:, 0]

@@ -153,7 +153,9 @@ def test_predicted_boxes_are_tight(detector):
     assert len(instances)
     for mask, box in zip(instances.masks, instances.bboxes, strict=True):
         rows, cols = np.nonzero(mask.numpy())
-        expected = [cols.min(), rows.min(), cols.max() + 1, rows.max() + 1] if len(rows) else [0] * 4
+        expected = (
+            [cols.min(), rows.min(), cols.max() + 1, rows.max() + 1] if len(rows) else [0] * 4
+        )
         assert box.tolist() == expected
 
 
