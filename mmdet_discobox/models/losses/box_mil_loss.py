@@ -78,4 +78,6 @@ class BoxMILLoss(nn.Module):
             )
         losses = _FORMS[self.form](pred, rows, cols)
         reduction = reduction_override or self.reduction
+        if reduction == "mean" and avg_factor is None:
+            avg_factor = max(len(losses), 1)  # no mask is no loss, where a plain mean is NaN
         return self.loss_weight * weight_reduce_loss(losses, weight, reduction, avg_factor)

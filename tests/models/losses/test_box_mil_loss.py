@@ -76,9 +76,10 @@ def test_no_masks(form):
     pred = torch.zeros(0, 7, 10, requires_grad=True)
     for target in (torch.zeros(0, 4), torch.zeros(0, 7, 10)):
         assert BoxMILLoss(form)(pred, target, reduction_override="none").shape == (0,)
-        total = BoxMILLoss(form)(pred, target, avg_factor=1.0)
-        assert total.item() == 0
-        total.backward()
+        for avg_factor in (None, 1.0):
+            total = BoxMILLoss(form)(pred, target, avg_factor=avg_factor)
+            assert total.item() == 0
+            total.backward()
 
 
 def test_unknown_form():

@@ -1,0 +1,189 @@
+from __future__ import annotations
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from mmdet_discobox.models.teachers import StructuredTeacher, paste_regions
+from mmdet_discobox.structures import BoxObjects
+
+SIDE, RADIUS = 128, 36.0
+PAPER = dict(algorithm="alg1", colour_space="rgb", w1=2.0, zeta=29.0, dilations=(1,), margin=0.0)
+
+
+def distance():
+    y, x = torch.meshgrid(torch.arange(SIDE) + 0.5, torch.arange(SIDE) + 0.5, indexing="ij")
+    return ((y - 64).square() + (x - 64).square()).sqrt()
+
+
+def objects(boxes, image_size=(SIDE, SIDE)):
+    boxes = torch.as_tensor(boxes, dtype=torch.float).view(-1, 4)
+    zeros = torch.zeros(len(boxes), dtype=torch.long)
+    return BoxObjects(boxes, zeros, zeros, torch.tensor([image_size], dtype=torch.float))
+
+
+def scene():
+    """A noisy red disc on noisy green, its box and its mask."""
+    torch.manual_seed(0)
+    disc = distance() < RADIUS
+    colours = torch.where(disc, torch.tensor([200.0, 60, 50])[:, None, None], 0.0)
+    colours = torch.where(disc, colours, torch.tensor([70.0, 140, 60])[:, None, None])
+    image = (colours + 6 * torch.randn(3, SIDE, SIDE)).clamp(0, 255)
+    return image[None], objects([[28.0, 28, 100, 100]]), disc
+
+
+def stride4(probs):
+    return torch.logit(F.avg_pool2d(probs[None, None], 4)[0].clamp(0.05, 0.95))
+
+
+def run(teacher, logits, objs, image, **kwargs):
+    return teacher(logits, torch.ones(len(objs), dtype=torch.bool), objs, image, stride=4, **kwargs)
+
+
+def iou(a, b):
+    return float((a & b).sum() / (a | b).sum())
+
+
+STARTS = {
+    "ellipse": lambda d: (d < 30).float(),
+    "dilated": lambda d: (d < 41).float(),
+    "blurred": lambda d: torch.sigmoid((34 - d) / 6),
+}
+
+
+@pytest.mark.parametrize("kind", STARTS)
+def test_a_disc_of_another_colour_is_found(kind):
+    image, objs, disc = scene()
+    start = stride4(STARTS[kind](distance()))
+    result = run(StructuredTeacher(), start, objs, image)
+    before = F.interpolate(start.sigmoid()[None], (SIDE, SIDE), mode="bilinear")[0, 0] > 0.5
+    after = paste_regions(result.masks, result.regions, (SIDE, SIDE))[0] > 0.5
+    assert iou(after, disc) > max(iou(before, disc) + 0.02, 0.95)
+
+
+def test_the_paper_s_setting_keeps_a_full_box():
+    image, objs, _ = scene()
+    result = run(StructuredTeacher(**PAPER), torch.full((1, 32, 32), 3.0), objs, image)
+    assert ((result.masks > 0.5) == result.inside).float().mean() > 0.99
+
+
+def test_the_margin_stays_background():
+    image, objs, _ = scene()
+    result = run(StructuredTeacher(), torch.full((1, 32, 32), 9.0), objs, image)
+    assert not result.inside.all()
+    assert (result.masks[~result.inside] == 0).all()
+
+
+def test_tightness_finds_what_the_network_missed():
+    image, objs, disc = scene()
+    missed = stride4(((distance() < RADIUS) & (torch.arange(SIDE) < 60)).float())
+    with_it, without = (
+        run(StructuredTeacher(tightness=t), missed, objs, image) for t in (0.5, None)
+    )
+    scores = [
+        iou(paste_regions(r.masks, r.regions, (SIDE, SIDE))[0] > 0.5, disc)
+        for r in (with_it, without)
+    ]
+    assert scores[0] > scores[1] + 0.1
+
+
+def test_only_predicted_masks_within_the_area_are_valid():
+    image, objs, _ = scene()
+    objs = objects(objs.boxes.repeat(3, 1))
+    logits = torch.full((3, 32, 32), 9.0)
+    predicted = torch.tensor([True, False, True])
+    kwargs = dict(stride=4)
+    teacher = StructuredTeacher(tightness=None, valid_area=(0.05, 1.0))
+    empty = torch.cat([logits[:2], -logits[2:]])
+    assert teacher(empty, predicted, objs, image, **kwargs).valid.tolist() == [True, False, False]
+    teacher = StructuredTeacher(tightness=None, valid_area=(0.05, 0.1))
+    assert not teacher(logits, predicted, objs, image, **kwargs).valid.any()
+
+
+def test_cross_image_term_is_added():
+    image, objs, _ = scene()
+    start = torch.zeros(1, 32, 32)
+    push = torch.full((1, 64, 64), 30.0)
+    teacher = StructuredTeacher(tightness=None)
+    up, down = (run(teacher, start, objs, image, cross=s * push) for s in (1, -1))
+    assert (up.masks[up.inside] > 0.9).all()
+    assert (down.masks[down.inside] < 0.1).all()
+
+
+def test_no_object():
+    image, _, _ = scene()
+    for teacher in (StructuredTeacher(), StructuredTeacher(**PAPER)):
+        result = run(teacher, torch.zeros(0, 32, 32), objects([]), image)
+        assert result.masks.shape == (0, 64, 64)
+        assert result.valid.shape == (0,)
+
+
+BOXES = [[5.0, 5, 6, 6], [9.2, 9.2, 9.4, 60], [0, 0, SIDE, SIDE], [120, 120, 128, 128]]
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("kwargs", [{}, PAPER])
+def test_nothing_becomes_nan(dtype, kwargs):
+    objs = objects([*BOXES, [7.0, 7, 7, 7]])
+    flat = torch.full((1, 3, SIDE, SIDE), 128.0, dtype=dtype)
+    logits = torch.linspace(-60, 60, 32 * 32, dtype=dtype).view(1, 32, 32).repeat(5, 1, 1)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        result = run(StructuredTeacher(**kwargs), logits, objs, flat)
+    assert result.masks.dtype == torch.float32
+    assert result.masks.isfinite().all()
+    assert ((result.masks >= 0) & (result.masks <= 1)).all()
+
+
+def test_the_padding_of_a_batch_has_no_say():
+    image, objs, _ = scene()
+    start = stride4(STARTS["blurred"](distance()))
+    small = objects(objs.boxes, image_size=(104, 104))
+    padded = image.clone()
+    padded[..., 104:, :] = 255
+    padded[..., :, 104:] = 0
+    black = image.clone()
+    black[..., 104:, :] = 0
+    black[..., :, 104:] = 0
+    first, second = (run(StructuredTeacher(), start, small, i) for i in (padded, black))
+    torch.testing.assert_close(first.masks, second.masks, atol=1e-4, rtol=0)
+
+
+def test_a_batch_is_its_objects_one_by_one():
+    image, _, _ = scene()
+    torch.manual_seed(1)
+    objs, logits = objects(BOXES), torch.randn(4, 32, 32)
+    batch = run(StructuredTeacher(), logits, objs, image)
+    for n in range(4):
+        one = run(StructuredTeacher(), logits[n : n + 1], objects(BOXES[n]), image)
+        torch.testing.assert_close(batch.masks[n], one.masks[0])
+
+
+def test_flipping_flips():
+    image, objs, _ = scene()
+    torch.manual_seed(1)
+    logits = torch.randn(1, 32, 32)
+    there = run(StructuredTeacher(), logits, objs, image)
+    back = run(StructuredTeacher(), logits.flip(-1), objs, image.flip(-1))
+    torch.testing.assert_close(there.masks.flip(-1), back.masks, atol=1e-4, rtol=0)
+
+
+def test_carries_no_gradient_and_its_clock_is_saved():
+    image, objs, _ = scene()
+    teacher = StructuredTeacher()
+    result = run(teacher, torch.zeros(1, 32, 32, requires_grad=True), objs, image)
+    assert not result.masks.requires_grad
+    assert {"running_mil", "consistency_gate.opened"} <= set(teacher.state_dict())
+
+
+@pytest.mark.parametrize(
+    ("kwargs", "match"),
+    [
+        (dict(algorithm="hard"), "Expected `algorithm` to be 'soft' or 'alg1' but got 'hard'"),
+        (dict(colour_space="hsv"), "Expected `colour_space` to be 'lab' or 'rgb' but got 'hsv'"),
+        (dict(crop_size=2), "Expected `crop_size` to be at least 4 but got 2"),
+        (dict(dilations=()), "Expected `dilations`"),
+    ],
+)
+def test_rejects(kwargs, match):
+    with pytest.raises(ValueError, match=match):
+        StructuredTeacher(**kwargs)
