@@ -94,7 +94,9 @@ def _picture(
         image_inds=torch.zeros(len(boxes), dtype=torch.long),
         image_sizes=torch.tensor([[height, width]]).float(),
     )
-    areas = [a.get("area", mask.sum() / scale**2) for a, mask in zip(annotations, masks)]
+    areas = [
+        a.get("area", mask.sum() / scale**2) for a, mask in zip(annotations, masks, strict=True)
+    ]
     return Picture(
         seed=seed,
         image=np.pad(image[..., ::-1], (*pad, (0, 0))),
@@ -163,7 +165,7 @@ def score(picture: Picture, teachers: dict[str, StructuredTeacher], grab: bool) 
             results[name] = (masks & boxes, time.perf_counter() - began)
         if grab:
             began = time.perf_counter()
-            cuts = [grabcut(picture.image, s, b) for s, b in zip(start, boxes)]
+            cuts = [grabcut(picture.image, s, b) for s, b in zip(start, boxes, strict=True)]
             results["grabcut"] = (np.stack(cuts), time.perf_counter() - began)
         for method, (masks, seconds) in results.items():
             records += [
@@ -174,7 +176,7 @@ def score(picture: Picture, teachers: dict[str, StructuredTeacher], grab: bool) 
                     iou=100 * float(i),
                     ms=1e3 * seconds / len(masks),
                 )
-                for s, i in zip(picture.sizes, iou(masks, picture.masks))
+                for s, i in zip(picture.sizes, iou(masks, picture.masks), strict=True)
             ]
     return records
 

@@ -73,9 +73,9 @@ def test_the_same_seed_gives_the_same_starts(bench):
 
 
 def test_starts_are_what_they_say(bench):
-    mask = np.zeros((1, 64, 64), bool)
-    mask[0, 8:48, 12:52] = True
-    box = np.float32([[12, 8, 52, 48]])
+    mask = np.zeros((1, 128, 128), bool)
+    mask[0, 16:96, 24:104] = True
+    box = np.float32([[24, 16, 104, 96]])
     areas = {kind: (bench.start_logits(kind, mask, box, seed=0) > 0).sum() for kind in bench.STARTS}
     assert areas["box"] == mask.sum() / 16
     assert areas["eroded"] < areas["box"] < areas["dilated"]
