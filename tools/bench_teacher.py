@@ -124,8 +124,9 @@ def refine(teacher: StructuredTeacher, picture: Picture, logits: torch.Tensor) -
 def grabcut(image: np.ndarray, start: np.ndarray, box: np.ndarray) -> np.ndarray:
     """GrabCut of 5 iterations from a start, seeing half a box around the box."""
     rows, cols = (np.flatnonzero(box.any(axis)) for axis in (1, 0))
-    if not (start & box).any():
-        return start & box
+    start = start & box
+    if not start.any():
+        return start
     height, width = len(rows) // 2, len(cols) // 2
     window = np.s_[
         max(rows[0] - height, 0) : rows[-1] + 1 + height,
@@ -133,6 +134,8 @@ def grabcut(image: np.ndarray, start: np.ndarray, box: np.ndarray) -> np.ndarray
     ]
     labels = np.where(start, cv2.GC_PR_FGD, cv2.GC_PR_BGD).astype(np.uint8)
     labels = np.where(box, labels, np.uint8(cv2.GC_BGD))[window].copy()
+    if start[window].all():  # no background to learn from either
+        return start
     models = np.zeros((1, 65)), np.zeros((1, 65))
     cv2.setRNGSeed(0)
     pixels = np.ascontiguousarray(image[window][..., ::-1])

@@ -82,6 +82,13 @@ def test_starts_are_what_they_say(bench):
     assert areas["ellipse"] == pytest.approx(np.pi / 4 * areas["box"], rel=0.1)
 
 
+def test_grabcut_keeps_a_start_of_one_label(bench):
+    image = np.random.default_rng(0).integers(0, 256, (32, 32, 3), np.uint8)
+    box = np.ones((32, 32), bool)
+    for start in (box, ~box):
+        assert np.array_equal(bench.grabcut(image, start, box), start)
+
+
 def test_time_is_all_without_a_json(bench, capsys):
     bench.main([])
     assert "default:" in capsys.readouterr().out
