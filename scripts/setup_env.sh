@@ -109,6 +109,7 @@ step() {
   trap 'say "Interrupted; the same command goes on from here."; exit 130' INT TERM
   if ! "${@:2}" >"$state/log" 2>&1; then
     tail -n 40 "$state/log" >&2
+    ! grep -qE 'code=137|Killed' "$state/log" || say 'A compiler was killed: if memory ran out, try MAX_JOBS=1.'
     die "failed: $1" "The end of $state/log stands above. Once mended, the same command goes on from here."
   fi
   kill "$beat" 2>/dev/null || true
