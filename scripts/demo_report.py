@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from mmcv import imread, imwrite
 from mmcv.transforms import Compose
 from mmdet.apis import inference_detector, init_detector
 from mmengine.config import Config
@@ -111,8 +112,6 @@ def _scores(
 def _draw(
     path: str, truth: dict[str, np.ndarray], predicted: Any, teacher: np.ndarray, out: Path
 ) -> None:
-    from mmcv import imread, imwrite
-
     image = imread(path, channel_order="rgb")
     colours = [(230, 60, 60), (60, 200, 90), (70, 110, 250), (250, 210, 60), (220, 90, 230)]
     panels = []

@@ -62,7 +62,7 @@ param_scheduler = [
     dict(type="LinearLR", start_factor=0.01, by_epoch=False, begin=0, end=50),
     dict(type="CosineAnnealingLR", by_epoch=True, convert_to_iter_based=True, eta_min=4e-6),
 ]
-# 8 images on CPU; see mmengine's LinearLR for --auto-scale-lr.
+# The learning rate above is for 8 images a step; `--auto-scale-lr` scales it to others.
 auto_scale_lr = dict(enable=False, base_batch_size=8)
 
 lite0_test_pipeline = [
