@@ -93,6 +93,7 @@ def _picture(
         labels=torch.zeros(len(boxes), dtype=torch.long),
         image_inds=torch.zeros(len(boxes), dtype=torch.long),
         image_sizes=torch.tensor([[height, width]]).float(),
+        image_ids=torch.full((len(boxes),), -1),
     )
     areas = [
         a.get("area", mask.sum() / scale**2) for a, mask in zip(annotations, masks, strict=True)
@@ -228,6 +229,7 @@ def time_step(teacher: StructuredTeacher, repeats: int = 10) -> float:
         labels=torch.zeros(14, dtype=torch.long),
         image_inds=torch.arange(14) % 2,
         image_sizes=torch.tensor([[448.0, 640.0]]).repeat(2, 1),
+        image_ids=torch.full((14,), -1),
     )
     images = torch.rand(2, 3, 448, 640, generator=generator) * 255
     logits = torch.randn(14, 448 // STRIDE, 640 // STRIDE, generator=generator)

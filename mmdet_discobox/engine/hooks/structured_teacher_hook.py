@@ -11,20 +11,27 @@ from mmengine.hooks import Hook
 from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 
+from mmdet_discobox.models.teachers import Gate
+
 from .opening import Opening
 
 
 @HOOKS.register_module()
 class StructuredTeacherHook(Hook):
-    """Keep the running MIL loss and open the gate of ``L_con``.
+    """Keep the running MIL loss and open the gates of ``L_con``, and of correspondences.
 
     The coarse masks of the first iterations teach nothing, so ``L_con`` waits for the student
     (Sec. 3.2 takes the masks of multiple-instance learning as initial predictions; when is left
-    open). What it keeps lives in buffers of the ``StructuredTeacher``: a resumed training goes on
-    as it would have.
+    open). Matching waits longer: for features that are worth it, and for a bank to match with,
+    which fills while ``L_con`` is on.
+
+    What it keeps lives in buffers of the ``StructuredTeacher``: a resumed training goes on as it
+    would have.
 
     Args:
         consistency: arguments of :class:`Opening` for ``L_con``.
+        correspondence: arguments of :class:`Opening` for the cross-image term and ``L_nce``, if
+            the teacher has them; never before ``L_con``.
         smoothing: weight of a new value in the running mean of the MIL loss, in (0, 1].
         interval: iterations between two looks at the running mean. It is averaged over the ranks
             then, and read, which waits for the device.
@@ -38,11 +45,14 @@ class StructuredTeacherHook(Hook):
     def __init__(
         self,
         consistency: dict[str, Any] | None = None,
+        correspondence: dict[str, Any] | None = None,
         smoothing: float = 0.1,
         interval: int = 10,
     ) -> None:
         default = dict(fraction=0.25, mil_below=0.3)
         self.consistency = Opening(**(default if consistency is None else consistency))
+        later = dict(fraction=0.4)
+        self.correspondence = Opening(**(later if correspondence is None else correspondence))
         self.smoothing = smoothing
         self.interval = interval
 
@@ -51,7 +61,8 @@ class StructuredTeacherHook(Hook):
         teacher = self._teacher(runner)
         if runner.iter == 0:
             teacher.running_mil.fill_(float("inf"))
-            teacher.consistency_gate.set(False)
+            for _, gate, _ in self._gates(teacher):
+                gate.set(False)
             self._look(runner, iteration=0)
 
     def after_train_iter(
@@ -70,15 +81,27 @@ class StructuredTeacherHook(Hook):
             teacher.running_mil.copy_(torch.where(first, value, mean))
         self._look(runner, iteration=runner.iter + 1)
 
+    def _gates(self, teacher: Any) -> list[tuple[str, Gate, Opening]]:
+        """What opens, in its order."""
+        gates = [("L_con starts", teacher.consistency_gate, self.consistency)]
+        if teacher.cross_image is not None:
+            matching = "The cross-image term and L_nce start"
+            gates.append((matching, teacher.cross_image.gate, self.correspondence))
+        return gates
+
     def _look(self, runner: Runner, iteration: int) -> None:
         teacher = self._teacher(runner)
-        if teacher.consistency_gate.is_open or iteration % self.interval:
+        shut = [gate for gate in self._gates(teacher) if not gate[1].is_open]
+        if not shut or iteration % self.interval:
             return
         all_reduce(teacher.running_mil, op="mean")
-        reason = self.consistency.reason(runner, iteration, float(teacher.running_mil))
-        if reason is not None:
-            teacher.consistency_gate.set(True)
-            runner.logger.info(f"L_con starts after iteration {iteration}: {reason}.")
+        running_mil = float(teacher.running_mil)
+        for message, gate, opening in shut:
+            reason = opening.reason(runner, iteration, running_mil)
+            if reason is None:
+                return
+            gate.set(True)
+            runner.logger.info(f"{message} after iteration {iteration}: {reason}.")
 
     @staticmethod
     def _teacher(runner: Runner) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -12,23 +13,39 @@ from mmdet.structures import DetDataSample
 from mmdet.utils import ConfigType, OptConfigType
 from torch import Tensor
 
+from mmdet_discobox.functional import cosine_similarity
 from mmdet_discobox.models.teachers import TeacherNetwork, crop_regions
-from mmdet_discobox.structures import MaskProposals, PseudoMasks
+from mmdet_discobox.structures import MaskProposals, PseudoMasks, TaughtPairs
+
+
+@dataclass(frozen=True)
+class _Step:
+    """What the student made of a batch."""
+
+    features: Sequence[Tensor]
+    proposals: MaskProposals
+    inputs: Tensor
+    samples: Sequence[DetDataSample]
 
 
 class StructuredTeachingMixin(SingleStageInstanceSegmentor):
     """Student, teacher network and structured teacher in one training step (Fig. 2).
 
-    A subclass inherits from this and from its task network, in that order; the network's mask head
-    has ``loss_and_proposals`` and ``propose``.
+    A subclass inherits from this and from its task network, in that order. Where the network's
+    mask head alone does not have ``loss_and_proposals`` and ``propose``, it overrides
+    :meth:`_loss_and_proposals` and :meth:`_propose`.
 
     Args:
         *args: arguments of the task network.
         structured_teacher: config of the ``StructuredTeacher``; ``None`` trains by multiple
-            instance learning alone.
+            instance learning alone. Number of classes and channels of its cross-image term are
+            filled in.
         loss_consistency: config of ``L_con``, a ``MaskConsistencyLoss``.
+        loss_nce: config of ``L_nce``, a ``DenseNCELoss``, for a teacher with a cross-image term;
+            ``None`` lets correspondences refine masks and teach nothing else.
         teacher_network: arguments of :class:`TeacherNetwork`; ``None`` lets the student's own
-            masks be refined. It starts to teach with its first update by a ``TeacherEMAHook``.
+            masks and features be used. It starts to teach with its first update by a
+            ``TeacherEMAHook``.
         **kwargs: keyword arguments of the task network.
 
     Raises:
@@ -40,6 +57,7 @@ class StructuredTeachingMixin(SingleStageInstanceSegmentor):
         *args: Any,
         structured_teacher: OptConfigType = None,
         loss_consistency: ConfigType = dict(type="MaskConsistencyLoss"),  # noqa: B006
+        loss_nce: OptConfigType = dict(type="DenseNCELoss"),  # noqa: B006
         teacher_network: OptConfigType = None,
         **kwargs: Any,
     ) -> None:
@@ -55,14 +73,26 @@ class StructuredTeachingMixin(SingleStageInstanceSegmentor):
         if teacher_network is not None:
             self.teacher = TeacherNetwork(self, **teacher_network)
         self.structured_teacher: Any = None
+        self.loss_nce: Any = None
         if structured_teacher is not None:
-            self.structured_teacher = MODELS.build(structured_teacher)
+            self.structured_teacher = MODELS.build(self._completed(structured_teacher))
             self.loss_consistency = MODELS.build(loss_consistency)
+            if self.structured_teacher.cross_image is not None and loss_nce is not None:
+                self.loss_nce = MODELS.build(loss_nce)
+
+    def _completed(self, structured_teacher: ConfigType) -> ConfigType:
+        """Fill in what the bank has to know of the network."""
+        term = structured_teacher.get("cross_image")
+        if term is None:
+            return structured_teacher
+        head = self.bbox_head if self.with_bbox else self.mask_head
+        known = dict(num_classes=head.num_classes, channels=head.in_channels)
+        return {**structured_teacher, "cross_image": {**known, **term}}
 
     def loss(
         self, batch_inputs: Tensor, batch_data_samples: Sequence[DetDataSample], **_: Any
     ) -> dict[str, Tensor]:
-        """Compute all losses of Sec. 3.4.
+        """Compute all losses of Sec. 3.4, and remember the objects in the bank.
 
         Args:
             batch_inputs: ``(B, 3, H, W)`` normalised images.
@@ -74,36 +104,86 @@ class StructuredTeachingMixin(SingleStageInstanceSegmentor):
             mean IoU with the student's masks. While the gate of ``L_con`` is shut, these are 0.
         """
         features = self.extract_feat(batch_inputs)
-        losses, proposals = self.mask_head.loss_and_proposals(features, batch_data_samples)
+        losses, proposals = self._loss_and_proposals(features, batch_data_samples)
         if self.structured_teacher is not None:
-            losses.update(self._structured_losses(proposals, batch_inputs, batch_data_samples))
+            step = _Step(features, proposals, batch_inputs, batch_data_samples)
+            losses.update(self._structured_losses(step))
         return losses
 
-    def _structured_losses(
-        self,
-        proposals: MaskProposals,
-        batch_inputs: Tensor,
-        batch_data_samples: Sequence[DetDataSample],
+    def _loss_and_proposals(
+        self, features: Sequence[Tensor], samples: Sequence[DetDataSample]
+    ) -> tuple[dict[str, Tensor], MaskProposals]:
+        """``L_det`` and ``L_mil``, and the masks they were computed on."""
+        losses, proposals = self.mask_head.loss_and_proposals(features, samples)
+        return losses, proposals
+
+    def _propose(
+        self, features: Sequence[Tensor], samples: Sequence[DetDataSample]
+    ) -> MaskProposals:
+        """Masks of the ground-truth objects, without losses."""
+        proposals: MaskProposals = self.mask_head.propose(features, samples)
+        return proposals
+
+    def _losses_on_refined(
+        self, proposals: MaskProposals, pseudo: PseudoMasks | None
     ) -> dict[str, Tensor]:
+        """Losses of the network's own that learn from refined masks; none by default.
+
+        Args:
+            proposals: of the student.
+            pseudo: the refined masks, or None while the gate of ``L_con`` is shut: then the same
+                keys, with zeros.
+        """
+        return {}
+
+    def _structured_losses(self, step: _Step) -> dict[str, Tensor]:
+        proposals = step.proposals
         zero = proposals.logits.sum() * 0
-        if not self.structured_teacher.consistency_gate.is_open:
-            figure = zero.detach()
-            return dict(loss_con=zero, teacher_valid=figure, teacher_agreement=figure)
-        pseudo = self._teach(proposals, batch_inputs, batch_data_samples)
-        rows = torch.arange(len(proposals), device=batch_inputs.device)
-        students = crop_regions(
+        pseudo = None
+        figures = dict.fromkeys(("teacher_valid", "teacher_agreement"), zero.detach())
+        losses = dict(loss_con=zero)
+        if self.loss_nce is not None:
+            losses["loss_nce"] = step.features[0].sum() * 0
+        if self.structured_teacher.consistency_gate.is_open:
+            pseudo, roi_features = self._teach(step)
+            students = self._student_masks(proposals, pseudo)
+            losses["loss_con"] = zero + self.loss_consistency(
+                students,
+                pseudo.masks[proposals.object_inds],
+                pseudo.inside[proposals.object_inds],
+                pseudo.valid[proposals.object_inds],
+            )
+            figures = _figures(students.detach(), proposals, pseudo)
+            if self.loss_nce is not None and pseudo.pairs is not None:
+                losses["loss_nce"] = losses["loss_nce"] + self._contrast(step, pseudo.pairs)
+            if roi_features is not None:
+                self.structured_teacher.remember(roi_features, pseudo, proposals.objects)
+        return {**losses, **figures, **self._losses_on_refined(proposals, pseudo)}
+
+    def _student_masks(self, proposals: MaskProposals, pseudo: PseudoMasks) -> Tensor:
+        """``(N, S, S)`` logits of the proposals on the grids of the refined masks."""
+        return crop_regions(
             proposals.logits[:, None],
             pseudo.regions[proposals.object_inds] / proposals.stride,
-            rows,
+            torch.arange(len(proposals), device=proposals.logits.device),
             self.structured_teacher.crop_size,
-        )[:, 0]  # (N, S, S)
-        loss = self.loss_consistency(
-            students,
-            pseudo.masks[proposals.object_inds],
-            pseudo.inside[proposals.object_inds],
-            pseudo.valid[proposals.object_inds],
+        )[:, 0]
+
+    def _contrast(self, step: _Step, pairs: TaughtPairs) -> Tensor:
+        """``L_nce``: the gradient flows into the student's features of the source alone."""
+        source = self._roi_features(step.features, step)[pairs.source_inds]
+        loss: Tensor = self.loss_nce(
+            cosine_similarity(source, pairs.target_features),
+            pairs.correspondences.plan,
+            pairs.source_masks.flatten(1),
+            pairs.valid,
         )
-        return dict(loss_con=loss + zero, **_figures(students.detach(), proposals, pseudo))
+        return loss
+
+    def _roi_features(self, features: Sequence[Tensor], step: _Step) -> Tensor:
+        return self.structured_teacher.cross_image.features(
+            features, step.proposals.objects, step.inputs.shape[-1]
+        )
 
     @torch.no_grad()
     def teach(
@@ -115,30 +195,35 @@ class StructuredTeachingMixin(SingleStageInstanceSegmentor):
             batch_inputs: ``(B, 3, H, W)`` normalised images.
             batch_data_samples: their boxes and labels.
         """
-        proposals = self.mask_head.propose(self.extract_feat(batch_inputs), batch_data_samples)
-        return self._teach(proposals, batch_inputs, batch_data_samples)
+        features = self.extract_feat(batch_inputs)
+        proposals = self._propose(features, batch_data_samples)
+        return self._teach(_Step(features, proposals, batch_inputs, batch_data_samples))[0]
 
     @torch.no_grad()
-    def _teach(
-        self,
-        proposals: MaskProposals,
-        batch_inputs: Tensor,
-        batch_data_samples: Sequence[DetDataSample],
-    ) -> PseudoMasks:
-        """Refine masks of the teacher network (``proposals`` of the student before it starts)."""
+    def _teach(self, step: _Step) -> tuple[PseudoMasks, Tensor | None]:
+        """Refine masks of the teacher network (of the student before it starts).
+
+        Returns:
+            The refined masks and the objects' RoI features, None without a cross-image term.
+        """
+        features, proposals = step.features, step.proposals
         if self.teacher is not None and self.teacher.started:
             network = self.teacher.module
-            proposals = network.mask_head.propose(
-                network.extract_feat(batch_inputs), batch_data_samples
-            )
+            features = network.extract_feat(step.inputs)
+            proposals = network._propose(features, step.samples)
+        roi_features = None
+        if self.structured_teacher.cross_image is not None:
+            roi_features = self._roi_features(features, step)
         logits, predicted = proposals.per_object()
-        return self.structured_teacher(
+        pseudo = self.structured_teacher(
             logits,
             predicted,
             proposals.objects,
-            self._rgb(batch_inputs),
+            self._rgb(step.inputs),
             stride=proposals.stride,
+            features=roi_features,
         )
+        return pseudo, roi_features
 
     def _rgb(self, batch_inputs: Tensor) -> Tensor:
         """Undo the data preprocessor: RGB in [0, 255].

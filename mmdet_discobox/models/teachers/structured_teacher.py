@@ -2,30 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Literal
+from typing import Any
 
 import torch
 import torch.nn as nn
 from mmdet.registry import MODELS
+from mmdet.utils import OptConfigType
 from torch import Tensor
 
-from mmdet_discobox.functional import (
-    colour_affinity,
-    expand_boxes,
-    lift_to_box,
-    mean_field,
-    mean_field_alg1,
-    neighbour_offsets,
-    rgb_to_lab,
-)
-from mmdet_discobox.structures import BoxObjects, PseudoMasks
+from mmdet_discobox.functional import expand_boxes
+from mmdet_discobox.structures import BoxObjects, PseudoMasks, TaughtPairs
 
 from .crops import crop_regions, grid_centres, within
 from .gate import Gate
-
-#: log-odds of a cell that is known to be background
-_BACKGROUND = -10.0
+from .mask_refiner import MaskField, MaskRefiner
 
 
 @MODELS.register_module()
@@ -40,29 +30,16 @@ class StructuredTeacher(nn.Module):
 
     It knows no network and returns no loss. Everything runs in float32 without gradients.
 
-    The defaults are what measures best on photographs (``tools/bench_teacher.py``): on 300 COCO
-    objects that they were not tuned on, coarse masks gain 15.7 points of IoU with the human mask
-    and blurred ones 3.8; without ``tightness`` most of that is lost, and the paper's setting
-    changes them by 0.3 and 0.1. No kind of start loses, small objects or large.
-
     Args:
-        crop_size: cells S along each side of the grid.
+        crop_size: cells S along each side of the grid, a multiple of 4.
         margin: share of the box's side that is added on every side of it.
-        algorithm: ``'soft'`` for :func:`mean_field`, ``'alg1'`` for the paper's Alg. 1 as printed.
-        colour_space: of the pairwise term; the paper compares ``'rgb'``.
-        w1: weight of the pairwise term (Sec. 3.2; no value given there).
-        zeta: colour bandwidth, in units of the colour space (Sec. 3.2; no value given there).
-        dilations: distances of the neighbours in cells; the paper has 8 immediate ones, ``(1,)``.
-        iterations: mean-field updates; the paper says "until convergence".
-        unary_scale: factor on the log-odds of the predicted probability (``'soft'`` only).
-        unary_limit: bound of the unary's absolute log-odds (``'soft'`` only), so that a confident
-            network can be overruled.
-        tightness: log-odds that each row and column of the box must reach before scaling
-            (:func:`lift_to_box`, ``'soft'`` only); None trusts the network as it is.
         valid_area: smallest and largest share of the box that a mask may fill and still teach.
+        cross_image: config of a :class:`CrossImageTerm`; None leaves the term out.
+        **refiner: settings of the mean field, see :class:`MaskRefiner`.
 
     Raises:
-        ValueError: for an unknown algorithm or colour space, or a grid below 4 cells.
+        ValueError: for a grid below 4 cells or of no multiple of 4, or wrong settings of the mean
+            field.
     """
 
     def __init__(
@@ -70,38 +47,20 @@ class StructuredTeacher(nn.Module):
         *,
         crop_size: int = 64,
         margin: float = 0.1,
-        algorithm: Literal["soft", "alg1"] = "soft",
-        colour_space: Literal["lab", "rgb"] = "lab",
-        w1: float = 0.3,
-        zeta: float = 3.5,
-        dilations: Sequence[int] = (1, 2, 4),
-        iterations: int = 10,
-        unary_scale: float = 0.3,
-        unary_limit: float = 1.5,
-        tightness: float | None = 0.5,
         valid_area: tuple[float, float] = (0.05, 1.0),
+        cross_image: OptConfigType = None,
+        **refiner: Any,
     ) -> None:
         super().__init__()
-        if algorithm not in ("soft", "alg1"):
-            raise ValueError(f"Expected `algorithm` to be 'soft' or 'alg1' but got {algorithm!r}.")
-        if colour_space not in ("lab", "rgb"):
+        if crop_size < 4 or crop_size % 4:
             raise ValueError(
-                f"Expected `colour_space` to be 'lab' or 'rgb' but got {colour_space!r}."
+                f"Expected `crop_size` to be at least 4 and a multiple of 4 but got {crop_size}."
             )
-        if crop_size < 4:
-            raise ValueError(f"Expected `crop_size` to be at least 4 but got {crop_size}.")
         self.crop_size = crop_size
         self.margin = margin
-        self.algorithm = algorithm
-        self.colour_space = colour_space
-        self.w1 = w1
-        self.zeta = zeta
-        self.offsets = neighbour_offsets(dilations)
-        self.iterations = iterations
-        self.unary_scale = unary_scale
-        self.unary_limit = unary_limit
-        self.tightness = tightness
         self.valid_area = tuple(valid_area)
+        self.refine = MaskRefiner(**refiner)
+        self.cross_image = None if cross_image is None else MODELS.build(cross_image)
         # Schedule of L_con, and its clock: open unless a StructuredTeacherHook closes it.
         self.consistency_gate = Gate(is_open=True)
         self.register_buffer("running_mil", torch.tensor(float("inf")))
@@ -114,10 +73,11 @@ class StructuredTeacher(nn.Module):
         objects: BoxObjects,
         images: Tensor,
         *,
-        stride: int,
+        stride: float,
+        features: Tensor | None = None,
         cross: Tensor | None = None,
     ) -> PseudoMasks:
-        """Refine one mask per object.
+        """Refine one mask per object, and match the objects with those of the bank.
 
         Args:
             logits: ``(G, H, W)`` mask logits of the objects on the image's grid of cells.
@@ -125,66 +85,98 @@ class StructuredTeacher(nn.Module):
             objects: the objects.
             images: ``(B, 3, h, w)`` RGB in [0, 255], padded as the batch is.
             stride: pixels per cell of ``logits``.
-            cross: ``(G, S, S)`` log-odds of the cross-image term (Sec. 3.2, ``tau_c``).
+            features: ``(G, C, s, s)`` RoI features of the objects, for the cross-image term.
+            cross: ``(G, S, S)`` log-odds to add in the place of the cross-image term.
 
         Returns:
-            The refined masks and which of them may teach: those that were predicted, and fill a
-            share of their box within ``valid_area``.
+            The refined masks, which of them may teach (those that were predicted, and fill a share
+            of their box within ``valid_area``), and the pairs.
         """
         with torch.autocast(images.device.type, enabled=False):
             regions = expand_boxes(objects.boxes, self.margin)
-            centres = grid_centres(regions, self.crop_size)
-            inside = within(centres, objects.boxes)
-            frame = torch.cat(
-                [torch.zeros_like(objects.image_sizes), objects.image_sizes.flip(1)], 1
-            )
-            visible = within(centres, frame[objects.image_inds])
-            rows = torch.arange(len(objects), device=logits.device)
-            coarse = crop_regions(logits[:, None], regions / stride, rows, self.crop_size)[:, 0]
-            colours = crop_regions(images, regions, objects.image_inds, self.crop_size)
-            masks = self.refine(coarse, colours, inside, visible, cross=cross)
+            field = self._field(logits, objects, regions, images, stride)
+            masks = self.refine(field, cross)
+            found: dict[str, Any] = {}
+            if self._matches and features is not None:
+                masks, found = self._alternate(field, masks, objects, regions, features)
         low, high = self.valid_area
-        fill = (masks > 0.5).sum((1, 2)) / inside.sum((1, 2)).clamp_min(1)
+        fill = (masks > 0.5).sum((1, 2)) / field.inside.sum((1, 2)).clamp_min(1)
         valid = predicted & (low <= fill) & (fill <= high)
-        return PseudoMasks(masks=masks, inside=inside, regions=regions, valid=valid)
+        if found:
+            found["valid"] &= valid[found["source_inds"]]
+        pairs = TaughtPairs(**found) if found else None
+        return PseudoMasks(masks, field.inside, regions, valid, pairs)
 
-    def refine(
+    @property
+    def _matches(self) -> bool:
+        return self.cross_image is not None and self.cross_image.gate.is_open
+
+    def _field(
+        self, logits: Tensor, objects: BoxObjects, regions: Tensor, images: Tensor, stride: float
+    ) -> MaskField:
+        centres = grid_centres(regions, self.crop_size)
+        frame = torch.cat([torch.zeros_like(objects.image_sizes), objects.image_sizes.flip(1)], 1)
+        rows = torch.arange(len(objects), device=logits.device)
+        return self.refine.field(
+            coarse=crop_regions(logits[:, None], regions / stride, rows, self.crop_size)[:, 0],
+            colours=crop_regions(images, regions, objects.image_inds, self.crop_size),
+            inside=within(centres, objects.boxes),
+            visible=within(centres, frame[objects.image_inds]),
+        )
+
+    def _alternate(
         self,
-        coarse: Tensor,
-        colours: Tensor,
-        inside: Tensor,
-        visible: Tensor,
-        *,
-        cross: Tensor | None = None,
-    ) -> Tensor:
-        """Run the mean field on grids that are already cropped.
+        field: MaskField,
+        masks: Tensor,
+        objects: BoxObjects,
+        regions: Tensor,
+        features: Tensor,
+    ) -> tuple[Tensor, dict[str, Any]]:
+        """Find correspondences given masks and masks given correspondences, in turn (Sec. 3.3)."""
+        term = self.cross_image
+        retrieved = term.retrieve(objects)
+        for _ in range(term.alternations):
+            roi_masks = _onto(masks, objects.boxes, regions, term.size)
+            found = term.match(features, roi_masks, retrieved)
+            cross = _onto(term.votes(found, retrieved), regions, objects.boxes, self.crop_size)
+            masks = self.refine(field, cross)
+        count = retrieved.valid.shape[1]
+        source_inds = torch.arange(len(objects), device=masks.device).repeat_interleave(count)
+        return masks, dict(
+            correspondences=found,
+            source_inds=source_inds,
+            source_masks=_onto(masks, objects.boxes, regions, term.size)[source_inds],
+            target_features=retrieved.features.flatten(0, 1),
+            valid=retrieved.valid.flatten(),
+        )
+
+    @torch.no_grad()
+    def remember(self, features: Tensor, pseudo: PseudoMasks, objects: BoxObjects) -> None:
+        """Push the objects of a step into the bank (Sec. 3.6), after all losses.
 
         Args:
-            coarse: ``(G, S, S)`` mask logits.
-            colours: ``(G, 3, S, S)`` RGB in [0, 255].
-            inside: ``(G, S, S)`` boolean, cells in the object's box; the others are background.
-            visible: ``(G, S, S)`` boolean, cells in the image; the others have no colour.
-            cross: ``(G, S, S)`` log-odds of the cross-image term.
-
-        Returns:
-            ``(G, S, S)`` marginals of the foreground in [0, 1].
+            features: ``(G, C, s, s)`` RoI features of the objects.
+            pseudo: their refined masks.
+            objects: the objects.
         """
-        if self.colour_space == "lab":
-            colours = rgb_to_lab(colours)
-        affinity = colour_affinity(colours, self.offsets, w1=self.w1, zeta=self.zeta, valid=visible)
-        if self.algorithm == "alg1":
-            probs = coarse.sigmoid() * inside
-            logits = mean_field_alg1(
-                probs, affinity, self.offsets,
-                iterations=self.iterations, cross=cross, fixed=~inside,
-            )  # fmt: skip
-        else:
-            if self.tightness is not None:
-                coarse = lift_to_box(coarse, inside, floor=self.tightness)
-            unary = (self.unary_scale * coarse).clamp(-self.unary_limit, self.unary_limit)
-            unary = torch.where(inside, unary, _BACKGROUND)
-            logits = mean_field(
-                unary, affinity, self.offsets,
-                iterations=self.iterations, cross=cross, fixed=~inside,
-            )  # fmt: skip
-        return logits.sigmoid() * inside
+        masks = _onto(pseudo.masks, objects.boxes, pseudo.regions, self.cross_image.size)
+        self.cross_image.remember(features, masks, objects, pseudo.valid)
+
+
+def _onto(grids: Tensor, inner: Tensor, outer: Tensor, size: int) -> Tensor:
+    """Sample grids that lie over the boxes ``outer`` on grids over the boxes ``inner``.
+
+    Args:
+        grids: ``(G, s, s)``.
+        inner: ``(G, 4)`` boxes of the new grids, in pixels.
+        outer: ``(G, 4)`` boxes of the old ones.
+        size: cells along a side of the new grids.
+
+    Returns:
+        ``(G, size, size)``; 0 beyond ``outer``.
+    """
+    origin, far = outer.split(2, 1)
+    scale = grids.shape[-1] / (far - origin).clamp_min(1e-6)
+    within_outer = (inner - origin.repeat(1, 2)) * scale.repeat(1, 2)
+    rows = torch.arange(len(grids), device=grids.device)
+    return crop_regions(grids[:, None], within_outer, rows, size)[:, 0]

@@ -40,6 +40,7 @@ def batch_of(boxes, labels, image_inds, num_images):
         labels=torch.as_tensor(labels, dtype=torch.long),
         image_inds=torch.as_tensor(image_inds, dtype=torch.long),
         image_sizes=torch.tensor([FRAME] * num_images, dtype=torch.float32),
+        image_ids=torch.as_tensor(image_inds, dtype=torch.long),
     )
 
 

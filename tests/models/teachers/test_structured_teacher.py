@@ -19,7 +19,7 @@ def distance():
 def objects(boxes, image_size=(SIDE, SIDE)):
     boxes = torch.as_tensor(boxes, dtype=torch.float).view(-1, 4)
     zeros = torch.zeros(len(boxes), dtype=torch.long)
-    return BoxObjects(boxes, zeros, zeros, torch.tensor([image_size], dtype=torch.float))
+    return BoxObjects(boxes, zeros, zeros, torch.tensor([image_size], dtype=torch.float), zeros - 1)
 
 
 def scene():
@@ -180,7 +180,8 @@ def test_carries_no_gradient_and_its_clock_is_saved():
     [
         (dict(algorithm="hard"), "Expected `algorithm` to be 'soft' or 'alg1' but got 'hard'"),
         (dict(colour_space="hsv"), "Expected `colour_space` to be 'lab' or 'rgb' but got 'hsv'"),
-        (dict(crop_size=2), "Expected `crop_size` to be at least 4 but got 2"),
+        (dict(crop_size=2), "Expected `crop_size` to be at least 4 and a multiple of 4 but got 2"),
+        (dict(crop_size=30), "Expected `crop_size` to be .* a multiple of 4 but got 30"),
         (dict(dilations=()), "Expected `dilations`"),
     ],
 )

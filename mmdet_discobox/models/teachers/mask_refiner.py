@@ -1,0 +1,164 @@
+"""Masks given correspondence: the half of the energy that is minimised in ``x`` (Sec. 3.3)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from mmdet_discobox.functional import (
+    appearance_evidence,
+    colour_affinity,
+    lift_to_box,
+    mean_field,
+    mean_field_alg1,
+    neighbour_offsets,
+    rgb_to_lab,
+)
+
+#: log-odds of a cell that is known to be background
+_BACKGROUND = -10.0
+#: rounds in which the appearance model learns from the masks, and the masks from it
+_ROUNDS = 2
+
+
+@dataclass(frozen=True)
+class MaskField:
+    """What the mean field of G objects runs on, all on grids of S x S cells.
+
+    Attributes:
+        coarse: ``(G, S, S)`` mask logits of the network.
+        colours: ``(G, 3, S, S)`` in the refiner's colour space.
+        affinity: ``(K, G, S, S)`` pairwise kernel.
+        inside: ``(G, S, S)`` boolean, cells in the object's box; the others are background.
+        visible: ``(G, S, S)`` boolean, cells in the image; the others have no colour.
+    """
+
+    coarse: Tensor
+    colours: Tensor
+    affinity: Tensor
+    inside: Tensor
+    visible: Tensor
+
+
+class MaskRefiner:
+    """Mean field over colours with the settings of one config.
+
+    The defaults are what measures best on photographs; ``docs/benchmarks.md`` has the figures.
+
+    Args:
+        algorithm: ``'soft'`` for :func:`mean_field`, ``'alg1'`` for the paper's Alg. 1 as printed.
+        colour_space: of the pairwise term; the paper compares ``'rgb'``.
+        w1: weight of the pairwise term (Sec. 3.2; no value given there).
+        zeta: colour bandwidth, in units of the colour space (Sec. 3.2; no value given there).
+        dilations: distances of the neighbours in cells; the paper has 8 immediate ones, ``(1,)``.
+        iterations: mean-field updates; the paper says "until convergence".
+        unary_scale: factor on the log-odds of the predicted probability (``'soft'`` only).
+        unary_limit: bound of the absolute log-odds of unary and appearance (``'soft'`` only), so
+            that a confident network can be overruled.
+        tightness: log-odds that each row and column of the box must reach before scaling
+            (:func:`lift_to_box`, ``'soft'`` only); None trusts the network as it is.
+        appearance: weight of :func:`appearance_evidence` (``'soft'`` only); 0 leaves it out, as
+            the paper does.
+        appearance_bandwidth: of its kernel, in units of the colour space.
+
+    Raises:
+        ValueError: for an unknown algorithm or colour space.
+    """
+
+    def __init__(
+        self,
+        *,
+        algorithm: Literal["soft", "alg1"] = "soft",
+        colour_space: Literal["lab", "rgb"] = "lab",
+        w1: float = 0.3,
+        zeta: float = 3.5,
+        dilations: Sequence[int] = (1, 2, 4),
+        iterations: int = 10,
+        unary_scale: float = 0.3,
+        unary_limit: float = 1.5,
+        tightness: float | None = 0.5,
+        appearance: float = 0.25,
+        appearance_bandwidth: float = 4.0,
+    ) -> None:
+        if algorithm not in ("soft", "alg1"):
+            raise ValueError(f"Expected `algorithm` to be 'soft' or 'alg1' but got {algorithm!r}.")
+        if colour_space not in ("lab", "rgb"):
+            raise ValueError(
+                f"Expected `colour_space` to be 'lab' or 'rgb' but got {colour_space!r}."
+            )
+        self.algorithm = algorithm
+        self.colour_space = colour_space
+        self.w1 = w1
+        self.zeta = zeta
+        self.offsets = neighbour_offsets(dilations)
+        self.iterations = iterations
+        self.unary_scale = unary_scale
+        self.unary_limit = unary_limit
+        self.tightness = tightness
+        self.appearance = appearance
+        self.appearance_bandwidth = appearance_bandwidth
+
+    def field(self, coarse: Tensor, colours: Tensor, inside: Tensor, visible: Tensor) -> MaskField:
+        """Prepare what does not change while masks and correspondences do.
+
+        Args:
+            coarse: ``(G, S, S)`` mask logits.
+            colours: ``(G, 3, S, S)`` RGB in [0, 255].
+            inside: ``(G, S, S)`` boolean, cells in the object's box.
+            visible: ``(G, S, S)`` boolean, cells in the image.
+        """
+        if self.colour_space == "lab":
+            colours = rgb_to_lab(colours)
+        affinity = colour_affinity(colours, self.offsets, w1=self.w1, zeta=self.zeta, valid=visible)
+        return MaskField(coarse, colours, affinity, inside, visible)
+
+    def __call__(self, field: MaskField, cross: Tensor | None = None) -> Tensor:
+        """Infer the masks.
+
+        Args:
+            field: of G objects.
+            cross: ``(G, S, S)`` log-odds of the cross-image term (``tau_c``).
+
+        Returns:
+            ``(G, S, S)`` marginals of the foreground in [0, 1], 0 outside the box.
+        """
+        run = self._alg1 if self.algorithm == "alg1" else self._soft
+        return run(field, cross).sigmoid() * field.inside
+
+    def _alg1(self, field: MaskField, cross: Tensor | None) -> Tensor:
+        return mean_field_alg1(
+            field.coarse.sigmoid() * field.inside, field.affinity, self.offsets,
+            iterations=self.iterations, cross=cross, fixed=~field.inside,
+        )  # fmt: skip
+
+    def _soft(self, field: MaskField, cross: Tensor | None) -> Tensor:
+        coarse = field.coarse
+        if self.tightness is not None:
+            coarse = lift_to_box(coarse, field.inside, floor=self.tightness)
+        unary = (self.unary_scale * coarse).clamp(-self.unary_limit, self.unary_limit)
+        unary = torch.where(field.inside, unary, _BACKGROUND)
+        if not self.appearance:
+            return self._mean_field(field, unary, cross, self.iterations)
+        logits = unary
+        for left in reversed(range(_ROUNDS)):
+            prior = unary + self._evidence(field, logits.sigmoid() * field.inside)
+            logits = self._mean_field(field, prior, cross, self.iterations // (1 + left))
+        return logits
+
+    def _mean_field(
+        self, field: MaskField, unary: Tensor, cross: Tensor | None, iterations: int
+    ) -> Tensor:
+        return mean_field(
+            unary, field.affinity, self.offsets,
+            iterations=iterations, cross=cross, fixed=~field.inside,
+        )  # fmt: skip
+
+    def _evidence(self, field: MaskField, probs: Tensor) -> Tensor:
+        evidence = appearance_evidence(
+            field.colours, probs, field.visible, bandwidth=self.appearance_bandwidth
+        )
+        return (self.appearance * evidence).clamp(-self.unary_limit, self.unary_limit)

@@ -1,0 +1,176 @@
+from __future__ import annotations
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from mmdet_discobox.models.teachers import CorrespondenceSolver, CrossImageTerm, StructuredTeacher
+from mmdet_discobox.models.teachers.structured_teacher import _onto
+from mmdet_discobox.structures import BoxObjects, RetrievedObjects
+
+SIZE, CHANNELS = 8, 24
+BANK = dict(capacity=4, min_area=0, max_retrieved=2, min_retrieved=1)
+
+
+def unlike_cells(count, seed=0):
+    """Features whose cells are all told apart."""
+    generator = torch.Generator().manual_seed(seed)
+    return torch.randn(count, CHANNELS, SIZE, SIZE, generator=generator)
+
+
+def term(**kwargs):
+    return CrossImageTerm(2, CHANNELS, size=SIZE, bank=BANK, **kwargs)
+
+
+def objects(count, image_id=0, label=0):
+    boxes = torch.tensor([[16.0, 16, 80, 80]]).repeat(count, 1)
+    zeros = torch.zeros(count, dtype=torch.long)
+    sizes = torch.tensor([[96.0, 96.0]])
+    return BoxObjects(boxes, zeros + label, zeros, sizes, zeros + image_id)
+
+
+def half_mask(count=1):
+    masks = torch.zeros(count, SIZE, SIZE)
+    masks[:, :, : SIZE // 2] = 1
+    return masks
+
+
+@pytest.mark.parametrize("move", [(0, 0), (0, 2), (-1, 1)])
+def test_the_solver_finds_a_shift(move):
+    source = unlike_cells(1)
+    target = torch.roll(source, move, (2, 3))
+    full = torch.ones(1, SIZE, SIZE)
+    found = CorrespondenceSolver()(source, target, full, full)
+    cells = torch.arange(SIZE * SIZE).view(SIZE, SIZE)
+    # Cell i of the source is cell i + move of the target; those rolled around the edge may differ.
+    expected = torch.roll(cells, (-move[0], -move[1]), (0, 1))
+    inner = slice(2, SIZE - 2)
+    modes = found.plan.argmax(2).view(SIZE, SIZE)
+    torch.testing.assert_close(modes[inner, inner], expected[inner, inner])
+    assert found.residual.max() < 1e-3
+
+
+def test_votes_carry_the_masks_of_correct_matches():
+    cross = term(w2=1.0)
+    features = unlike_cells(1)
+    cross.remember(
+        features.repeat(2, 1, 1, 1), half_mask(2), objects(2, image_id=5), torch.ones(2) > 0
+    )
+    retrieved = cross.retrieve(objects(1))
+    assert retrieved.valid.all()
+    votes = cross.votes(cross.match(features, torch.ones(1, SIZE, SIZE), retrieved), retrieved)
+    assert (votes[0, :, : SIZE // 2] > 0.5).all()
+    assert (votes[0, :, SIZE // 2 :] < -0.5).all()
+
+
+def test_nothing_retrieved_is_no_vote():
+    cross = term()
+    retrieved = cross.retrieve(objects(3))
+    votes = cross.votes(cross.match(unlike_cells(3), half_mask(3), retrieved), retrieved)
+    assert (votes == 0).all()
+
+
+def test_votes_are_averaged_over_the_valid():
+    cross = term(w2=2.0)
+    features = unlike_cells(1)
+    stored = torch.stack([features, torch.zeros_like(features)], 1)
+    masks = half_mask()[:, None].repeat(1, 2, 1, 1)
+    one = RetrievedObjects(stored, masks, torch.tensor([[True, False]]))
+    two = RetrievedObjects(stored[:, [0, 0]], masks, torch.tensor([[True, True]]))
+    votes = [cross.votes(cross.match(features, half_mask(), r), r) for r in (one, two)]
+    torch.testing.assert_close(*votes)
+
+
+def test_roi_features_are_those_of_the_box():
+    ramp = torch.arange(24.0).expand(1, 1, 24, 24)  # of a level at stride 4
+    cross = CrossImageTerm(1, 1, size=4, level=1, bank=BANK)
+    features = cross.features([None, ramp], objects(1), width=96)
+    # The box covers columns 4 to 20 of the level; cell centres at 6, 10, 14, 18, pixels at +0.5.
+    torch.testing.assert_close(features[0, 0, 0], torch.tensor([5.5, 9.5, 13.5, 17.5]))
+
+
+def test_onto_is_exact_for_ramps():
+    outer, inner = torch.tensor([[0.0, 0, 80, 80]]), torch.tensor([[20.0, 20, 60, 60]])
+    ramp = ((torch.arange(8.0) + 0.5) / 8).expand(1, 8, 8)
+    found = _onto(ramp, inner, outer, 4)
+    torch.testing.assert_close(found[0, 0], 0.25 + 0.5 * (torch.arange(4.0) + 0.5) / 4)
+
+
+def teacher(**kwargs):
+    config = dict(type="CrossImageTerm", num_classes=2, channels=CHANNELS, size=SIZE, bank=BANK)
+    return StructuredTeacher(crop_size=32, cross_image={**config, **kwargs})
+
+
+def run(refiner, features, objs, logits=None):
+    logits = torch.zeros(len(objs), 24, 24) if logits is None else logits
+    generator = torch.Generator().manual_seed(3)
+    image = 255 * torch.rand(1, 3, 96, 96, generator=generator)
+    predicted = torch.ones(len(objs), dtype=torch.bool)
+    return refiner(logits, predicted, objs, image, stride=4, features=features)
+
+
+def fill(refiner, features, masks, image_id=9):
+    count = len(features)
+    known = torch.ones(count, dtype=torch.bool)
+    refiner.cross_image.remember(features, masks, objects(count, image_id), known)
+
+
+def test_matches_of_the_bank_decide_an_undecided_mask():
+    refiner = teacher(w2=3.0)
+    features = unlike_cells(1)
+    fill(refiner, features.repeat(2, 1, 1, 1), half_mask(2))
+    masks = run(refiner, features, objects(1)).masks
+    small = F.adaptive_avg_pool2d(masks, 8)[0]
+    assert small[2:6, 2:3].mean() > 0.8
+    assert small[2:6, 5:6].mean() < 0.2
+
+
+def test_pairs_point_at_their_objects():
+    refiner = teacher()
+    fill(refiner, unlike_cells(3), half_mask(3))
+    pairs = run(refiner, unlike_cells(2, seed=1), objects(2)).pairs
+    assert pairs.source_inds.tolist() == [0, 0, 1, 1]
+    assert pairs.valid.all()
+    assert pairs.correspondences.plan.shape == (4, SIZE**2, SIZE**2)
+    assert not run(refiner, unlike_cells(2), objects(2, image_id=9)).pairs.valid.any()
+
+
+def test_a_shut_gate_or_no_features_match_nothing():
+    refiner = teacher()
+    fill(refiner, unlike_cells(3), half_mask(3))
+    assert run(refiner, None, objects(2)).pairs is None
+    refiner.cross_image.gate.set(False)
+    assert run(refiner, unlike_cells(2), objects(2)).pairs is None
+
+
+def test_an_object_that_may_not_teach_has_no_valid_pair():
+    refiner = teacher()
+    refiner.valid_area = (0.99, 1.0)
+    fill(refiner, unlike_cells(3), half_mask(3))
+    result = run(refiner, unlike_cells(1), objects(1), torch.full((1, 24, 24), -20.0))
+    assert not result.valid.any()
+    assert not result.pairs.valid.any()
+
+
+def test_no_object():
+    result = run(teacher(), unlike_cells(0), objects(0))
+    assert result.masks.shape == (0, 32, 32)
+    assert len(result.pairs.correspondences) == 0
+
+
+def test_remember_keeps_the_refined_mask_of_the_box():
+    refiner = teacher()
+    features, objs = unlike_cells(1), objects(1, image_id=4)
+    pseudo = run(refiner, features, objs, torch.full((1, 24, 24), 20.0))
+    refiner.remember(features, pseudo, objs)
+    bank = refiner.cross_image.bank
+    assert bank.counts.tolist() == [1, 0]
+    assert bank.image_ids[0] == 4
+    torch.testing.assert_close(bank.features[0].float(), features[0], atol=2e-3, rtol=2e-3)
+    expected = _onto(pseudo.masks, objs.boxes, pseudo.regions, SIZE)[0]
+    torch.testing.assert_close(bank.masks[0].float(), expected, atol=1e-3, rtol=1e-3)
+
+
+def test_rejects():
+    with pytest.raises(ValueError, match="Expected `alternations` to be at least 1 but got 0"):
+        term(alternations=0)
