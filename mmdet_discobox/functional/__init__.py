@@ -1,15 +1,22 @@
 """Floor 0: the paper's mathematics as pure functions of tensors. Imports torch only."""
 
 from .affinity import colour_affinity, gather_neighbours, neighbour_offsets, sum_messages
+from .appearance import appearance_evidence
 from .boxes import box_masks, box_projections, expand_boxes, masks_to_boxes
 from .checks import check_shapes
 from .colour import rgb_to_lab
 from .consistency import consistency_ce, consistency_dice
+from .contrast import dense_nce
+from .correspondence import cosine_similarity, geometric_votes, iterated_conditional_modes
+from .cross_image import cross_image_logits
 from .mean_field import mean_field, mean_field_alg1
 from .mil import bag_logits, mil_bce_loss, mil_dice_loss
 from .tightness import lift_to_box
+from .transfer import match_cells, transfer_masks, transfer_points
+from .transport import sinkhorn, step_mass
 
 __all__ = [
+    "appearance_evidence",
     "bag_logits",
     "box_masks",
     "box_projections",
@@ -17,15 +24,25 @@ __all__ = [
     "colour_affinity",
     "consistency_ce",
     "consistency_dice",
+    "cosine_similarity",
+    "cross_image_logits",
+    "dense_nce",
     "expand_boxes",
     "gather_neighbours",
+    "geometric_votes",
+    "iterated_conditional_modes",
     "lift_to_box",
     "masks_to_boxes",
+    "match_cells",
     "mean_field",
     "mean_field_alg1",
     "mil_bce_loss",
     "mil_dice_loss",
     "neighbour_offsets",
     "rgb_to_lab",
+    "sinkhorn",
+    "step_mass",
     "sum_messages",
+    "transfer_masks",
+    "transfer_points",
 ]

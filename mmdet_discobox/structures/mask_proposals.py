@@ -6,6 +6,7 @@ whatever comes after it does not know which network that was.
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -25,12 +26,14 @@ class BoxObjects:
         labels: ``(G,)`` class indices.
         image_inds: ``(G,)`` index of the object's image in the batch.
         image_sizes: ``(B, 2)`` float32 ``(height, width)`` of each image without its padding.
+        image_ids: ``(G,)`` int64 id of the object's image in its data set, -1 if not known.
     """
 
     boxes: Tensor
     labels: Tensor
     image_inds: Tensor
     image_sizes: Tensor
+    image_ids: Tensor
 
     def __post_init__(self) -> None:
         check_shapes(
@@ -38,6 +41,7 @@ class BoxObjects:
             labels=(self.labels, "G"),
             image_inds=(self.image_inds, "G"),
             image_sizes=(self.image_sizes, "B 2"),
+            image_ids=(self.image_ids, "G"),
         )
 
     def __len__(self) -> int:
@@ -57,13 +61,21 @@ class BoxObjects:
         counts = torch.tensor([len(i.bboxes) for i in instances])
         image_inds = torch.repeat_interleave(torch.arange(len(samples)), counts).to(boxes.device)
         sizes = boxes.new_tensor([sample.img_shape[:2] for sample in samples])  # (B, 2)
+        ids = torch.tensor([_image_id(sample) for sample in samples], device=boxes.device)
         limits = sizes.flip(1).repeat(1, 2)[image_inds]  # (G, 4)
         return cls(
             boxes=boxes.clamp_min(0).minimum(limits),
             labels=torch.cat([i.labels for i in instances]),
             image_inds=image_inds,
             image_sizes=sizes,
+            image_ids=ids[image_inds],
         )
+
+
+def _image_id(sample: DetDataSample) -> int:
+    """Id of the image as a number; names, as in VOC, become their checksum."""
+    name = sample.metainfo.get("img_id", -1)
+    return name if isinstance(name, int) else zlib.crc32(str(name).encode())
 
 
 @dataclass(frozen=True)
@@ -74,13 +86,13 @@ class MaskProposals:
         logits: ``(N, H, W)`` mask logits of the whole image on a grid of cells.
         object_inds: ``(N,)`` index into ``objects``.
         objects: the G ground-truth objects.
-        stride: pixels per cell of the grid.
+        stride: pixels per cell of the grid; 550 pixels on 138 cells are 3.99.
     """
 
     logits: Tensor
     object_inds: Tensor
     objects: BoxObjects
-    stride: int
+    stride: float
 
     def __post_init__(self) -> None:
         check_shapes(logits=(self.logits, "N H W"), object_inds=(self.object_inds, "N"))

@@ -8,6 +8,8 @@ from torch import Tensor
 
 from mmdet_discobox.functional import check_shapes
 
+from .correspondences import TaughtPairs
+
 
 @dataclass(frozen=True)
 class PseudoMasks:
@@ -18,12 +20,14 @@ class PseudoMasks:
         inside: ``(G, S, S)`` boolean, cells whose centre lies in the object's box.
         regions: ``(G, 4)`` the region that each grid covers, ``(x1, y1, x2, y2)`` in pixels.
         valid: ``(G,)`` boolean, objects whose mask may teach.
+        pairs: the objects matched with those of the bank; None without a cross-image term.
     """
 
     masks: Tensor
     inside: Tensor
     regions: Tensor
     valid: Tensor
+    pairs: TaughtPairs | None = None
 
     def __post_init__(self) -> None:
         check_shapes(
