@@ -13,7 +13,8 @@ from .utils.versions import check_versions
 check_versions()
 register_safe_globals()
 
-from . import datasets, engine, models  # noqa: E402 - only after the versions are known to fit
+# Only after the versions are known to fit.
+from . import datasets, engine, evaluation, models  # noqa: E402
 
 __version__ = "0.1.0"
-__all__ = ["__version__", "datasets", "engine", "models"]
+__all__ = ["__version__", "datasets", "engine", "evaluation", "models"]

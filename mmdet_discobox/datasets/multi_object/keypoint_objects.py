@@ -1,0 +1,90 @@
+"""Read the objects of any COCO key-point json."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mmdet_discobox.datasets.coco_records import Json
+from mmdet_discobox.datasets.coco_validation import check_coco_boxes, load_coco_json
+
+from .objects import KeypointObjects
+
+
+def read_coco_keypoints(path: str | Path, *, min_visibility: int = 2) -> KeypointObjects:
+    """Read boxes and visible key points; COCO knows no orientations.
+
+    Crowds are left out. Objects without key points are kept: they belong to no pair, but a
+    detection of one is told from a detection of its neighbour.
+
+    Args:
+        path: A COCO json whose annotations have ``keypoints``, ``[x1, y1, v1, x2, ...]``.
+        min_visibility: A key point is visible if ``v`` is at least this. In COCO 1 is "annotated,
+            but hidden" and 2 "visible"; the paper ignores hidden ones.
+
+    Returns:
+        The objects; their classes are the categories in the order of the json.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If it is no COCO json, or has no usable key points.
+    """
+    content = load_coco_json(path)
+    check_coco_boxes(content, name=str(path))
+    images = {image["id"]: place for place, image in enumerate(content["images"])}
+    categories = {category["id"]: place for place, category in enumerate(content["categories"])}
+    annotations = [item for item in content["annotations"] if not item.get("iscrowd", 0)]
+    lengths = _num_keypoints(content["categories"], annotations, str(path))
+    records = [
+        {
+            "image": images[item["image_id"]],
+            "label": categories[item["category_id"]],
+            "box": _corners(item["bbox"]),
+            "keypoints": _visible_points(item, min_visibility),
+            "rotation": None,
+        }
+        for item in annotations
+    ]
+    return KeypointObjects.from_records(
+        records,
+        images=[image["file_name"] for image in content["images"]],
+        classes=[category["name"] for category in content["categories"]],
+        num_keypoints=max(lengths.values()),
+    )
+
+
+def _num_keypoints(categories: list[Json], annotations: list[Json], name: str) -> Mapping[Any, int]:
+    """Return the number of key points of each category, after a look at every annotation."""
+    lengths = {item["id"]: len(item["keypoints"]) for item in categories if item.get("keypoints")}
+    for item in annotations:
+        values = item.get("keypoints") or []
+        if not values:
+            continue
+        expected = 3 * lengths.setdefault(item["category_id"], len(values) // 3)
+        numbers = isinstance(values, list) and all(isinstance(v, (int, float)) for v in values)
+        if not numbers or len(values) != expected or not np.isfinite(values).all():
+            raise ValueError(
+                f"Expected `keypoints` of annotation {item['id']!r} in '{name}' to be {expected} "
+                f"numbers [x1, y1, v1, x2, ...], as in the other objects of category "
+                f"{item['category_id']!r}, but got {str(values)[:80]}. Mend or drop the annotation."
+            )
+    if not lengths:
+        raise ValueError(
+            f"Expected '{name}' to have objects with `keypoints`, but found none. "
+            "Use a COCO key-point json (person_keypoints_*.json, not instances_*.json)."
+        )
+    return lengths
+
+
+def _corners(bbox: list[float]) -> tuple[float, float, float, float]:
+    x, y, width, height = bbox
+    return (x, y, x + width, y + height)
+
+
+def _visible_points(item: Json, min_visibility: int) -> dict[int, tuple[float, float]]:
+    values = item.get("keypoints") or []
+    points = enumerate(zip(values[0::3], values[1::3], values[2::3], strict=True))
+    return {number: (x, y) for number, (x, y, v) in points if v >= min_visibility}

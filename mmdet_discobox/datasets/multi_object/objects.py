@@ -1,0 +1,84 @@
+"""All objects of a data set with their boxes, key points and orientations, as a few arrays."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True)
+class KeypointObjects:
+    """The objects of a data set, ``N`` in number, with ``P`` key points at most.
+
+    Key point ``p`` of two objects of a class is the same part of them. Classes with fewer key
+    points are filled up with invisible ones.
+
+    Attributes:
+        images: Paths of the images, relative to the folder of the data set.
+        classes: Names of the classes.
+        image_index: ``(N,)`` int32, places in ``images``.
+        labels: ``(N,)`` int32, places in ``classes``.
+        boxes: ``(N, 4)`` float32 ``(x1, y1, x2, y2)`` in pixels.
+        keypoints: ``(N, P, 2)`` float32 ``(x, y)`` in pixels, zeros where not visible.
+        visible: ``(N, P)`` boolean.
+        rotations: ``(N, 3, 3)`` float32, NaN where an orientation is not known.
+    """
+
+    images: tuple[str, ...]
+    classes: tuple[str, ...]
+    image_index: NDArray[np.int32]
+    labels: NDArray[np.int32]
+    boxes: NDArray[np.float32]
+    keypoints: NDArray[np.float32]
+    visible: NDArray[np.bool_]
+    rotations: NDArray[np.float32]
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    @classmethod
+    def from_records(
+        cls,
+        records: Sequence[Mapping[str, Any]],
+        *,
+        images: Sequence[str],
+        classes: Sequence[str],
+        num_keypoints: int,
+    ) -> KeypointObjects:
+        """Gather objects that were read one by one.
+
+        Args:
+            records: For each object ``image`` and ``label`` (places in the two lists below),
+                ``box`` ``(x1, y1, x2, y2)``, ``keypoints``, a mapping from the number of a visible
+                key point to its ``(x, y)``, and ``rotation``, ``(3, 3)`` or None.
+            images: Paths of the images.
+            classes: Names of the classes.
+            num_keypoints: The largest number of key points of a class, ``P``.
+
+        Returns:
+            The objects in the order of their images.
+        """
+        records = sorted(records, key=lambda record: record["image"])
+        count = len(records)
+        keypoints = np.zeros((count, num_keypoints, 2), np.float32)
+        visible = np.zeros((count, num_keypoints), bool)
+        rotations = np.full((count, 3, 3), np.nan, np.float32)
+        for row, record in enumerate(records):
+            for number, location in record["keypoints"].items():
+                keypoints[row, number], visible[row, number] = location, True
+            if record["rotation"] is not None:
+                rotations[row] = record["rotation"]
+        return cls(
+            images=tuple(images),
+            classes=tuple(classes),
+            image_index=np.array([record["image"] for record in records], np.int32),
+            labels=np.array([record["label"] for record in records], np.int32),
+            boxes=np.array([record["box"] for record in records], np.float32).reshape(-1, 4),
+            keypoints=keypoints,
+            visible=visible,
+            rotations=rotations,
+        )

@@ -1,0 +1,24 @@
+"""Measures of the paper's tables."""
+
+from __future__ import annotations
+
+from .coco_box_metric import CocoBoxMetric
+from .multi_object_ap import multi_object_ap
+from .multi_object_metric import MultiObjectCorrespondenceMetric
+from .pck import pck, reference_length, transfer_errors
+from .pck_metric import PCKMetric
+from .pck_protocols import PROTOCOLS, PCKProtocol
+from .voc_instance_metric import VOCInstanceMetric
+
+__all__ = [
+    "PROTOCOLS",
+    "CocoBoxMetric",
+    "MultiObjectCorrespondenceMetric",
+    "PCKMetric",
+    "PCKProtocol",
+    "VOCInstanceMetric",
+    "multi_object_ap",
+    "pck",
+    "reference_length",
+    "transfer_errors",
+]

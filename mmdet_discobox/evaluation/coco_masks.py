@@ -1,0 +1,80 @@
+"""The masks of a COCO json as run-length codes, by image."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Hashable, Sequence
+from typing import Any
+
+import numpy as np
+from pycocotools import mask as mask_utils
+
+from .voc_instance_ap import Objects, Rle
+
+Json = dict[str, Any]
+
+
+def without_mask(dataset: Json) -> list[Json]:
+    """The annotations of a COCO json that have no ``segmentation``, or an empty one."""
+    return [each for each in dataset.get("annotations", []) if not each.get("segmentation")]
+
+
+def mask_code(segmentation: Any, *, height: int, width: int) -> Rle:
+    """Turn any of COCO's three kinds of segmentation into a compressed run-length code.
+
+    Args:
+        segmentation: Polygons, counts, or a compressed code.
+        height: Of the image, in pixels.
+        width: Of the image, in pixels.
+
+    Returns:
+        The code, as pycocotools wants it.
+    """
+    if isinstance(segmentation, list):
+        return mask_utils.merge(mask_utils.frPyObjects(segmentation, height, width))
+    if isinstance(segmentation["counts"], list):
+        return mask_utils.frPyObjects(segmentation, height, width)
+    return segmentation
+
+
+def objects_by_image(dataset: Json, *, classes: Sequence[str]) -> dict[Hashable, Objects]:
+    """Collect the objects of each image.
+
+    Args:
+        dataset: COCO json with masks. ``iscrowd`` and ``ignore`` mark crowd regions.
+        classes: Names of the classes to evaluate. Labels are in the order of the json, as those
+            that mmdet's data sets give.
+
+    Returns:
+        The objects of every image of the json, by its id.
+
+    Raises:
+        ValueError: If the json does not have one of the classes.
+    """
+    known = [category["name"] for category in dataset["categories"]]
+    if missing := [name for name in classes if name not in known]:
+        raise ValueError(
+            f"Expected the json to have the classes of the data set, but {missing} are none of "
+            f"its {known}. Set `metainfo=dict(classes=...)` of the data set."
+        )
+    chosen = [category["id"] for category in dataset["categories"] if category["name"] in classes]
+    label_of = {category_id: label for label, category_id in enumerate(chosen)}
+    annotations: dict[Hashable, list[Json]] = defaultdict(list)
+    for annotation in dataset["annotations"]:
+        if annotation["category_id"] in label_of:
+            annotations[annotation["image_id"]].append(annotation)
+    return {
+        image["id"]: _objects(image, annotations[image["id"]], label_of)
+        for image in dataset["images"]
+    }
+
+
+def _objects(image: Json, annotations: list[Json], label_of: dict[Any, int]) -> Objects:
+    size = {"height": image["height"], "width": image["width"]}
+    labels = [label_of[each["category_id"]] for each in annotations]
+    crowd = [bool(each.get("iscrowd") or each.get("ignore")) for each in annotations]
+    return Objects(
+        codes=[mask_code(each["segmentation"], **size) for each in annotations],
+        labels=np.array(labels, dtype=np.int64),
+        crowd=np.array(crowd, dtype=bool),
+    )

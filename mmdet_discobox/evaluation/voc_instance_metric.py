@@ -1,0 +1,156 @@
+"""VOC12's mask AP as a metric of MMDetection's test script."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Hashable, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from mmdet.registry import METRICS
+from mmdet.structures.mask import encode_mask_results
+from mmengine.evaluator import BaseMetric
+from mmengine.fileio import load
+from mmengine.logging import print_log
+
+from .coco_masks import Json, objects_by_image, without_mask
+from .mask_matching import check_matcher
+from .voc_instance_ap import Detections, Judged, Objects, average_precisions, judge
+
+
+@METRICS.register_module()
+class VOCInstanceMetric(BaseMetric):
+    """Mask AP at fixed overlaps, the mean over classes.
+
+    Each image is judged as it comes; what is kept of it are a few bytes for each detection. What
+    becomes of void pixels and crowd regions is in :mod:`.voc_instance_ap`. Images of the json that
+    were not predicted do not count, and are told of in a warning. A class without objects in the
+    predicted images is left out of the mean.
+
+    The results are called ``AP_25`` and so on, are in [0, 1], and NaN if there are no objects.
+
+    Args:
+        ann_file: COCO json with masks, for instance of ``tools/dataset_converters/voc12_sbd.py``.
+        thresholds: Overlaps to ask for, in (0, 1); the default are those of Table 2.
+        matcher: "bbtp" as in the paper, or "sds", see :mod:`.mask_matching`.
+        backend_args: Of mmengine's file backend, where the json is stored remotely.
+        **kwargs: ``collect_device``, ``collect_dir`` and ``prefix`` of the parent.
+
+    Raises:
+        ValueError: If an argument is out of its range or an annotation of the json has no mask.
+        FileNotFoundError: If there is no such json.
+    """
+
+    default_prefix = "voc_instance"
+
+    def __init__(
+        self,
+        ann_file: str,
+        *,
+        thresholds: Sequence[float] = (0.25, 0.5, 0.7, 0.75),
+        matcher: str = "bbtp",
+        backend_args: dict[str, Any] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        check_matcher(matcher)
+        if not thresholds or not all(0 < threshold < 1 for threshold in thresholds):
+            raise ValueError(f"Expected `thresholds` in (0, 1), but got {thresholds!r}.")
+        self.ann_file = ann_file
+        self.thresholds = tuple(thresholds)
+        self.matcher = matcher
+        self._dataset = _load_with_masks(ann_file, backend_args)
+        self._objects: dict[Hashable, Objects] = {}
+
+    def process(self, data_batch: Any, data_samples: Sequence[dict[str, Any]]) -> None:
+        """Judge the detections of a batch.
+
+        Args:
+            data_batch: Not read.
+            data_samples: Each with ``img_id`` and ``pred_instances``: ``masks``, (N, H, W) of the
+                original image's size or N run-length codes, ``labels`` (N,), and ``scores`` (N,)
+                or, of networks that rate their masks, ``mask_scores``.
+
+        Raises:
+            ValueError: If an image is not in the json or its masks are of another size.
+        """
+        classes = self._classes()
+        if not self._objects:
+            self._objects = objects_by_image(self._dataset, classes=classes)
+        for sample in data_samples:
+            judged = judge(
+                _detections(sample["pred_instances"]),
+                self._objects_of(sample["img_id"]),
+                num_classes=len(classes),
+                thresholds=self.thresholds,
+                matcher=self.matcher,
+            )
+            self.results.append(judged)
+
+    def compute_metrics(self, results: list[Judged]) -> dict[str, float]:
+        """Compute the average precision at each threshold.
+
+        Args:
+            results: The judged images.
+
+        Returns:
+            ``AP_25`` and so on.
+        """
+        if len(results) != len(self._dataset["images"]):
+            print_log(
+                f"{len(results)} of the {len(self._dataset['images'])} images of "
+                f"'{self.ann_file}' were evaluated: AP is that of these images alone.",
+                logger="current",
+                level=logging.WARNING,
+            )
+        precisions = average_precisions(
+            results, num_classes=len(self._classes()), num_thresholds=len(self.thresholds)
+        )
+        classes = ~np.isnan(precisions).all(axis=0)
+        means = precisions[:, classes].mean(axis=1) if classes.any() else precisions[:, 0]
+        return {
+            f"AP_{100 * threshold:g}": float(mean)
+            for threshold, mean in zip(self.thresholds, means, strict=True)
+        }
+
+    def _classes(self) -> Sequence[str]:
+        return (self.dataset_meta or {})["classes"]
+
+    def _objects_of(self, image_id: Hashable) -> Objects:
+        if image_id not in self._objects:
+            raise ValueError(
+                f"Expected image {image_id!r} in '{self.ann_file}', but it is not there. Evaluate "
+                "with the json that the data set reads."
+            )
+        return self._objects[image_id]
+
+
+def _load_with_masks(ann_file: str, backend_args: dict[str, Any] | None) -> Json:
+    try:
+        dataset: Json = load(ann_file, backend_args=backend_args)
+    except FileNotFoundError as error:
+        raise FileNotFoundError(
+            f"Expected a COCO json with masks at '{ann_file}', but there is no such file. That of "
+            "VOC12 is made by `tools/dataset_converters/voc12_sbd.py`."
+        ) from error
+    if missing := without_mask(dataset):
+        raise ValueError(
+            f"Expected masks in '{ann_file}', but {len(missing)} of its "
+            f"{len(dataset['annotations'])} annotations have no `segmentation`, first that with id "
+            f"{missing[0].get('id')!r}. Give the json with masks; for box AP alone use "
+            "`CocoBoxMetric` with metric='bbox'."
+        )
+    return dataset
+
+
+def _detections(instances: dict[str, Any]) -> Detections:
+    masks = instances["masks"]
+    if isinstance(masks, torch.Tensor):
+        masks = encode_mask_results(masks.detach().cpu().numpy())
+    scores = instances.get("mask_scores", instances["scores"])
+    return Detections(
+        codes=masks,
+        labels=instances["labels"].cpu().numpy().astype(np.int64),
+        scores=scores.detach().cpu().numpy().astype(np.float64),
+    )

@@ -1,0 +1,109 @@
+from __future__ import annotations
+
+import copy
+import importlib
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from mmdet_discobox.datasets.multi_object import (
+    ObjectPairSet,
+    make_object_pairs,
+    read_coco_keypoints,
+)
+
+TOOLS = Path(__file__).parents[3] / "tools"
+
+
+def annotation(ann_id, image_id, keypoints, **fields):
+    base = {"id": ann_id, "image_id": image_id, "category_id": 7, "bbox": [1, 2, 10, 20]}
+    return {**base, "keypoints": keypoints, **fields}
+
+
+CONTENT = {
+    "images": [
+        {"id": image_id, "file_name": f"{image_id}.png", "width": 60, "height": 40}
+        for image_id in (30, 10, 20)
+    ],
+    "categories": [
+        {"id": 9, "name": "dog"},
+        {"id": 7, "name": "cat", "keypoints": ["nose", "tail"]},
+    ],
+    "annotations": [
+        annotation(1, 10, [5, 6, 2, 7, 8, 1]),
+        annotation(2, 30, [3, 4, 2, 0, 0, 0]),
+        annotation(3, 20, [1, 1, 2], category_id=9),
+        annotation(4, 20, [9, 9, 2, 8, 8, 2], iscrowd=1),
+        {"id": 5, "image_id": 20, "category_id": 7, "bbox": [0, 0, 5, 5]},
+    ],
+}
+
+
+@pytest.fixture
+def write(tmp_path):
+    def to_file(content):
+        path = tmp_path / "keypoints.json"
+        path.write_text(json.dumps(content))
+        return path
+
+    return to_file
+
+
+def test_reads_objects_in_the_order_of_their_images(write):
+    found = read_coco_keypoints(write(CONTENT))
+    assert found.images == ("30.png", "10.png", "20.png")
+    assert found.classes == ("dog", "cat")
+    np.testing.assert_array_equal(found.image_index, [0, 1, 2, 2])
+    np.testing.assert_array_equal(found.labels, [1, 1, 0, 1])
+    np.testing.assert_array_equal(found.boxes[0], [1, 2, 11, 22])
+    np.testing.assert_array_equal(found.visible, [[1, 0], [1, 0], [1, 0], [0, 0]])
+    np.testing.assert_array_equal(found.keypoints[:3, 0], [[3, 4], [5, 6], [1, 1]])
+    assert make_object_pairs(found).object_pairs.tolist() == [[0, 1]]
+
+
+def test_hidden_key_points_on_demand(write):
+    found = read_coco_keypoints(write(CONTENT), min_visibility=1)
+    np.testing.assert_array_equal(found.visible[1], [1, 1])
+    np.testing.assert_array_equal(found.keypoints[1, 1], [7, 8])
+
+
+@pytest.mark.parametrize("keypoints", [[1, 2, 2], [1, 2, 2, 3, 4], "123456", [0, 1, "2"] * 2])
+def test_tells_of_bad_key_points(write, keypoints):
+    content = copy.deepcopy(CONTENT)
+    content["annotations"][1]["keypoints"] = keypoints
+    with pytest.raises(ValueError, match=r"`keypoints` of annotation 2 .* to be 6 numbers"):
+        read_coco_keypoints(write(content))
+
+
+def test_tells_of_a_json_without_key_points(write):
+    content = copy.deepcopy(CONTENT)
+    for item in (*content["annotations"], *content["categories"]):
+        item.pop("keypoints", None)
+    with pytest.raises(ValueError, match="objects with `keypoints`, but found none"):
+        read_coco_keypoints(write(content))
+
+
+@pytest.fixture
+def tool(monkeypatch):
+    monkeypatch.syspath_prepend(str(TOOLS))
+    yield importlib.import_module("make_multi_object_pairs")
+    sys.modules.pop("make_multi_object_pairs", None)
+
+
+def test_the_tool_writes_the_pairs(write, tool, monkeypatch, tmp_path, capsys):
+    output = tmp_path / "pairs.npz"
+    monkeypatch.setattr(sys, "argv", ["tool", str(write(CONTENT)), str(output)])
+    tool.main()
+    assert "1 image pairs, 1 object pairs of 3 images with 4 objects" in capsys.readouterr().out
+    assert len(ObjectPairSet.load(output)) == 1
+
+
+def test_real_animals(discobox_data):
+    objects = read_coco_keypoints(discobox_data / "animals" / "val_keypoints.json")
+    found = make_object_pairs(objects)
+    assert (len(objects.images), len(objects)) == (100, 183)
+    assert len(found) == 1201
+    assert len(found.object_pairs) == 3473

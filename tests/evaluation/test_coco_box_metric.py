@@ -1,0 +1,105 @@
+"""COCO's AP on a json of boxes: a clear error, or box AP alone."""
+
+from __future__ import annotations
+
+import copy
+import json
+
+import pytest
+import torch
+from mmdet.evaluation import CocoMetric
+from mmdet.registry import METRICS
+
+from mmdet_discobox.evaluation import coco_box_metric
+
+BOXES = [[0, 0, 6, 8], [6, 0, 6, 8]]
+
+
+def polygon(x, y, width, height):
+    return [[x, y, x + width, y, x + width, y + height, x, y + height]]
+
+
+def dataset(*, masks=False, complete=False):
+    annotations = []
+    for index, box in enumerate(BOXES):
+        ids = {"id": index + 1, "image_id": 1, "category_id": 1, "bbox": box}
+        extra = {"segmentation": polygon(*box)} if masks else {}
+        extra |= {"area": box[2] * box[3], "iscrowd": 0} if complete else {}
+        annotations.append({**ids, **extra})
+    images = [{"id": 1, "height": 8, "width": 12}]
+    return {"images": images, "annotations": annotations, "categories": [{"id": 1, "name": "cat"}]}
+
+
+def metric(tmp_path, content, **options):
+    path = tmp_path / "val.json"
+    path.write_text(json.dumps(content))
+    built = METRICS.build(dict(type="CocoBoxMetric", ann_file=str(path), **options))
+    built.dataset_meta = dict(classes=("cat",))
+    return built
+
+
+def sample():
+    """The first box is found, the second is half found."""
+    boxes = torch.tensor([[0.0, 0, 6, 8], [6, 0, 9, 8]])
+    masks = torch.zeros(2, 8, 12, dtype=torch.bool)
+    masks[0, :, :6] = masks[1, :, 6:9] = True
+    labels, scores = torch.zeros(2, dtype=torch.long), torch.tensor([0.9, 0.8])
+    instances = dict(bboxes=boxes, masks=masks, labels=labels, scores=scores)
+    return dict(img_id=1, ori_shape=(8, 12), pred_instances=instances)
+
+
+def evaluated(built):
+    built.process({}, [copy.deepcopy(sample())])
+    return built.evaluate(1)
+
+
+def test_what_the_parent_does(tmp_path):
+    """The reason for this class: if this ends, it can go."""
+    path = tmp_path / "val.json"
+    path.write_text(json.dumps(dataset(complete=True)))
+    parent = CocoMetric(ann_file=str(path), metric="segm")
+    parent.dataset_meta = dict(classes=("cat",))
+    with pytest.raises(KeyError, match="segmentation"):
+        evaluated(parent)
+
+
+def test_masks_are_asked_for_and_not_there(tmp_path):
+    with pytest.raises(ValueError, match=r"2 of the 2 annotations .*id 1.*metric=\['bbox'\]"):
+        metric(tmp_path, dataset(), metric=["bbox", "segm"])
+
+
+@pytest.mark.parametrize("asked", ["segm", ["bbox", "segm"]])
+def test_boxes_alone_on_demand(tmp_path, monkeypatch, asked):
+    lines = []
+    monkeypatch.setattr(coco_box_metric, "print_log", lambda text, **_: lines.append(text))
+    built = metric(tmp_path, dataset(), metric=asked, without_masks="boxes")
+    assert "there is no mask AP, ['bbox'] alone" in lines[0]
+    assert evaluated(built) == evaluated(metric(tmp_path, dataset(complete=True), metric="bbox"))
+
+
+@pytest.mark.parametrize("kind", ["bbox", "segm"])
+def test_equals_the_parent_where_nothing_is_missing(tmp_path, kind):
+    content = dataset(masks=True, complete=True)
+    expected = evaluated(metric(tmp_path, content, metric=kind))
+    parent = CocoMetric(ann_file=str(tmp_path / "val.json"), metric=kind)
+    parent.dataset_meta = dict(classes=("cat",))
+    assert evaluated(parent) == expected
+    assert expected[f"coco/{kind}_mAP_50"] == 1
+    assert 0.5 < expected[f"coco/{kind}_mAP"] < 1
+    incomplete = metric(tmp_path, dataset(masks=kind == "segm"), metric=kind)
+    assert evaluated(incomplete) == expected
+
+
+def test_a_list_of_images_can_be_formatted(tmp_path):
+    """That of COCO's test-dev has no annotations at all."""
+    content = dataset()
+    del content["annotations"]
+    prefix = str(tmp_path / "out")
+    built = metric(tmp_path, content, metric="segm", format_only=True, outfile_prefix=prefix)
+    assert evaluated(built) == {}
+    assert (tmp_path / "out.segm.json").is_file()
+
+
+def test_an_unknown_choice(tmp_path):
+    with pytest.raises(ValueError, match="'raise' or 'boxes', but got 'skip'"):
+        metric(tmp_path, dataset(), without_masks="skip")
