@@ -15,6 +15,17 @@ from mmengine.config import ConfigDict
 from mmengine.structures import InstanceData
 
 NORM = dict(type="GN", num_groups=4)
+#: with a bank that is soon full enough to match with
+TEACHER = dict(
+    type="StructuredTeacher",
+    crop_size=16,
+    valid_area=(0.0, 1.0),
+    cross_image=dict(
+        type="CrossImageTerm",
+        size=4,
+        bank=dict(capacity=8, min_area=0, max_retrieved=3, min_retrieved=1),
+    ),
+)
 
 
 def tiny_solov2(*, num_classes: int = 3, box_supervised: bool = True, **changes: Any) -> ConfigDict:
@@ -68,7 +79,94 @@ def tiny_solov2(*, num_classes: int = 3, box_supervised: bool = True, **changes:
         config["type"] = "DiscoBoxSOLOv2"
         config["mask_head"].update(type="DiscoBoxSOLOv2Head", loss_mask=dict(type="BoxMILLoss"))
         config.update(
-            structured_teacher=dict(type="StructuredTeacher", crop_size=16, valid_area=(0.0, 1.0)),
+            structured_teacher=TEACHER,
+            teacher_network=dict(),
+        )
+    config.update(changes)
+    return ConfigDict(config)
+
+
+def tiny_yolact(*, num_classes: int = 3, box_supervised: bool = True, **changes: Any) -> ConfigDict:
+    """Config of a YOLACT++ with a ResNet-18 of 8 channels; stock YOLACT if not box-supervised."""
+    size = 96
+    cells = (12, 6, 3, 2, 1)
+    config = dict(
+        type="YOLACT",
+        data_preprocessor=dict(
+            type="DetDataPreprocessor",
+            mean=[123.0, 116.0, 103.0],
+            std=[58.0, 57.0, 57.0],
+            bgr_to_rgb=True,
+            pad_mask=True,
+            pad_size_divisor=32,
+        ),
+        backbone=dict(type="ResNet", depth=18, base_channels=8, norm_eval=True),
+        neck=dict(
+            type="FPN",
+            in_channels=[8, 16, 32, 64],
+            out_channels=16,
+            start_level=1,
+            add_extra_convs="on_input",
+            num_outs=5,
+        ),
+        bbox_head=dict(
+            type="YOLACTHead",
+            num_classes=num_classes,
+            in_channels=16,
+            feat_channels=16,
+            anchor_generator=dict(
+                type="AnchorGenerator",
+                octave_base_scale=3,
+                scales_per_octave=3,
+                base_sizes=[4, 8, 16, 32, 64],
+                ratios=[0.5, 1.0, 2.0],
+                strides=[size / count for count in cells],
+                centers=[(size / count / 2,) * 2 for count in cells],
+            ),
+            bbox_coder=dict(
+                type="DeltaXYWHBBoxCoder", target_means=[0.0] * 4, target_stds=[0.1, 0.1, 0.2, 0.2]
+            ),
+            num_protos=8,
+        ),
+        mask_head=dict(
+            type="YOLACTProtonet",
+            num_classes=num_classes,
+            in_channels=16,
+            proto_channels=(16, None, 16, 8),
+            proto_kernel_sizes=(3, -2, 3, 1),
+            num_protos=8,
+            with_seg_branch=False,
+        ),
+        train_cfg=dict(
+            assigner=dict(
+                type="MaxIoUAssigner",
+                pos_iou_thr=0.5,
+                neg_iou_thr=0.4,
+                min_pos_iou=0.0,
+                ignore_iof_thr=-1,
+                gt_max_assign_all=False,
+            ),
+            sampler=dict(type="PseudoSampler"),
+            allowed_border=-1,
+            pos_weight=-1,
+            neg_pos_ratio=3,
+        ),
+        test_cfg=dict(
+            nms_pre=50,
+            score_thr=0.0,
+            mask_thr=0.5,
+            iou_thr=0.5,
+            top_k=20,
+            max_per_img=10,
+            mask_thr_binary=0.5,
+        ),
+    )
+    if box_supervised:
+        config["type"] = "DiscoBoxYOLACT"
+        config["bbox_head"]["type"] = "DiscoBoxYOLACTHead"
+        config["mask_head"].update(type="DiscoBoxYOLACTProtonet", rescoring=dict())
+        config.update(
+            structured_teacher=TEACHER,
             teacher_network=dict(),
         )
     config.update(changes)

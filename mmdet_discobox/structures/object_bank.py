@@ -43,7 +43,8 @@ class ObjectBank(nn.Module):
     read from there.
 
     Random choice comes from a counter and a hash, computed on the device of the bank: the counter
-    is a buffer like any other, and no generator of torch is touched.
+    is a buffer like any other, and no generator of torch is touched. It moves with every push, not
+    with the answers: to ask changes nothing.
 
     Each process of a distributed training fills its own bank; a checkpoint holds the one of the
     first process.
@@ -148,6 +149,7 @@ class ObjectBank(nn.Module):
             areas=(areas, "G"),
             valid=(valid, "G"),
         )
+        self.random_state += 1
         rows = self._allot(labels, valid & (areas >= self.min_area))
         stays = rows != self._spare
         self.features.index_copy_(0, rows, _stored(features, stays, self.features.dtype))
@@ -196,8 +198,7 @@ class ObjectBank(nn.Module):
         return RetrievedObjects(self.features[rows].float(), self.masks[rows].float(), valid)
 
     def _random(self, like: Tensor) -> Tensor:
-        """Distinct random numbers in [0, 2^32) of a tensor's shape, others at every call."""
-        self.random_state += 1
+        """Distinct random numbers in [0, 2^32) of a tensor's shape, others after every push."""
         places = torch.arange(like.numel(), device=like.device).view_as(like)
         return _scramble(_scramble(places) ^ _scramble(self.random_state))
 

@@ -75,7 +75,12 @@ def train(config):
 def hooks(**consistency):
     return [
         dict(type="TeacherEMAHook"),
-        dict(type="StructuredTeacherHook", consistency=consistency, interval=1),
+        dict(
+            type="StructuredTeacherHook",
+            consistency=consistency,
+            correspondence=dict(iteration=3),
+            interval=1,
+        ),
     ]
 
 
@@ -95,6 +100,7 @@ def test_a_resumed_training_repeats_every_loss(data_root, tmp_path, opening):
     assert recorder.gates == expected.gates[3:]
     assert recorder.updates == expected.updates[3:] == [4, 5, 6]
     assert expected.losses[-1]["loss_con"] > 0
+    assert expected.losses[-1]["loss_nce"] > 0
 
 
 def test_gates_open_once_and_say_so(data_root, tmp_path, caplog):
@@ -105,6 +111,20 @@ def test_gates_open_once_and_say_so(data_root, tmp_path, caplog):
     log = next(tmp_path.glob("*/*.log")).read_text()
     assert log.count("L_con starts after iteration 3: 50% of 6 iterations are done.") == 1
     assert log.count("The teacher network starts after iteration 1") == 1
+
+
+def test_correspondences_wait_for_consistency_and_their_own_moment(data_root, tmp_path):
+    for opening, started in ((1, 3), (4, 4)):
+        config = training_config(
+            data_root, tmp_path / str(opening), hooks=hooks(iteration=opening), iterations=5
+        )
+        runner, recorder = train(config)
+        later = [losses["loss_nce"] > 0 for losses in recorder.losses]
+        assert not any(later[:started])
+        log = next((tmp_path / str(opening)).glob("*/*.log")).read_text()
+        message = f"The cross-image term and L_nce start after iteration {started}"
+        assert log.count(message) == 1
+        assert runner.model.structured_teacher.cross_image.bank.counts.sum() > 0
 
 
 def test_the_running_mil_loss_opens_the_gate(data_root, tmp_path):

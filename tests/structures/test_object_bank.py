@@ -36,8 +36,13 @@ def test_objects_one_by_one_are_objects_at_once():
     together.push(**batch)
     for i in range(13):
         apart.push(**{name: value[i : i + 1] for name, value in batch.items()})
-    for name, value in together.state_dict().items():
-        assert torch.equal(value, apart.state_dict()[name]), name
+    for name in contents(together):
+        assert torch.equal(contents(together)[name], contents(apart)[name]), name
+
+
+def contents(bank):
+    """The state without the counter of pushes that the random choice follows."""
+    return {name: value for name, value in bank.state_dict().items() if name != "random_state"}
 
 
 def test_no_row_is_written_twice():
@@ -65,7 +70,7 @@ def test_refused_objects_leave_no_trace():
     )
     batch["features"] = batch["features"] * torch.tensor([float("nan"), 1, 1]).view(-1, 1, 1, 1)
     bank.push(**batch)
-    for name, value in bank.state_dict().items():
+    for name, value in contents(bank).items():
         assert torch.equal(value, before[name]), name
 
 

@@ -55,7 +55,11 @@ def test_the_choice_is_spread_evenly_and_without_replacement():
 
 def choices(bank, calls=3):
     labels, image_ids = torch.zeros(6).long(), torch.arange(6)
-    return [bank.retrieve(labels, image_ids).features[:, :, 0, 0, 0].tolist() for _ in range(calls)]
+    answers = []
+    for _ in range(calls):
+        answers.append(bank.retrieve(labels, image_ids).features[:, :, 0, 0, 0].tolist())
+        bank.push(**objects([], []))
+    return answers
 
 
 def filled(**changes):
@@ -70,6 +74,15 @@ def test_the_choice_follows_the_seed():
     first, second, third = choices(filled())
     assert first != second != third != first
     assert len({tuple(row) for row in first}) == 6
+
+
+def test_asking_changes_nothing():
+    bank = filled()
+    before = {key: value.clone() for key, value in bank.state_dict().items()}
+    labels, image_ids = torch.zeros(6).long(), torch.arange(6)
+    first, second = (bank.retrieve(labels, image_ids) for _ in range(2))
+    assert torch.equal(first.features, second.features)
+    assert all(torch.equal(value, before[key]) for key, value in bank.state_dict().items())
 
 
 def test_the_generator_of_torch_is_left_alone():

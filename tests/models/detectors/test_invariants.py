@@ -8,14 +8,23 @@ import numpy as np
 import pytest
 import torch
 from mmdet.structures.mask import BitmapMasks
-from tiny import batch, build, losses_of, tiny_solov2
+from tiny import batch, build, losses_of, tiny_solov2, tiny_yolact
 
-KEYS = {"loss_cls", "loss_mil", "loss_con", "teacher_valid", "teacher_agreement"}
+#: keys of the losses that every network has, and those of one network alone
+KEYS = {"loss_cls", "loss_mil", "loss_con", "loss_nce", "teacher_valid", "teacher_agreement"}
+OWN_KEYS = {tiny_solov2: set(), tiny_yolact: {"loss_bbox", "loss_rescoring"}}
+#: prefixes of what a detector adds to the stock one
+ADDITIONS = ("teacher.", "structured_teacher.", "mask_head.rescoring.")
 
 
-@pytest.fixture(params=[tiny_solov2], ids=["solov2"])
-def detector(request):
-    return build(request.param())
+@pytest.fixture(params=[tiny_solov2, tiny_yolact], ids=["solov2", "yolact"])
+def tiny(request):
+    return request.param
+
+
+@pytest.fixture
+def detector(tiny):
+    return build(tiny())
 
 
 def values(losses):
@@ -24,7 +33,7 @@ def values(losses):
 
 def test_masks_are_never_looked_at(detector):
     data = batch()
-    without = values(losses_of(detector, copy.deepcopy(data)))
+    without = values(losses_of(copy.deepcopy(detector), copy.deepcopy(data)))
     rng = np.random.default_rng(1)
     for sample in data["data_samples"]:
         noise = rng.integers(0, 2, (len(sample.gt_instances), 96, 96), dtype=np.uint8)
@@ -32,13 +41,13 @@ def test_masks_are_never_looked_at(detector):
     assert values(losses_of(detector, data)) == without
 
 
-def test_the_keys_of_the_losses_never_change(detector):
+def test_the_keys_of_the_losses_never_change(tiny, detector):
     gate = detector.structured_teacher.consistency_gate
     for is_open in (False, True):
         gate.set(is_open)
         for counts in ((3, 2), (0, 2), (0, 0)):
             losses = losses_of(detector, batch(counts))
-            assert set(losses) == KEYS
+            assert set(losses) == KEYS | OWN_KEYS[tiny]
             assert all(np.isfinite(value.item()) for value in losses.values())
 
 
@@ -47,7 +56,7 @@ def test_the_keys_of_the_losses_never_change(detector):
 def test_every_student_parameter_is_in_the_graph(detector, is_open, counts):
     detector.structured_teacher.consistency_gate.set(is_open)
     losses = losses_of(detector, batch(counts))
-    for key in ("loss_cls", "loss_mil", "loss_con"):
+    for key in ("loss_cls", "loss_mil", "loss_con", "loss_nce"):
         assert losses[key].requires_grad
     sum(losses[key] for key in losses if "loss" in key).backward()
     for name, parameter in detector.named_parameters():
@@ -86,13 +95,13 @@ def test_flat_images_train(detector):
 
 
 def test_bf16_autocast_is_finite_and_close(detector):
-    reference = losses_of(detector, batch())
+    reference = losses_of(copy.deepcopy(detector), batch())
     with torch.autocast("cpu", dtype=torch.bfloat16):
         losses = losses_of(detector, batch())
     sum(losses[key] for key in losses if "loss" in key).backward()
     for key, value in losses.items():
         assert torch.isfinite(value), key
-    for key in ("loss_cls", "loss_mil", "loss_con"):
+    for key in ("loss_cls", "loss_mil", "loss_con", "loss_nce"):
         assert losses[key].item() == pytest.approx(reference[key].item(), rel=0.1), key
     for parameter in detector.parameters():
         assert parameter.grad is None or torch.isfinite(parameter.grad).all()
@@ -126,19 +135,19 @@ def test_the_teacher_network_is_frozen(detector):
     assert not any(name.startswith("teacher.") for name in optimised)
 
 
-def test_additions_live_under_their_own_prefixes(detector):
-    stock = build(tiny_solov2(box_supervised=False))
+def test_additions_live_under_their_own_prefixes(tiny, detector):
+    stock = build(tiny(box_supervised=False))
     ours = set(detector.state_dict())
-    added = {key for key in ours if key.startswith(("teacher.", "structured_teacher."))}
+    added = {key for key in ours if key.startswith(ADDITIONS)}
     assert ours - added == set(stock.state_dict())
     assert {"teacher.steps", "structured_teacher.running_mil"} <= added
 
 
-def test_checkpoints_travel_to_stock_and_back(detector):
-    stock = build(tiny_solov2(box_supervised=False), seed=1)
+def test_checkpoints_travel_to_stock_and_back(tiny, detector):
+    stock = build(tiny(box_supervised=False), seed=1)
     unexpected = stock.load_state_dict(detector.state_dict(), strict=False)
     assert not unexpected.missing_keys
-    assert all(k.startswith(("teacher.", "structured_")) for k in unexpected.unexpected_keys)
+    assert all(key.startswith(ADDITIONS) for key in unexpected.unexpected_keys)
     data = batch((1, 1))
     results = []
     for model in (detector, stock):
@@ -149,12 +158,13 @@ def test_checkpoints_travel_to_stock_and_back(detector):
     for ours, theirs in zip(*results, strict=True):
         assert torch.equal(ours.pred_instances.scores, theirs.pred_instances.scores)
         assert torch.equal(ours.pred_instances.masks, theirs.pred_instances.masks)
-    back = build(tiny_solov2(), seed=2)
+        assert len(ours.pred_instances)
+    back = build(tiny(), seed=2)
     assert not back.load_state_dict(stock.state_dict(), strict=False).unexpected_keys
 
 
-def test_predicted_boxes_are_tight(detector):
-    detector.eval()
+def test_boxes_of_a_network_without_boxes_are_tight():
+    detector = build(tiny_solov2()).eval()
     with torch.no_grad():
         inputs = detector.data_preprocessor(batch((1,)), False)
         instances = detector(**inputs, mode="predict")[0].pred_instances
@@ -167,9 +177,10 @@ def test_predicted_boxes_are_tight(detector):
         assert box.tolist() == expected
 
 
-def test_nothing_found_is_a_result(detector):
-    detector.mask_head.test_cfg.score_thr = 1.1
-    detector.eval()
+def test_nothing_found_is_a_result(tiny):
+    config = tiny()
+    config.test_cfg.score_thr = 1.1
+    detector = build(config).eval()
     with torch.no_grad():
         inputs = detector.data_preprocessor(batch((1,)), False)
         instances = detector(**inputs, mode="predict")[0].pred_instances
@@ -192,12 +203,15 @@ def test_colours_are_recovered(detector):
     assert torch.allclose(detector._rgb(inputs)[0], bgr.flip(0), atol=1e-3)
 
 
-def test_a_teacher_network_needs_a_structured_teacher():
+def test_a_teacher_network_needs_a_structured_teacher(tiny):
     with pytest.raises(ValueError, match="Expected `structured_teacher` to be a config"):
-        build(tiny_solov2(structured_teacher=None))
+        build(tiny(structured_teacher=None))
 
 
-def test_multiple_instance_learning_alone():
-    model = build(tiny_solov2(structured_teacher=None, teacher_network=None))
-    assert set(losses_of(model, batch())) == {"loss_cls", "loss_mil"}
+def test_multiple_instance_learning_alone(tiny):
+    config = tiny(structured_teacher=None, teacher_network=None)
+    config.mask_head.pop("rescoring", None)
+    model = build(config)
+    own = OWN_KEYS[tiny] - {"loss_rescoring"}
+    assert set(losses_of(model, batch())) == {"loss_cls", "loss_mil"} | own
     assert not any(key.startswith("teacher") for key in model.state_dict())
