@@ -8,12 +8,15 @@ import numpy as np
 
 from .correspondence_counts import Floats
 
+Recall = Literal["printed", "all"]
 Interpolation = Literal["area", "101"]
 
 _ROUND_OFF = 1e-6  # of sums of shares: a recall of 1 may come out a little below it
 
 
-def multi_object_ap(counts: Floats, *, interpolation: Interpolation = "area") -> Floats:
+def multi_object_ap(
+    counts: Floats, *, recall: Recall = "printed", interpolation: Interpolation = "area"
+) -> Floats:
     """Compute the average precision at each threshold.
 
     Correspondences are taken in the order of their scores. Those of one score come together, since
@@ -21,13 +24,16 @@ def multi_object_ap(counts: Floats, *, interpolation: Interpolation = "area") ->
     Precision is made monotone from the right.
 
     Args:
-        counts: ``(r, 1 + 3K)`` rows ``score, TP.., FP.., P..`` in any order, as of
+        counts: ``(r, 1 + 3K)`` rows ``score, TP.., FP.., FN..`` in any order, as of
             :mod:`.correspondence_counts`.
+        recall: ``printed`` is ``TP / (TP + FN)`` as the paper defines FN, where a wrong prediction
+            is no FN; ``all`` is ``TP / (TP + FP + FN)``. Below the line are all predictions,
+            whatever their scores.
         interpolation: ``area`` under the curve (VOC since 2010), or the mean precision at ``101``
             recalls (COCO).
 
     Returns:
-        ``(K,)`` from 0 to 1: 0 where nothing was to be found, NaN without any row.
+        ``(K,)`` from 0 to 1: 0 where nothing was right, NaN without any row.
 
     Raises:
         ValueError: If the counts have another shape.
@@ -37,8 +43,9 @@ def multi_object_ap(counts: Floats, *, interpolation: Interpolation = "area") ->
     levels, place = np.unique(-counts[:, 0].astype(np.float64), return_inverse=True)
     sums = np.zeros((len(levels), counts.shape[1] - 1))
     np.add.at(sums, place.reshape(-1), counts[:, 1:])
-    tp, fp, positives = np.split(sums, 3, axis=1)  # (levels, K) each
-    curves = zip(tp.cumsum(0).T, fp.cumsum(0).T, positives.sum(0), strict=True)
+    tp, fp, fn = np.split(sums, 3, axis=1)  # (levels, K) each
+    positives = (tp + fn + fp if recall == "all" else tp + fn).sum(0)
+    curves = zip(tp.cumsum(0).T, fp.cumsum(0).T, positives, strict=True)
     return np.array([_ap(*curve, interpolation) for curve in curves])
 
 

@@ -20,11 +20,12 @@ from .image_pair_samples import (
     read_predictions,
     to_array,
 )
-from .multi_object_ap import Interpolation, multi_object_ap
+from .multi_object_ap import Interpolation, Recall, multi_object_ap
 from .object_pair_ties import tie_object_pairs
 
 _CHOICES = {
     "counting": ("points", "predictions"),
+    "recall": ("printed", "all"),
     "tie": ("boxes", "points"),
     "diagonal": ("own", "target"),
     "average": ("class", "pooled"),
@@ -58,19 +59,25 @@ class MultiObjectCorrespondenceMetric(BaseMetric):
        touch every point only if alpha times the diagonal is at least ``0.71 s``. The centres of
        28 x 28 cells of a square box touch 28 % of its points at 0.75 %, all from 1.8 % on.
     3. *Several predictions near one point*: the best stands for it (``counting='points'``, see
-       :func:`.count_points`), else recall can exceed 1. Nor would perfect predictions have an AP of
-       1 where two points are closer than alpha, since each prediction would be judged by both.
-    4. *Recall* is a share of the ground-truth points. As printed, ``FN_i`` counts the predictions
-       that are far from all points: the denser a method, the lower its recall, and a point that was
-       missed costs nothing. ``counting='predictions'`` has the printed formulas, in 3. and 4.
+       :func:`.count_points`), so that a point weighs the same however dense the predictions are.
+       With the printed sums (``'predictions'``), where two points are closer than alpha each
+       prediction is judged by both, and perfect ones have an AP below 1; and ``FN_i`` counts the
+       predictions that are far from all points: the denser a method, the lower its recall, while a
+       point that was missed costs nothing.
+    4. *Recall*: ``TP / (TP + FN)``, where ``FN`` are the points that no prediction touches
+       (``recall='printed'``). As in the printed formulas a wrong prediction is an FP and no FN: if
+       all scores are equal and all points touched, the AP is the share of right points. In
+       detection it is both: ``'all'`` is ``TP / (TP + FP + FN)``, a share of all points, and the AP
+       is that share squared. ``'all'`` is the safer one for scores other than the paper's: with
+       ``'printed'``, a method that knows its single right point has an AP of 1.
     5. *Which box is which object*: a predicted pair is tied to a pair of annotated objects of its
        class as detections are (:func:`.tie_object_pairs`), and judged by their points alone. Pairs
        tied to ignored ones, or to none, are ignored, because the points cannot judge them. With
        ``tie='points'`` there are no ties, only the proximity of points: each prediction of a class
        is judged by all points of the class that it touches. If a source point has partners in
        several target objects, only the one that is nearest to the prediction counts, else a right
-       answer would be wrong for all others. Here pairs and points that
-       should be ignored are false positives.
+       answer would be wrong for all others. Pairs and points that should be ignored are false
+       positives then.
     6. *Classes*: the mean of the APs of the classes that have points (``average='class'``), as in
        detection; ``'pooled'`` ranks all correspondences in one list.
     7. *Interpolation*: the area under the monotone curve (``'area'``) or COCO's ``'101'`` points.
@@ -82,7 +89,8 @@ class MultiObjectCorrespondenceMetric(BaseMetric):
 
     Args:
         thresholds: Values of alpha, shares of the diagonal.
-        counting: ``points`` or ``predictions``, see 3. and 4.
+        counting: ``points`` or ``predictions``, see 3.
+        recall: ``printed`` or ``all``, see 4.
         tie: ``boxes`` or ``points``, see 5.
         min_iou: The least IoU, on both sides, of a tie by boxes.
         diagonal: ``own`` or ``target``, see 1.
@@ -101,6 +109,7 @@ class MultiObjectCorrespondenceMetric(BaseMetric):
         *,
         thresholds: Sequence[float] = (0.0075, 0.01, 0.015, 0.02, 0.03),
         counting: Literal["points", "predictions"] = "points",
+        recall: Recall = "printed",
         tie: Literal["boxes", "points"] = "boxes",
         min_iou: float = 0.5,
         diagonal: Literal["own", "target"] = "own",
@@ -109,7 +118,7 @@ class MultiObjectCorrespondenceMetric(BaseMetric):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        chosen = (counting, tie, diagonal, average, interpolation)
+        chosen = (counting, recall, tie, diagonal, average, interpolation)
         for (name, choices), value in zip(_CHOICES.items(), chosen, strict=True):
             if value not in choices:
                 raise ValueError(f"Expected `{name}` to be one of {choices} but got {value!r}.")
@@ -121,7 +130,8 @@ class MultiObjectCorrespondenceMetric(BaseMetric):
         self.thresholds = np.array(thresholds, np.float64)
         self.count = count_points if counting == "points" else count_predictions
         self.tie, self.min_iou, self.diagonal = tie, min_iou, diagonal
-        self.average, self.interpolation = average, interpolation
+        self.average = average
+        self.curve: dict[str, Any] = dict(recall=recall, interpolation=interpolation)
 
     def process(self, data_batch: Any, data_samples: Sequence[dict[str, Any]]) -> None:
         """Reduce each image pair to ``(r, 2 + 3K)`` float32: labels and counts.
@@ -149,7 +159,7 @@ class MultiObjectCorrespondenceMetric(BaseMetric):
         if self.average == "pooled":
             labels = np.zeros_like(labels)
         groups = [counts[labels == label] for label in np.unique(labels)] or [counts]
-        aps = [multi_object_ap(group, interpolation=self.interpolation) for group in groups]
+        aps = [multi_object_ap(group, **self.curve) for group in groups]
         means = np.mean(aps, axis=0)  # (K,)
         names = [f"AP_{100 * alpha:g}" for alpha in self.thresholds]
         return {"AP": float(means.mean()), **dict(zip(names, means.tolist(), strict=True))}

@@ -30,7 +30,7 @@ def naive_predictions(near, far, scores, alphas, charged):
             fp = sum(s * (not t) for s, t in zip(source, target, strict=True)) / below
             fn = 1 if sum(source) == 0 else 0
             row = np.zeros((3, len(alphas)))
-            row[:, k] = tp, fp, tp + fn
+            row[:, k] = tp, fp, fn
             rows.append((0.0 if fn else score, *row.ravel()))  # the sum of FN is what matters
     return rows
 
@@ -42,8 +42,8 @@ def naive_points(near, far, scores, alphas, charged):
         for j in range(near.shape[1]):
             touching = [i for i in range(len(scores)) if charged[i, j] and near[i, j] <= alpha]
             row = np.zeros((3, len(alphas)))
-            row[2, k] = 1
             if not touching:
+                row[2, k] = 1
                 rows.append((0.0, *row.ravel()))
                 continue
             best = min((-scores[i], near[i, j]) for i in touching)
@@ -70,9 +70,10 @@ def test_counts_are_the_plain_loops(count, naive, seed):
     np.testing.assert_allclose(count(*case), summed(naive(*case)), atol=1e-12)
 
 
-def naive_ap(rows, k, num, points):
+def naive_ap(rows, k, num, recall, points):
     """The curve at every score that occurs, then the highest precision from each recall on."""
-    total = sum(row[1 + 2 * num + k] for row in rows)
+    parts = [0, 2] if recall == "printed" else [0, 1, 2]
+    total = sum(row[1 + part * num + k] for row in rows for part in parts)
     if total == 0:
         return 0.0
     curve = [(0.0, 0.0)]
@@ -91,32 +92,49 @@ def naive_ap(rows, k, num, points):
 
 
 @pytest.mark.parametrize("interpolation", ["area", "101"])
+@pytest.mark.parametrize("recall", ["printed", "all"])
 @pytest.mark.parametrize("seed", range(10))
-def test_the_curve_is_the_plain_loop(interpolation, seed):
+def test_the_curve_is_the_plain_loop(interpolation, recall, seed):
     rows = np.concatenate([count_points(*problem(seed)), count_predictions(*problem(seed + 100))])
-    found = multi_object_ap(
-        np.random.default_rng(seed).permutation(rows), interpolation=interpolation
-    )
-    expected = [naive_ap(rows.tolist(), k, 3, interpolation == "101") for k in range(3)]
+    shuffled = np.random.default_rng(seed).permutation(rows)
+    found = multi_object_ap(shuffled, recall=recall, interpolation=interpolation)
+    points = interpolation == "101"
+    expected = [naive_ap(rows.tolist(), k, 3, recall, points) for k in range(3)]
     np.testing.assert_allclose(found, expected, atol=1e-9)
 
 
-def test_an_example_by_hand():
-    rows = np.array([[0.9, 1, 0, 1], [0.8, 0, 1, 1], [0.5, 1, 0, 1], [0.0, 0, 0, 1]])
-    # recall 1/4 at precision 1, 2/4 at 2/3: area 1/4 + 1/4 * 2/3
-    np.testing.assert_allclose(multi_object_ap(rows), [1 / 4 + 1 / 6])
-    # recalls 0 to 0.25 are 26 of 101 points, 0.26 to 0.50 are 25
-    expected = [(26 + 25 * 2 / 3) / 101]
-    np.testing.assert_allclose(multi_object_ap(rows, interpolation="101"), expected)
+HAND = np.array([[0.9, 1, 0, 0], [0.8, 0, 1, 0], [0.5, 1, 0, 0], [0.0, 0, 0, 1]])
+
+
+@pytest.mark.parametrize(
+    ("kind", "expected"),
+    [
+        # recall 1/3 at precision 1, 2/3 at 2/3
+        (dict(recall="printed"), 1 / 3 + 1 / 3 * 2 / 3),
+        # recall 1/4 at precision 1, 2/4 at 2/3
+        (dict(recall="all"), 1 / 4 + 1 / 4 * 2 / 3),
+        # recalls 0 to 0.25 are 26 of 101 points, 0.26 to 0.50 are 25
+        (dict(recall="all", interpolation="101"), (26 + 25 * 2 / 3) / 101),
+    ],
+)
+def test_an_example_by_hand(kind, expected):
+    np.testing.assert_allclose(multi_object_ap(HAND, **kind), [expected])
 
 
 def test_equal_scores_come_together():
-    hit, miss = [0.5, 1, 0, 1], [0.5, 0, 1, 1]
+    hit, miss = [0.5, 1, 0, 0], [0.5, 0, 1, 0]
     for order in ([hit, miss], [miss, hit]):
-        np.testing.assert_allclose(multi_object_ap(np.array(order)), [0.25])  # 1/2 at 1/2
+        np.testing.assert_allclose(multi_object_ap(np.array(order)), [1 / 2])
+        np.testing.assert_allclose(multi_object_ap(np.array(order), recall="all"), [1 / 4])
 
 
-def test_nothing_to_be_found():
+def test_one_right_point_on_top_of_wrong_ones():
+    rows = np.array([[0.9, 1, 0, 0], [0.5, 0, 99, 0]])
+    np.testing.assert_allclose(multi_object_ap(rows), 1)
+    np.testing.assert_allclose(multi_object_ap(rows, recall="all"), 0.01)
+
+
+def test_nothing_is_right():
     assert multi_object_ap(np.array([[0.5, 0.0, 1.0, 0.0]])) == [0.0]
     assert np.isnan(multi_object_ap(np.zeros((0, 4)))).all()
 

@@ -100,20 +100,29 @@ def test_is_registered():
 @pytest.mark.parametrize("interpolation", ["area", "101"])
 @pytest.mark.parametrize("diagonal", ["own", "target"])
 @pytest.mark.parametrize("tie", ["boxes", "points"])
-def test_perfect_predictions_have_an_ap_of_one(average, interpolation, diagonal, tie):
+@pytest.mark.parametrize("recall", ["printed", "all"])
+def test_perfect_predictions_have_an_ap_of_one(average, interpolation, diagonal, tie, recall):
     samples = [perfect(image_pair(seed), score=0.1 * seed + 0.1) for seed in range(5)]
     if tie == "points":  # where pairs and points that are to be ignored are false positives
         for sample in samples:
             sample["target"]["visible"][:] = True
             del sample["predicted_pairs"][3]
-    found = aps(samples, average=average, interpolation=interpolation, diagonal=diagonal, tie=tie)
+    found = aps(
+        samples,
+        average=average,
+        interpolation=interpolation,
+        diagonal=diagonal,
+        tie=tie,
+        recall=recall,
+    )
     np.testing.assert_allclose(found, 1, atol=1e-6)
 
 
 @pytest.mark.parametrize("counting", ["points", "predictions"])
-def test_random_predictions_are_near_zero(counting):
+@pytest.mark.parametrize("recall", ["printed", "all"])
+def test_random_predictions_are_near_zero(counting, recall):
     samples = [guessed(image_pair(seed), seed) for seed in range(20)]
-    assert (aps(samples, counting=counting) < 0.01).all()
+    assert aps(samples, counting=counting, recall=recall)[0] < 0.02
 
 
 def test_no_predictions_have_an_ap_of_zero():
@@ -215,7 +224,8 @@ def test_the_surest_prediction_stands_for_a_point():
     np.testing.assert_allclose(aps([sample]), 0)
     for pair in sample["predicted_pairs"]:
         pair["score"] = 0.5  # neither is surer or nearer: they share
-    np.testing.assert_allclose(aps([sample]), 0.25)  # half of the points at a precision of 1/2
+    np.testing.assert_allclose(aps([sample]), 0.5)
+    np.testing.assert_allclose(aps([sample], recall="all"), 0.25)  # 1/2 of the points at 1/2
 
 
 def test_own_diagonals_do_not_see_the_scale():
@@ -252,9 +262,10 @@ def test_classes_weigh_alike_or_by_their_points():
     seed=st.integers(0, 10_000),
     tie=st.sampled_from(["boxes", "points"]),
     counting=st.sampled_from(["points", "predictions"]),
+    recall=st.sampled_from(["printed", "all"]),
     dense=st.booleans(),
 )
-def test_order_means_nothing(seed, tie, counting, dense):
+def test_order_means_nothing(seed, tie, counting, recall, dense):
     rng = np.random.default_rng(seed)
     samples = [guessed(image_pair(seed + i), seed + i, cells=6) for i in range(3)]
     samples += [perfect(image_pair(seed + i)) for i in range(3, 6)]
@@ -269,7 +280,7 @@ def test_order_means_nothing(seed, tie, counting, dense):
             order = rng.permutation(len(pair["correspondences"]))
             pair["correspondences"] = pair["correspondences"][order]
             pair["score"] = pair["score"][order] if dense else pair["score"]
-    kind = dict(tie=tie, counting=counting, thresholds=(0.02, 0.1, 0.3))
+    kind = dict(tie=tie, counting=counting, recall=recall, thresholds=(0.02, 0.1, 0.3))
     first, second = evaluate(samples, **kind), evaluate(shuffled, **kind)
     assert first == pytest.approx(second, abs=1e-6)
 
@@ -326,7 +337,9 @@ def test_rejects_pairs_of_two_classes():
         evaluate([sample])
 
 
-@pytest.mark.parametrize("name", ["counting", "tie", "diagonal", "average", "interpolation"])
+@pytest.mark.parametrize(
+    "name", ["counting", "recall", "tie", "diagonal", "average", "interpolation"]
+)
 def test_rejects_unknown_choices(name):
     with pytest.raises(ValueError, match=f"Expected `{name}` to be one of .* but got 'other'"):
         MultiObjectCorrespondenceMetric(**{name: "other"})
