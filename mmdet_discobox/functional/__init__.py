@@ -7,15 +7,21 @@ from .checks import check_shapes
 from .colour import rgb_to_lab
 from .consistency import consistency_ce, consistency_dice
 from .contrast import dense_nce
-from .correspondence import cosine_similarity, geometric_votes, iterated_conditional_modes
+from .correspondence import (
+    Plan,
+    cosine_similarity,
+    geometric_votes,
+    iterated_conditional_modes,
+)
 from .cross_image import cross_image_logits
 from .mean_field import mean_field, mean_field_alg1
 from .mil import bag_logits, mil_bce_loss, mil_dice_loss
 from .tightness import lift_to_box
 from .transfer import match_cells, transfer_masks, transfer_points
-from .transport import sinkhorn, step_mass
+from .transport import marginal_residual, scale_to_marginals, sinkhorn, step_mass
 
 __all__ = [
+    "Plan",
     "appearance_evidence",
     "bag_logits",
     "box_masks",
@@ -32,6 +38,7 @@ __all__ = [
     "geometric_votes",
     "iterated_conditional_modes",
     "lift_to_box",
+    "marginal_residual",
     "masks_to_boxes",
     "match_cells",
     "mean_field",
@@ -40,6 +47,7 @@ __all__ = [
     "mil_dice_loss",
     "neighbour_offsets",
     "rgb_to_lab",
+    "scale_to_marginals",
     "sinkhorn",
     "step_mass",
     "sum_messages",
