@@ -1,6 +1,7 @@
 """Persons from boxes on two CPU cores; `persons_solov2_lite0_mask.py` is the same with masks."""
 
 _base_ = ["./persons_solov2_lite0_mask.py", "./_base_/box_supervision.py"]
+custom_hooks = _base_.discobox_hooks
 model = dict(
     type="DiscoBoxSOLOv2",
     mask_head=dict(

@@ -2,19 +2,21 @@
 
 custom_imports = dict(imports=["mmdet_discobox"], allow_failed_imports=False)
 
-# The teacher network moves after every step (Sec. 3.5), L_con starts when the student is ready.
-custom_hooks = [
+# The teacher network moves after every step (Sec. 3.5); L_con, and then the cross-image term with
+# L_nce, start when the student is ready.
+discobox_hooks = [
     dict(type="NumClassCheckHook"),
     dict(type="TeacherEMAHook"),
     dict(type="StructuredTeacherHook"),
 ]
 
-# alpha_mil and alpha_con are 1 for SOLOv2 (Sec. 4.2).
+# alpha_mil, alpha_con and alpha_nce are 1, 1 and 0.1 for SOLOv2 (Sec. 4.2).
 discobox_loss_mil = dict(type="BoxMILLoss", form="dice", loss_weight=1.0)
 discobox_model = dict(
-    structured_teacher=dict(type="StructuredTeacher"),
+    structured_teacher=dict(type="StructuredTeacher", cross_image=dict(type="CrossImageTerm")),
     teacher_network=dict(momentum=0.001),
     loss_consistency=dict(type="MaskConsistencyLoss", form="ce", loss_weight=1.0),
+    loss_nce=dict(type="DenseNCELoss", loss_weight=0.1),
 )
 
 # Alg. 1 as printed; phi, the neighbourhood and the colour space are the paper's. It gives no values

@@ -1,5 +1,6 @@
-"""A backbone for machines without a GPU."""
+"""Backbones: one for machines without a GPU, one for YOLACT++."""
 
+from .dcn_resnet import DCNResNet
 from .efficientnet_lite import EfficientNetLite
 
-__all__ = ["EfficientNetLite"]
+__all__ = ["DCNResNet", "EfficientNetLite"]

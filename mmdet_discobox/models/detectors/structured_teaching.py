@@ -138,12 +138,12 @@ class StructuredTeachingMixin(SingleStageInstanceSegmentor):
 
     def _structured_losses(self, step: _Step) -> dict[str, Tensor]:
         proposals = step.proposals
-        zero = proposals.logits.sum() * 0
+        zero = _zero_of(proposals.logits)
         pseudo = None
         figures = dict.fromkeys(("teacher_valid", "teacher_agreement"), zero.detach())
         losses = dict(loss_con=zero)
         if self.loss_nce is not None:
-            losses["loss_nce"] = step.features[0].sum() * 0
+            losses["loss_nce"] = _zero_of(step.features[0])
         if self.structured_teacher.consistency_gate.is_open:
             pseudo, roi_features = self._teach(step)
             students = self._student_masks(proposals, pseudo)
@@ -235,6 +235,11 @@ class StructuredTeachingMixin(SingleStageInstanceSegmentor):
         if preprocessor._enable_normalize:
             images = images * preprocessor.std + preprocessor.mean
         return images if preprocessor._channel_conversion else images.flip(1)
+
+
+def _zero_of(tensor: Tensor) -> Tensor:
+    """A zero that is part of the tensor's graph; of few values, whose sum is finite in fp16."""
+    return tensor[..., :1, :1].float().sum() * 0
 
 
 def _figures(students: Tensor, proposals: MaskProposals, pseudo: PseudoMasks) -> dict[str, Tensor]:

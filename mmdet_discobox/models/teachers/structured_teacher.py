@@ -60,7 +60,7 @@ class StructuredTeacher(nn.Module):
         self.margin = margin
         self.valid_area = tuple(valid_area)
         self.refine = MaskRefiner(**refiner)
-        self.cross_image = None if cross_image is None else MODELS.build(cross_image)
+        self.cross_image: Any = None if cross_image is None else MODELS.build(cross_image)
         # Schedule of L_con, and its clock: open unless a StructuredTeacherHook closes it.
         self.consistency_gate = Gate(is_open=True)
         self.register_buffer("running_mil", torch.tensor(float("inf")))

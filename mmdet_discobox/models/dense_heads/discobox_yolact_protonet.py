@@ -1,0 +1,173 @@
+"""YOLACT's prototypes under box supervision."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from mmdet.registry import MODELS
+from mmdet.utils import ConfigType
+from torch import Tensor
+
+from mmdet_discobox.models.teachers import crop_regions
+from mmdet_discobox.structures import MaskProposals, PseudoMasks
+
+from .discobox_yolact_head import MaskCoefficients
+from .rescoring_protonet import RescoringProtonet
+
+#: how far the two axes may disagree on the pixels per cell
+_TOLERANCE = 0.01
+
+
+@MODELS.register_module()
+class DiscoBoxYOLACTProtonet(RescoringProtonet):
+    """YOLACT's mask head that trains from boxes (Sec. 3.1).
+
+    Layers, keys and predictions are those of its parent. It differs in four places:
+
+    1. ``loss_mil``, a ``BoxMILLoss``, compares the masks of positive anchors with their boxes.
+       They are not cropped: what lies outside the box is its negative bags. (The parent crops
+       before its pixelwise loss; here that is done by ``L_con``, which looks inside the box only,
+       by re-scoring, and by prediction.)
+    2. Losses are computed on logits, not on clamped probabilities: their gradient is bounded, in
+       low precision too. Nor are they divided by the area of the box, which for a box of one
+       pixel multiplies them by a hundred thousand.
+    3. Re-scoring learns the IoU with the teacher's refined masks.
+    4. The semantic branch, which needs masks, is off.
+
+    Args:
+        *args: arguments of the parent.
+        loss_mil: config of ``L_mil``; the paper has cross-entropy and a weight of 10 (Sec. 4.2).
+        **kwargs: keyword arguments of the parent.
+
+    Raises:
+        ValueError: if the semantic branch is switched on.
+    """
+
+    def __init__(
+        self,
+        *args: Any,
+        loss_mil: ConfigType = dict(type="BoxMILLoss", form="bce", loss_weight=10.0),  # noqa: B006
+        with_seg_branch: bool = False,
+        **kwargs: Any,
+    ) -> None:
+        if with_seg_branch:
+            raise ValueError(
+                "Expected `with_seg_branch=False` but got True: the semantic branch learns from "
+                "masks, and box supervision has none."
+            )
+        super().__init__(*args, with_seg_branch=False, **kwargs)
+        self.loss_mil = MODELS.build(loss_mil)
+
+    def propose(
+        self, features: Sequence[Tensor], chosen: MaskCoefficients, frame: tuple[int, int]
+    ) -> MaskProposals:
+        """Combine the prototypes into masks.
+
+        Args:
+            features: feature maps of the neck.
+            chosen: coefficients of the masks, and the objects they are of.
+            frame: ``(height, width)`` in pixels of the batch, which the prototypes cover.
+
+        Returns:
+            One proposal for each row of coefficients.
+
+        Raises:
+            ValueError: if the prototypes have different scales along the two axes.
+        """
+        prototypes = self.protonet(features[0])  # (B, P, H, W)
+        # n masks, p prototypes, h rows, w columns; one product for each image
+        logits = [
+            torch.einsum("np,phw->nhw", rows.to(image), image)
+            for image, rows in zip(
+                prototypes, chosen.coefficients.split(chosen.image_counts), strict=True
+            )
+        ]
+        return MaskProposals(
+            logits=torch.cat(logits),
+            object_inds=chosen.object_inds,
+            objects=chosen.objects,
+            stride=_pixels_per_cell(frame, prototypes.shape[-2:]),
+        )
+
+    def loss_and_proposals(
+        self, features: Sequence[Tensor], chosen: MaskCoefficients, frame: tuple[int, int]
+    ) -> tuple[dict[str, Tensor], MaskProposals]:
+        """Compute ``L_mil`` and keep the masks it was computed on.
+
+        Args:
+            features: as in :meth:`propose`.
+            chosen: as in :meth:`propose`.
+            frame: as in :meth:`propose`.
+
+        Returns:
+            ``loss_mil``, the mean over the masks, and the proposals.
+        """
+        proposals = self.propose(features, chosen, frame)
+        losses = self.loss_mil(
+            proposals.logits, proposals.boxes / proposals.stride, reduction_override="none"
+        )
+        return dict(loss_mil=losses.sum() / max(len(proposals), 1)), proposals
+
+    def losses_on_refined(
+        self, proposals: MaskProposals, pseudo: PseudoMasks | None
+    ) -> dict[str, Tensor]:
+        """Compute ``loss_rescoring``.
+
+        Args:
+            proposals: the student's masks.
+            pseudo: the refined masks of the same objects, or None if there are none yet.
+
+        Returns:
+            The loss, zero (and part of the graph) without refined masks; nothing without
+            re-scoring.
+        """
+        if self.rescoring is None:
+            return {}
+        if pseudo is None:
+            proposals = MaskProposals(
+                proposals.logits[:0], proposals.object_inds[:0], proposals.objects, proposals.stride
+            )
+        logits = proposals.logits.detach()
+        boxes = proposals.boxes / proposals.stride  # in cells
+        probs = self._crop(logits.sigmoid(), boxes)
+        ious, areas, valid = _fit(logits, proposals, pseudo)
+        return dict(loss_rescoring=self.rescoring.loss(probs, proposals.labels, ious, areas, valid))
+
+    def _crop(self, probs: Tensor, boxes: Tensor) -> Tensor:
+        """Set masks ``(N, H, W)`` to zero outside their boxes, as at test time."""
+        height, width = probs.shape[-2:]
+        relative = boxes / boxes.new_tensor([width, height, width, height])
+        cropped: Tensor = self.crop_single(probs.permute(1, 2, 0), relative)
+        return cropped.permute(2, 0, 1)
+
+
+def _pixels_per_cell(frame: tuple[int, int], grid: Sequence[int]) -> float:
+    rows, cols = (pixels / cells for pixels, cells in zip(frame, grid, strict=True))
+    if abs(rows - cols) > _TOLERANCE * cols:
+        raise ValueError(
+            f"Expected prototypes of equal scale along both axes but a batch of {frame} pixels has "
+            f"{tuple(grid)} cells. Pad images to a square or to multiples of 8 pixels "
+            "(`pad_size_divisor` of the data preprocessor)."
+        )
+    return cols
+
+
+def _fit(
+    logits: Tensor, proposals: MaskProposals, pseudo: PseudoMasks | None
+) -> tuple[Tensor, Tensor, Tensor]:
+    """IoU with the refined masks, their areas in cells of the prototypes, and their validity."""
+    if pseudo is None:
+        nothing = logits.new_zeros(0)
+        return nothing, nothing, nothing.bool()
+    inds = proposals.object_inds
+    regions = pseudo.regions[inds] / proposals.stride
+    size = pseudo.masks.shape[-1]
+    rows = torch.arange(len(inds), device=logits.device)
+    ours = crop_regions(logits[:, None], regions, rows, size)[:, 0] > 0  # (N, S, S)
+    ours, theirs = ours & pseudo.inside[inds], pseudo.masks[inds] > 0.5
+    overlap, filled = (ours & theirs).sum((1, 2)), theirs.sum((1, 2))
+    ious = overlap / (ours | theirs).sum((1, 2)).clamp_min(1)
+    sides = regions[:, 2:] - regions[:, :2]
+    return ious, filled * sides.prod(1) / size**2, pseudo.valid[inds]
