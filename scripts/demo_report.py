@@ -12,11 +12,11 @@ from mmcv.transforms import Compose
 from mmdet.apis import inference_detector, init_detector
 from mmengine.config import Config
 from mmengine.dataset import pseudo_collate
-from mmengine.visualization import Visualizer
 from pycocotools import mask as rle
 from pycocotools.coco import COCO
 
 from mmdet_discobox.models.teachers.crops import paste_regions
+from mmdet_discobox.visualization import draw_panels
 
 SCORE = 0.3
 COLUMNS = ("image and boxes", "student", "teacher", "truth")
@@ -48,7 +48,10 @@ def write_report(config: Path, checkpoint: str, metrics: dict[str, float], folde
         teacher = _teacher_masks(model, cfg, path, truth)
         scores += _scores(predicted, teacher, truth)
         if number < 24:
-            _draw(path, truth, predicted, teacher, pictures / f"{number:03d}.png")
+            image = imread(path, channel_order="rgb")
+            masks = (predicted.masks.numpy(), teacher, truth["masks"])
+            panels = draw_panels(image, truth["boxes"], masks)
+            imwrite(panels[..., ::-1], str(pictures / f"{number:03d}.png"))
     table = _table(np.array(scores), metrics)
     (folder / "table.txt").write_text(table + "\n")
     return f"\n{table}\n\nPictures ({', '.join(COLUMNS)}): {pictures}"
@@ -107,23 +110,6 @@ def _scores(
     best = student.max(0) if len(student) else np.zeros(len(filled))
     rest = (np.diag(_iou(masks, truth["masks"])) for masks in (teacher, filled))
     return list(zip(best, *rest, strict=True))
-
-
-def _draw(
-    path: str, truth: dict[str, np.ndarray], predicted: Any, teacher: np.ndarray, out: Path
-) -> None:
-    image = imread(path, channel_order="rgb")
-    colours = [(230, 60, 60), (60, 200, 90), (70, 110, 250), (250, 210, 60), (220, 90, 230)]
-    panels = []
-    for masks in (None, predicted.masks.numpy(), teacher, truth["masks"]):
-        canvas = Visualizer(image=image)
-        if masks is None:
-            canvas.draw_bboxes(truth["boxes"], edge_colors="yellow", line_widths=1)
-        elif len(masks):
-            names = [colours[i % len(colours)] for i in range(len(masks))]
-            canvas.draw_binary_masks(masks.astype(bool), colors=names, alphas=0.6)
-        panels.append(canvas.get_image())
-    imwrite(np.concatenate(panels, 1)[..., ::-1], str(out))
 
 
 def _table(scores: np.ndarray, metrics: dict[str, float]) -> str:

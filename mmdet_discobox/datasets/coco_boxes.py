@@ -7,13 +7,13 @@ import os
 from collections.abc import Iterable
 from typing import Any
 
-import numpy as np
 from mmdet.datasets import CocoDataset
 from mmdet.datasets.api_wrappers import COCO
 from mmdet.registry import DATASETS
 from mmengine.fileio import LocalBackend, get_file_backend
 from mmengine.logging import print_log
 
+from .checks.box_table import BoxTable
 from .coco_records import Json
 from .coco_validation import check_coco_boxes, load_coco_json
 
@@ -114,7 +114,8 @@ class CocoBoxDataset(CocoDataset):
         )
 
     def _log_dropped_boxes(self, dataset: Json) -> None:
-        thin, outside = _count_dropped_boxes(dataset)
+        boxes = BoxTable(dataset)
+        thin, outside = int(boxes.thin.sum()), int(boxes.outside.sum())
         if thin or outside:
             print_log(
                 f"'{self.ann_file}': of {len(dataset['annotations'])} boxes, {thin} are dropped "
@@ -129,22 +130,6 @@ def _box_of(annotation: Json) -> Json:
     box = {key: annotation[key] for key in ("bbox", "category_id")}
     flags = {key: annotation.get(key, False) for key in ("iscrowd", "ignore")}
     return {**box, **flags, "area": box["bbox"][2] * box["bbox"][3]}
-
-
-def _count_dropped_boxes(dataset: Json) -> tuple[int, int]:
-    """Count the boxes thinner than one pixel, and the others that do not touch their image."""
-    sizes = {image["id"]: (image["width"], image["height"]) for image in dataset["images"]}
-    rows = [
-        (*annotation["bbox"], *sizes[annotation["image_id"]])
-        for annotation in dataset["annotations"]
-        if not annotation.get("ignore", False)
-    ]
-    columns = np.array(rows, dtype=float).reshape(-1, 6).T
-    left, top, width, height, image_width, image_height = columns
-    thin = (width < 1) | (height < 1)
-    outside = (left >= image_width) | (top >= image_height)
-    outside |= (left + width <= 0) | (top + height <= 0)
-    return int(thin.sum()), int((outside & ~thin).sum())
 
 
 def _missing_files(paths: Iterable[str]) -> list[str]:

@@ -1,0 +1,105 @@
+"""Make a small checkpoint for others out of one that a training left."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Literal
+
+from torch import Tensor
+
+#: what a DiscoBox detector adds to the task network, by prefix
+_ADDITIONS = ("teacher.", "structured_teacher.")
+_TEACHER = "teacher.module."
+_KEPT_META = ("dataset_meta", "cfg", "epoch", "iter", "mmengine_version")
+
+
+def publish_weights(
+    state_dict: Mapping[str, Tensor], *, network: Literal["student", "teacher"] = "student"
+) -> dict[str, Tensor]:
+    """Keep one task network under stock keys.
+
+    Teacher network, structured teacher and object bank are left out: what remains loads into the
+    detector it was trained as, and into the stock one (stock YOLACT passes over the layers that
+    re-score the masks of a YOLACT++).
+
+    Args:
+        state_dict: weights of a detector, with or without a teacher network.
+        network: ``'teacher'`` takes the exponential average (Sec. 3.5) in place of the student.
+
+    Returns:
+        Weights of the network.
+
+    Raises:
+        ValueError: if ``network`` is neither, or is asked for and not there.
+    """
+    if network not in ("student", "teacher"):
+        raise ValueError(f"Expected `network` to be 'student' or 'teacher' but got {network!r}.")
+    student = {key: value for key, value in state_dict.items() if not key.startswith(_ADDITIONS)}
+    if network == "student":
+        if not student:
+            raise ValueError("Expected the weights of a detector, but there is no student in them.")
+        return student
+    return _teacher(state_dict, student)
+
+
+def publish_checkpoint(
+    checkpoint: Mapping[str, Any], *, network: Literal["student", "teacher"] = "student"
+) -> dict[str, Any]:
+    """Keep the weights of one network and what describes them.
+
+    Optimiser, schedules, logs and the averages of an ``EMAHook`` are dropped (that hook has put
+    its average into ``state_dict`` already). The result holds tensors, numbers and text alone, so
+    that every torch reads it with ``weights_only=True``.
+
+    Args:
+        checkpoint: a checkpoint of mmengine.
+        network: see :func:`publish_weights`.
+
+    Returns:
+        ``meta`` and ``state_dict``.
+
+    Raises:
+        ValueError: see :func:`publish_weights`.
+    """
+    meta = checkpoint.get("meta") or {}
+    kept = {key: _plain(meta[key]) for key in _KEPT_META if key in meta}
+    return dict(
+        meta=dict(kept, published_network=network),
+        state_dict=publish_weights(checkpoint["state_dict"], network=network),
+    )
+
+
+def _teacher(state_dict: Mapping[str, Tensor], student: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    teacher = {
+        key.removeprefix(_TEACHER): value
+        for key, value in state_dict.items()
+        if key.startswith(_TEACHER)
+    }
+    if not teacher:
+        raise ValueError(
+            "Expected a teacher network (keys `teacher.module.*`) to publish, but there is none. "
+            "Train with `teacher_network=dict()` in the model, or publish the student."
+        )
+    if not int(state_dict.get("teacher.steps", 0)):
+        raise ValueError(
+            "Expected a teacher network that has followed the student, but it was never updated: "
+            "its weights are those of the start. Train with a TeacherEMAHook, or publish the "
+            "student."
+        )
+    if difference := sorted(teacher.keys() ^ student.keys()):
+        raise ValueError(
+            "Expected the teacher network to have the keys of the student, but these are in one "
+            f"of them alone: {', '.join(difference[:10])}."
+        )
+    return teacher
+
+
+def _plain(value: Any) -> Any:
+    """Copy containers of numbers and text into those of Python; anything else becomes text."""
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return type(value)(_plain(item) for item in value)
+    if value is None or type(value) in (bool, int, float, str):
+        return value
+    return value.tolist() if hasattr(value, "tolist") else str(value)

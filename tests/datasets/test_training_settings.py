@@ -1,0 +1,57 @@
+"""What is read off a config, for every config that the package ships."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from mmengine.config import Config
+
+from mmdet_discobox.datasets.checks import TrainingSettings
+
+CONFIGS = Path(__file__).parents[2] / "configs" / "discobox"
+
+
+def read(name):
+    return TrainingSettings.from_config(Config.fromfile(CONFIGS / name))
+
+
+def test_the_defaults_are_those_of_the_paper_config():
+    settings = read("solov2_r50.py")
+    default = TrainingSettings()
+    for field in ("image_scale", "mask_stride", "batch_size", "max_epochs", "consistency"):
+        assert getattr(settings, field) == getattr(default, field), field
+    assert settings.num_classes == 80
+    assert tuple(map(tuple, settings.scale_ranges)) == default.scale_ranges
+
+
+def test_multi_scale_training_counts_by_its_smallest():
+    assert read("solov2_r101_dcn.py").image_scale == (1333, 640)
+
+
+def test_a_config_of_ones_own_data():
+    settings = read("demo_solov2_lite0.py")
+    assert settings.image_scale == (224, 224)
+    assert settings.classes == ("fish", "airplane", "umbrella", "teapot", "windmill", "flower")
+    assert settings.num_classes == 6
+    assert settings.iterations(300) == 8 * 38
+
+
+def test_wrappers_and_hooks_are_looked_into():
+    inner = dict(type="CocoBoxDataset", pipeline=[dict(type="Resize", scale=320)])
+    config = dict(
+        model=dict(mask_head=dict()),
+        train_dataloader=dict(batch_size=4, dataset=dict(type="RepeatDataset", dataset=inner)),
+        train_cfg=dict(max_iters=100),
+        custom_hooks=[dict(type="StructuredTeacherHook", consistency=dict(iteration=7))],
+    )
+    settings = TrainingSettings.from_config(config)
+    assert settings.image_scale == (320, 320)
+    assert settings.scale_ranges is None
+    assert settings.iterations(10) == 100
+    assert settings.consistency == dict(iteration=7)
+
+
+def test_a_config_that_trains_nothing():
+    with pytest.raises(ValueError, match="with `train_dataloader`, but it has \\['model'\\]"):
+        TrainingSettings.from_config(dict(model=dict()))

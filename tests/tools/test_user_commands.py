@@ -1,0 +1,202 @@
+"""The commands as a user runs them: folders with odd names, files that are broken."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import cv2
+import pytest
+import torch
+from mmengine.config import Config
+from mmengine.registry import init_default_scope
+from mmengine.runner import save_checkpoint
+from released import predictions, released_weights, stock_solov2
+from tiny import build, tiny_solov2, write_boxes
+
+TOOLS = Path(__file__).parents[2] / "tools"
+
+
+def command(name, *arguments):
+    """Run a tool as its user does and return what it prints."""
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    line = [sys.executable, str(TOOLS / f"{name}.py"), *map(str, arguments)]
+    run = subprocess.run(
+        line, env=environment, capture_output=True, text=True, timeout=300, check=False
+    )
+    assert run.returncode == 0, run.stdout[-2000:] + run.stderr[-3000:]
+    return run.stdout
+
+
+@pytest.fixture
+def tool(capsys):
+    """Run a tool in this process, without the seconds that another Python needs to start."""
+
+    def run(name, *arguments, status=None):
+        spec = importlib.util.spec_from_file_location(name, TOOLS / f"{name}.py")
+        module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+        assert module.main([str(argument) for argument in arguments]) == status
+        return capsys.readouterr().out
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """A data set, a config and a checkpoint, in a folder with a name that is not ASCII."""
+    init_default_scope("mmdet")
+    folder = tmp_path_factory.mktemp("wörk 图")
+    root = write_boxes(folder / "set")
+    dataset = dict(
+        type="CocoBoxDataset",
+        data_root=str(root),
+        ann_file="boxes.json",
+        data_prefix=dict(img="images/"),
+        metainfo=dict(classes=("one", "two", "three")),
+        pipeline=[
+            dict(type="LoadImageFromFile"),
+            dict(type="LoadAnnotations", with_bbox=True),
+            dict(type="Resize", scale=(128, 96), keep_ratio=True),
+            dict(type="RandomFlip", prob=0.5),
+            dict(type="PackDetInputs"),
+        ],
+    )
+    test_pipeline = [
+        dict(type="LoadImageFromFile"),
+        dict(type="Resize", scale=(96, 96), keep_ratio=True),
+        dict(
+            type="PackDetInputs", meta_keys=("img_path", "ori_shape", "img_shape", "scale_factor")
+        ),
+    ]
+    loader = dict(batch_size=2, num_workers=0, sampler=dict(type="DefaultSampler", shuffle=False))
+    config = Config(
+        dict(
+            custom_imports=dict(imports=["mmdet_discobox"], allow_failed_imports=False),
+            default_scope="mmdet",
+            model=tiny_solov2(),
+            train_dataloader=dict(dataset=dataset, **loader),
+            test_dataloader=dict(
+                dataset={**dataset, "pipeline": test_pipeline, "test_mode": True}, **loader
+            ),
+            test_evaluator=dict(type="CocoMetric"),
+            train_cfg=dict(max_epochs=2),
+            visualizer=dict(type="DetLocalVisualizer"),
+        )
+    )
+    config.dump(folder / "config.py")
+    model = build(tiny_solov2())
+    model.teacher.update_parameters(model)
+    save_checkpoint(
+        dict(
+            state_dict=model.state_dict(),
+            meta=dict(dataset_meta=dict(classes=("one", "two", "three"))),
+            optimizer=torch.optim.SGD(model.parameters(), lr=1.0).state_dict(),
+        ),
+        str(folder / "epoch_2.pth"),
+    )
+    return folder
+
+
+@pytest.fixture(scope="module")
+def released(tmp_path_factory):
+    """A checkpoint in the released layout, and the network that it is of."""
+    original = stock_solov2()
+    path = tmp_path_factory.mktemp("released") / "a.pth"
+    torch.save(dict(meta=dict(epoch=36), state_dict=released_weights(original)), path)
+    return path, original
+
+
+@pytest.mark.slow
+def test_every_command_runs_on_its_own(folder, released, tmp_path):
+    """Five Pythons are started; what the commands do is tested below."""
+    root, out = folder / "set", tmp_path / "ergebnis é"
+    config, checkpoint, image = folder / "config.py", folder / "epoch_2.pth", root / "images/1.png"
+    assert "mask_thr=0.4" in command("convert_checkpoint", released[0], out / "neu.pth")
+    assert "student" in command("publish_model", checkpoint, out / "模型.pth")
+    assert "num_classes = 3" in command("check_dataset", root / "boxes.json", root / "images")
+    command("browse_pseudo_labels", config, checkpoint, "--out", out / "masken", "--limit", 1)
+    command("image_demo", image, config, checkpoint, "--out-dir", out, "--device", "cpu")
+    names = {path.relative_to(out).as_posix() for path in out.rglob("*.p*")} - {"preds"}
+    (published,) = (name for name in names if name.startswith("模型-"))
+    assert names == {"neu.pth", published, "masken/0000.png", "vis/1.png"}
+
+
+def test_convert_checkpoint(tool, released, tmp_path):
+    path, original = released
+    config = tool("convert_checkpoint", path, tmp_path / "neu" / "ß.pth")
+    assert "mask_thr=0.4" in config
+    again = stock_solov2(seed=1)
+    again.load_state_dict(torch.load(tmp_path / "neu" / "ß.pth")["state_dict"], strict=True)
+    for ours, theirs in zip(predictions(again), predictions(original), strict=True):
+        assert torch.equal(ours, theirs)
+
+
+def test_convert_checkpoint_refuses_others_and_writes_nothing(tool, folder, tmp_path):
+    with pytest.raises(ValueError, match=r"(?s)keys of a released .*- mask_head\.conv_cls\.bias"):
+        tool("convert_checkpoint", folder / "epoch_2.pth", tmp_path / "new.pth")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("network", ["student", "teacher"])
+def test_publish_model(tool, folder, tmp_path, network):
+    source, target = folder / "epoch_2.pth", tmp_path / "mein 模型.pth"
+    output = tool("publish_model", source, target, "--network", network)
+    (path,) = tmp_path.iterdir()
+    assert path.name.startswith("mein 模型-")
+    assert str(path) in output
+    stock = build(tiny_solov2(box_supervised=False))
+    stock.load_state_dict(torch.load(path, weights_only=True)["state_dict"], strict=True)
+    with pytest.raises(ValueError, match="Expected a teacher network"):
+        tool("publish_model", path, tmp_path / "b.pth", "--network", "teacher")
+
+
+def test_check_dataset(tool, folder, tmp_path):
+    root = folder / "set"
+    arguments = (root / "boxes.json", root / "images", "--config", folder / "config.py")
+    output = tool("check_dataset", *arguments, "--json", tmp_path / "ü.json", status=0)
+    assert "num_classes = 3" in output
+    report = json.loads((tmp_path / "ü.json").read_text())
+    assert report["counts"] == dict(images=4, boxes=6, classes=3)
+    assert report["stops_training"] is False
+    coco = json.loads((root / "boxes.json").read_text())
+    coco["images"][1]["file_name"] = "gone.png"
+    (tmp_path / "boxes.json").write_text(json.dumps(coco))
+    output = tool("check_dataset", tmp_path / "boxes.json", root / "images", status=1)
+    assert "error: 1 image files are missing" in output
+    with pytest.raises(ValueError, match="to be a COCO json, but it cannot be parsed"):
+        tool("check_dataset", root / "images" / "1.png", root / "images")
+
+
+@pytest.mark.parametrize("with_checkpoint", [True, False])
+def test_browse_pseudo_labels(tool, folder, tmp_path, with_checkpoint):
+    checkpoint = [folder / "epoch_2.pth"] * with_checkpoint
+    out = tmp_path / "bilder ö"
+    tool("browse_pseudo_labels", folder / "config.py", *checkpoint, "--out", out, "--limit", 3)
+    assert sorted(path.name for path in out.iterdir()) == ["0000.png", "0001.png", "0002.png"]
+    assert cv2.imread(str(out / "0000.png")).shape == (96, 3 * 96, 3)
+
+
+def test_browse_pseudo_labels_wants_a_teacher_and_its_files(tool, folder, tmp_path):
+    config = Config.fromfile(folder / "config.py")
+    config.model = tiny_solov2(box_supervised=False)
+    config.dump(tmp_path / "stock.py")
+    with pytest.raises(ValueError, match="SOLOv2 has none: there is nothing to browse"):
+        tool("browse_pseudo_labels", tmp_path / "stock.py")
+    with pytest.raises(FileNotFoundError, match="Expected a checkpoint at"):
+        tool("browse_pseudo_labels", folder / "config.py", tmp_path / "nowhere.pth")
+
+
+def test_image_demo(tool, folder, tmp_path):
+    out = tmp_path / "ergebnis é"
+    arguments = (folder / "set" / "images" / "1.png", folder / "config.py")
+    options = ("--out-dir", out, "--score-thr", 0, "--device", "cpu")
+    tool("image_demo", *arguments, folder / "epoch_2.pth", *options)
+    assert cv2.imread(str(out / "vis" / "1.png")).shape == (96, 96, 3)
+    assert len(json.loads((out / "preds" / "1.json").read_text())["bboxes"]) > 0
+    with pytest.raises(FileNotFoundError, match="Expected a file at"):
+        tool("image_demo", *arguments, tmp_path / "no.pth", *options)

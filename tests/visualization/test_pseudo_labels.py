@@ -1,0 +1,76 @@
+"""Panels: what lies where, and that nothing else of the picture changes."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+
+from mmdet_discobox.structures import TaughtImage
+from mmdet_discobox.visualization import draw_boxes, draw_masks, draw_panels, draw_taught_image
+
+IMAGE = np.full((40, 60, 3), 100, np.uint8)
+BOXES = np.array([[5.0, 5, 25, 30], [35, 10, 55, 35]])
+
+
+def masks():
+    filled = np.zeros((2, 40, 60), bool)
+    filled[0, 8:28, 8:22] = True
+    filled[1, 14:30, 40:50] = True
+    return filled
+
+
+def changed(picture):
+    return (picture.astype(int) != IMAGE).any(2)
+
+
+def test_masks_colour_their_pixels_alone():
+    picture = draw_masks(IMAGE, masks())
+    assert picture.shape == IMAGE.shape
+    assert picture.dtype == np.uint8
+    inner, outer = np.zeros((2, 40, 60), bool)  # matplotlib may shift an edge by a pixel
+    inner[9:27, 9:21] = inner[15:29, 41:49] = True
+    outer[7:29, 7:23] = outer[13:31, 39:51] = True
+    assert changed(picture)[inner].all()
+    assert not changed(picture)[~outer].any()
+    first, second = (picture[mask].astype(int).mean(0) for mask in masks())
+    assert np.abs(first - second).max() > 50
+
+
+def test_boxes_colour_their_edges_alone():
+    picture = draw_boxes(IMAGE, BOXES)
+    assert changed(picture)[15, [5, 25, 35, 55]].all()
+    assert not changed(picture)[15, [12, 30, 45]].any()
+
+
+def test_nothing_to_draw_leaves_the_picture():
+    none = np.zeros((0, 40, 60), bool)
+    assert np.array_equal(draw_panels(IMAGE, np.zeros((0, 4)), [none]), np.hstack([IMAGE] * 2))
+
+
+def test_panels_stand_side_by_side():
+    panels = draw_panels(IMAGE, BOXES, [masks()[:1], masks()])
+    boxes, one, both = np.split(panels, 3, axis=1)
+    assert np.array_equal(boxes, draw_boxes(IMAGE, BOXES))
+    assert np.array_equal(one, draw_masks(IMAGE, masks()[:1]))
+    assert np.array_equal(both, draw_masks(IMAGE, masks()))
+
+
+def taught(valid):
+    return TaughtImage(
+        image=torch.from_numpy(IMAGE),
+        boxes=torch.from_numpy(BOXES),
+        student=torch.from_numpy(masks()),
+        teacher=torch.from_numpy(masks()),
+        valid=torch.tensor(valid),
+    )
+
+
+def test_a_mask_that_may_not_teach_is_left_out_under_a_red_box():
+    student, teacher = np.split(draw_taught_image(taught([True, False])), 3, axis=1)[1:]
+    assert np.array_equal(student, draw_masks(IMAGE, masks()))
+    assert changed(teacher)[masks()[0]].all()
+    assert not changed(teacher)[masks()[1]].any()
+    red, green, blue = teacher[20, 35].astype(int)
+    assert red > max(green, blue) + 40
+    both = np.split(draw_taught_image(taught([True, True])), 3, axis=1)[2]
+    assert np.array_equal(both, draw_masks(IMAGE, masks()))

@@ -1,0 +1,74 @@
+"""Show what the teacher teaches, for a config and a checkpoint at any time of training.
+
+    python tools/browse_pseudo_labels.py CONFIG [CHECKPOINT] [--out DIR] [--limit N]
+
+Each picture shows a training picture, as the network sees it, with its boxes | the student's
+masks | the teacher's refined masks. Boxes whose mask may not teach are red there. Without a
+checkpoint the networks are those of the start of a training.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from mmcv import imwrite
+from mmdet.registry import MODELS
+from mmengine.config import Config
+from mmengine.registry import init_default_scope
+from mmengine.runner import Runner, load_checkpoint, set_random_seed
+
+from mmdet_discobox.models.detectors.taught_images import taught_images
+from mmdet_discobox.utils.command_line import run
+from mmdet_discobox.visualization import draw_taught_image
+
+
+def build_model(config: Config, checkpoint: Path | None) -> torch.nn.Module:
+    """Build the detector of a config, with the weights of a checkpoint or of the start."""
+    model = MODELS.build(config.model)
+    if getattr(model, "structured_teacher", None) is None:
+        raise ValueError(
+            f"Expected the model of '{config.filename}' to have a `structured_teacher`, but "
+            f"{type(model).__name__} has none: there is nothing to browse."
+        )
+    if checkpoint is None:
+        model.init_weights()
+    elif not checkpoint.is_file():
+        raise FileNotFoundError(f"Expected a checkpoint at '{checkpoint}', but there is none.")
+    else:
+        load_checkpoint(model, str(checkpoint), map_location="cpu")
+    return model.to("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Draw the first pictures that a training would see."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("config", type=Path, metavar="CONFIG")
+    parser.add_argument("checkpoint", type=Path, nargs="?", metavar="CHECKPOINT")
+    parser.add_argument(
+        "--out", type=Path, default="pseudo_labels", help="folder (default: %(default)s)"
+    )
+    parser.add_argument("--limit", type=int, default=20, help="pictures (default: %(default)s)")
+    parser.add_argument("--seed", type=int, default=0, help="of the order and the augmentation")
+    args = parser.parse_args(argv)
+    config = Config.fromfile(args.config)
+    init_default_scope(config.get("default_scope", "mmdet"))
+    set_random_seed(args.seed)
+    model = build_model(config, args.checkpoint)
+    loader = Runner.build_dataloader(config.train_dataloader, seed=args.seed)
+    drawn = 0
+    for data in loader:
+        for taught in taught_images(model, data, limit=args.limit - drawn):
+            imwrite(draw_taught_image(taught)[..., ::-1], str(args.out / f"{drawn:04d}.png"))
+            drawn += 1
+        if drawn >= args.limit:
+            break
+    print(f"{drawn} pictures (boxes | student | teacher): {args.out}")
+
+
+if __name__ == "__main__":
+    run(main)

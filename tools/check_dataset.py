@@ -1,0 +1,51 @@
+"""Find what would hurt a training from boxes, and suggest settings that fit the data.
+
+    python tools/check_dataset.py ANN_JSON IMG_DIR [--config CFG] [--json OUT.json]
+
+Exit status 1: something would stop the training or teach it wrong boxes.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+from mmengine.config import Config
+from rich.console import Console
+from rich.progress import Progress
+
+from mmdet_discobox.datasets.checks import TrainingSettings
+from mmdet_discobox.datasets.dataset_check import check_dataset
+from mmdet_discobox.utils.command_line import run
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Check, print, and write the json.
+
+    Returns:
+        The exit status.
+    """
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("ann_json", type=Path, metavar="ANN_JSON", help="boxes in COCO format")
+    parser.add_argument("img_dir", type=Path, metavar="IMG_DIR", help="folder of the pictures")
+    parser.add_argument("--config", type=Path, help="config to check the boxes against")
+    parser.add_argument("--json", type=Path, help="file for the same report as json")
+    args = parser.parse_args(argv)
+    settings = TrainingSettings()
+    if args.config is not None:
+        settings = TrainingSettings.from_config(Config.fromfile(args.config))
+    with Progress(console=Console(stderr=True), transient=True) as progress:
+        steps = progress.track(iter(int, 1), description="reading pictures")
+        report = check_dataset(args.ann_json, args.img_dir, settings=settings, progress=steps)
+    print(report)
+    if args.json is not None:
+        args.json.write_text(json.dumps(report.as_json(), indent=2, ensure_ascii=False) + "\n")
+    return int(report.stops_training)
+
+
+if __name__ == "__main__":
+    run(main)

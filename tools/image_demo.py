@@ -1,0 +1,40 @@
+"""Draw what a detector finds in a picture, or in every picture of a folder.
+
+python tools/image_demo.py IMG CONFIG CHECKPOINT --out-dir DIR
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+
+from mmdet.apis import DetInferencer
+
+from mmdet_discobox.utils.command_line import run
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Predict and draw."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("image", type=Path, metavar="IMG", help="picture, or folder of pictures")
+    parser.add_argument("config", type=Path, metavar="CONFIG")
+    parser.add_argument("checkpoint", type=Path, metavar="CHECKPOINT")
+    parser.add_argument("--out-dir", required=True, help="gets vis/*.png and preds/*.json")
+    parser.add_argument("--score-thr", type=float, default=0.3, help="default: %(default)s")
+    parser.add_argument("--device", help="default: the GPU if there is one")
+    args = parser.parse_args(argv)
+    for path in (args.image, args.config, args.checkpoint):
+        if not path.exists():
+            raise FileNotFoundError(f"Expected a file at '{path}', but there is none.")
+    inferencer = DetInferencer(str(args.config), str(args.checkpoint), device=args.device)
+    inferencer(
+        str(args.image), out_dir=args.out_dir, pred_score_thr=args.score_thr, no_save_pred=False
+    )
+    print(f"Pictures: {Path(args.out_dir) / 'vis'}")
+
+
+if __name__ == "__main__":
+    run(main)

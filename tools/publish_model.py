@@ -1,0 +1,39 @@
+"""Make a trained checkpoint small and plain, to give it to others.
+
+    python tools/publish_model.py IN.pth OUT.pth [--network student|teacher]
+
+Teacher, structured teacher, bank and optimiser are dropped; the weights load into the DiscoBox
+detector and into the stock one. The name gets the start of the file's SHA-256: OUT-xxxxxxxx.pth.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+
+from mmdet_discobox.apis import publish_checkpoint, read_checkpoint, save_hashed_checkpoint
+from mmdet_discobox.utils.command_line import run
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Read, choose, write."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("source", type=Path, metavar="IN", help="checkpoint of a training")
+    parser.add_argument("target", type=Path, metavar="OUT", help="name to write under")
+    parser.add_argument(
+        "--network",
+        choices=("student", "teacher"),
+        default="student",
+        help="which network to publish; the teacher is the student's average",
+    )
+    args = parser.parse_args(argv)
+    published = publish_checkpoint(read_checkpoint(args.source), network=args.network)
+    path = save_hashed_checkpoint(published, args.target)
+    print(f"{args.network} ({len(published['state_dict'])} weights) written to {path}")
+
+
+if __name__ == "__main__":
+    run(main)
