@@ -14,10 +14,11 @@ from .correspondence import (
     iterated_conditional_modes,
 )
 from .cross_image import cross_image_logits
+from .fullness import doubt_fullness
 from .mean_field import mean_field, mean_field_alg1
 from .mil import bag_logits, mil_bce_loss, mil_dice_loss
 from .tightness import lift_to_box
-from .transfer import match_cells, transfer_masks, transfer_points
+from .transfer import follow_matches, match_cells, transfer_masks, transfer_points
 from .transport import marginal_residual, scale_to_marginals, sinkhorn, step_mass
 
 __all__ = [
@@ -33,7 +34,9 @@ __all__ = [
     "cosine_similarity",
     "cross_image_logits",
     "dense_nce",
+    "doubt_fullness",
     "expand_boxes",
+    "follow_matches",
     "gather_neighbours",
     "geometric_votes",
     "iterated_conditional_modes",

@@ -63,30 +63,52 @@ def match_cells(plan: Tensor, *, size: int) -> tuple[Tensor, Tensor]:
 def transfer_points(plan: Tensor, points: Tensor, *, size: int) -> tuple[Tensor, Tensor]:
     """Carry points from the source's box to the target's.
 
-    A point moves by the offsets of the four cells around it, weighted bilinearly and by their
-    certainties: continuous in the point, and exact for shifts. Between the outermost centres and
-    the border, the offsets are those of the outermost cells.
-
     Args:
         plan: ``(P, N, N)`` plans.
         points: ``(P, K, 2)`` x and y in [0, 1] of the source's box.
         size: S, cells along a side.
 
     Returns:
-        Points ``(P, K, 2)`` in the coordinates of the target's box, beyond [0, 1] where an offset
-        leads out of it, and certainties ``(P, K)`` in [0, 1], see :func:`match_cells`. A point
-        between empty rows stays, with certainty 0.
+        As of :func:`follow_matches`. A point between empty rows stays, with certainty 0.
 
     Raises:
         ValueError: if shapes disagree.
     """
     check_shapes(plan=(plan, f"P {size**2} {size**2}"), points=(points, "P K 2"))
-    positions, certainty = match_cells(plan, size=size)
-    centres = (torch.arange(size, device=plan.device, dtype=plan.dtype) + 0.5) / size
+    return follow_matches(*match_cells(plan, size=size), points.to(plan.dtype), size=size)
+
+
+def follow_matches(
+    positions: Tensor, certainty: Tensor, points: Tensor, *, size: int
+) -> tuple[Tensor, Tensor]:
+    """Carry points along matches of cells.
+
+    A point moves by the offsets of the four cells around it, weighted bilinearly and by their
+    certainties: continuous in the point, and exact for shifts. Between the outermost centres and
+    the border, the offsets are those of the outermost cells.
+
+    Args:
+        positions: ``(P, N, 2)`` of :func:`match_cells`.
+        certainty: ``(P, N)`` of :func:`match_cells`.
+        points: ``(P, K, 2)`` x and y in [0, 1] of the source's box.
+        size: S, cells along a side.
+
+    Returns:
+        Points ``(P, K, 2)`` in the coordinates of the target's box, beyond [0, 1] where an offset
+        leads out of it, and certainties ``(P, K)`` in [0, 1].
+
+    Raises:
+        ValueError: if shapes disagree.
+    """
+    check_shapes(
+        positions=(positions, f"P {size**2} 2"),
+        certainty=(certainty, f"P {size**2}"),
+        points=(points, "P K 2"),
+    )
+    centres = (torch.arange(size, device=points.device, dtype=points.dtype) + 0.5) / size
     home = torch.cartesian_prod(centres, centres).flip(1)  # (N, 2), x first
     weights = certainty[..., None]
     field = torch.cat([(positions - home) * weights, weights], 2)  # (P, N, 3)
-    points = points.to(plan.dtype)
     sampled = F.grid_sample(
         field.mT.unflatten(2, (size, size)),
         2 * points[:, None] - 1,
@@ -94,7 +116,7 @@ def transfer_points(plan: Tensor, points: Tensor, *, size: int) -> tuple[Tensor,
         align_corners=False,
     )[:, :, 0].mT  # (P, K, 3)
     offsets, weights = sampled.split([2, 1], 2)
-    return points + offsets / weights.clamp_min(_tiny(plan)), weights[..., 0]
+    return points + offsets / weights.clamp_min(_tiny(points)), weights[..., 0]
 
 
 def _rows(plan: Tensor) -> Tensor:

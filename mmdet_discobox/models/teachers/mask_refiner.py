@@ -12,6 +12,7 @@ from torch import Tensor
 from mmdet_discobox.functional import (
     appearance_evidence,
     colour_affinity,
+    doubt_fullness,
     lift_to_box,
     mean_field,
     mean_field_alg1,
@@ -61,6 +62,8 @@ class MaskRefiner:
             that a confident network can be overruled.
         tightness: log-odds that each row and column of the box must reach before scaling
             (:func:`lift_to_box`, ``'soft'`` only); None trusts the network as it is.
+        fullness: share of its box up to which a mask is believed (:func:`doubt_fullness`,
+            ``'soft'`` only); None believes full ones too, as the paper does.
         appearance: weight of :func:`appearance_evidence` (``'soft'`` only); 0 leaves it out, as
             the paper does.
         appearance_bandwidth: of its kernel, in units of the colour space.
@@ -81,6 +84,7 @@ class MaskRefiner:
         unary_scale: float = 0.3,
         unary_limit: float = 1.5,
         tightness: float | None = 0.5,
+        fullness: float | None = 0.65,
         appearance: float = 0.25,
         appearance_bandwidth: float = 4.0,
     ) -> None:
@@ -99,6 +103,7 @@ class MaskRefiner:
         self.unary_scale = unary_scale
         self.unary_limit = unary_limit
         self.tightness = tightness
+        self.fullness = fullness
         self.appearance = appearance
         self.appearance_bandwidth = appearance_bandwidth
 
@@ -136,7 +141,10 @@ class MaskRefiner:
         )  # fmt: skip
 
     def _soft(self, field: MaskField, cross: Tensor | None) -> Tensor:
-        coarse = field.coarse
+        sure = self.unary_limit / self.unary_scale
+        coarse = field.coarse.clamp(-sure, sure)
+        if self.fullness is not None:
+            coarse = doubt_fullness(coarse, field.inside, above=self.fullness)
         if self.tightness is not None:
             coarse = lift_to_box(coarse, field.inside, floor=self.tightness)
         unary = (self.unary_scale * coarse).clamp(-self.unary_limit, self.unary_limit)

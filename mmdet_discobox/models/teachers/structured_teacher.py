@@ -92,9 +92,35 @@ class StructuredTeacher(nn.Module):
             The refined masks, which of them may teach (those that were predicted, and fill a share
             of their box within ``valid_area``), and the pairs.
         """
+        regions = expand_boxes(objects.boxes, self.margin) / stride
+        rows = torch.arange(len(objects), device=logits.device)
+        coarse = crop_regions(logits[:, None], regions, rows, self.crop_size)[:, 0]
+        return self.refine_grids(coarse, predicted, objects, images, features=features, cross=cross)
+
+    @torch.no_grad()
+    def refine_grids(
+        self,
+        coarse: Tensor,
+        predicted: Tensor,
+        objects: BoxObjects,
+        images: Tensor,
+        *,
+        features: Tensor | None = None,
+        cross: Tensor | None = None,
+    ) -> PseudoMasks:
+        """Do as :meth:`forward` with logits that lie on the grids of the objects already.
+
+        Args:
+            coarse: ``(G, S, S)`` mask logits over each box and its margin.
+            predicted: ``(G,)`` boolean, objects whose logits are a prediction.
+            objects: the objects.
+            images: ``(B, 3, h, w)`` RGB in [0, 255].
+            features: ``(G, C, s, s)`` RoI features of the objects, for the cross-image term.
+            cross: ``(G, S, S)`` log-odds to add in the place of the cross-image term.
+        """
         with torch.autocast(images.device.type, enabled=False):
             regions = expand_boxes(objects.boxes, self.margin)
-            field = self._field(logits, objects, regions, images, stride)
+            field = self._field(coarse, objects, regions, images)
             masks = self.refine(field, cross)
             found: dict[str, Any] = {}
             if self._matches and features is not None:
@@ -112,13 +138,12 @@ class StructuredTeacher(nn.Module):
         return self.cross_image is not None and self.cross_image.gate.is_open
 
     def _field(
-        self, logits: Tensor, objects: BoxObjects, regions: Tensor, images: Tensor, stride: float
+        self, coarse: Tensor, objects: BoxObjects, regions: Tensor, images: Tensor
     ) -> MaskField:
         centres = grid_centres(regions, self.crop_size)
         frame = torch.cat([torch.zeros_like(objects.image_sizes), objects.image_sizes.flip(1)], 1)
-        rows = torch.arange(len(objects), device=logits.device)
         return self.refine.field(
-            coarse=crop_regions(logits[:, None], regions / stride, rows, self.crop_size)[:, 0],
+            coarse=coarse,
             colours=crop_regions(images, regions, objects.image_inds, self.crop_size),
             inside=within(centres, objects.boxes),
             visible=within(centres, frame[objects.image_inds]),
