@@ -5,6 +5,7 @@ _base_ = [
     "./_base_/persons.py",
     "mmdet::_base_/default_runtime.py",
 ]
+custom_imports = dict(imports=["mmdet_discobox"], allow_failed_imports=False)
 train_dataloader = dict(
     batch_size=8,
     num_workers=1,

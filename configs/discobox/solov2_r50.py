@@ -1,6 +1,7 @@
 """DiscoBox SOLOv2, ResNet-50, COCO from boxes. Paper: 31.4 AP on val2017, 32.0 on test-dev."""
 
 _base_ = ["mmdet::solov2/solov2_r50_fpn_1x_coco.py", "./_base_/box_supervision.py"]
+custom_imports = dict(imports=["mmdet_discobox"], allow_failed_imports=False)
 custom_hooks = _base_.discobox_hooks
 model = dict(
     type="DiscoBoxSOLOv2",

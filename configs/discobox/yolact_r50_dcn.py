@@ -5,6 +5,7 @@ _base_ = [
     "./_base_/box_supervision.py",
     "./_base_/yolact_plus.py",
 ]
+custom_imports = dict(imports=["mmdet_discobox"], allow_failed_imports=False)
 # Sec. 4.2: alpha_mil is 10 and alpha_con 2.
 _base_.discobox_model.loss_consistency.loss_weight = 2.0
 model = dict(

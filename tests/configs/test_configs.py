@@ -47,6 +47,11 @@ def shrunken(path):
 
 
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
+def test_a_config_imports_the_package(path):
+    assert load(path).custom_imports.imports == ["mmdet_discobox"]
+
+
+@pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
 def test_a_config_builds_trains_and_predicts(path):
     torch.manual_seed(0)
     config = shrunken(path)

@@ -1,7 +1,5 @@
 """What box-supervised configs share. The names are unique: a leaf combines it with any base."""
 
-custom_imports = dict(imports=["mmdet_discobox"], allow_failed_imports=False)
-
 # The teacher network moves after every step (Sec. 3.5); L_con, and then the cross-image term with
 # L_nce, start when the student is ready.
 discobox_hooks = [
