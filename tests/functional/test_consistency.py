@@ -20,7 +20,7 @@ def example(seed=0):
     return logits, targets, inside
 
 
-def pixels(logits, targets, inside):
+def pixels(logits, targets, inside, outside=0.0):
     """``(p, x, w)`` of each pixel in float64."""
     for logit, target, weight in zip(
         logits.flatten().tolist(),
@@ -28,20 +28,20 @@ def pixels(logits, targets, inside):
         inside.flatten().tolist(),
         strict=True,
     ):
-        yield 1 / (1 + math.exp(-logit)), target, float(weight)
+        yield 1 / (1 + math.exp(-logit)), target, 1.0 if weight else outside
 
 
-def naive_ce(logits, targets, inside):
+def naive_ce(logits, targets, inside, outside=0.0):
     total = count = 0.0
-    for p, x, w in pixels(logits, targets, inside):
+    for p, x, w in pixels(logits, targets, inside, outside):
         total -= w * (x * math.log(p) + (1 - x) * math.log(1 - p))
-        count += w
+        count += w == 1
     return total / max(count, 1)
 
 
-def naive_dice(logits, targets, inside, eps=1e-3):
+def naive_dice(logits, targets, inside, outside=0.0, eps=1e-3):
     overlap = total = 0.0
-    for p, x, w in pixels(logits, targets, inside):
+    for p, x, w in pixels(logits, targets, inside, outside):
         overlap += w * p * x
         total += w * (p * p + x * x)
     return 1 - (2 * overlap + eps) / (total + eps)
@@ -52,10 +52,11 @@ def naive_dice(logits, targets, inside, eps=1e-3):
     [(consistency_ce, naive_ce), (consistency_dice, naive_dice)],
     ids=["ce", "dice"],
 )
-def test_losses_equal_loops_over_pixels(loss, naive):
+@pytest.mark.parametrize("outside", [0.0, 0.4])
+def test_losses_equal_loops_over_pixels(loss, naive, outside):
     args = example()
-    expected = [naive(*one) for one in zip(*args, strict=True)]
-    assert loss(*args).tolist() == pytest.approx(expected, rel=1e-5)
+    expected = [naive(*one, outside) for one in zip(*args, strict=True)]
+    assert loss(*args, outside=outside).tolist() == pytest.approx(expected, rel=1e-5)
 
 
 @both_forms
@@ -109,8 +110,8 @@ def test_one_mask_does_not_see_another(loss):
 
 def test_cross_entropy_is_the_mean_over_the_box_whatever_its_size():
     logits, targets = torch.full((2, 4, 4), 1.5), torch.ones(2, 4, 4)
-    inside = torch.zeros(2, 4, 4)
-    inside[0, :1, :1] = inside[1, :3] = 1
+    inside = torch.zeros(2, 4, 4, dtype=torch.bool)
+    inside[0, :1, :1] = inside[1, :3] = True
     expected = math.log1p(math.exp(-1.5))
     assert consistency_ce(logits, targets, inside).tolist() == pytest.approx([expected] * 2)
 
@@ -125,7 +126,7 @@ def test_soft_targets_are_met_by_their_own_logits():
 def test_dice_of_half_an_object():
     logits, targets = torch.full((1, 2, 4), -30.0), torch.ones(1, 2, 4)
     logits[0, 0] = 30  # 4 of 8 pixels are found
-    loss = consistency_dice(logits, targets, torch.ones(1, 2, 4), eps=0)
+    loss = consistency_dice(logits, targets, torch.ones(1, 2, 4, dtype=torch.bool), eps=0)
     assert loss.item() == pytest.approx(1 - 2 * 4 / (4 + 8))
 
 
@@ -142,7 +143,7 @@ def test_a_box_without_pixels_is_no_loss(loss):
 @both_forms
 def test_no_masks(loss):
     logits = torch.zeros(0, 5, 6, requires_grad=True)
-    losses = loss(logits, torch.zeros(0, 5, 6), torch.zeros(0, 5, 6))
+    losses = loss(logits, torch.zeros(0, 5, 6), torch.zeros(0, 5, 6, dtype=torch.bool))
     assert losses.shape == (0,)
     losses.sum().backward()
     assert logits.grad.shape == logits.shape

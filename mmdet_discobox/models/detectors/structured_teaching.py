@@ -13,8 +13,8 @@ from mmdet.structures import DetDataSample
 from mmdet.utils import ConfigType, OptConfigType
 from torch import Tensor
 
-from mmdet_discobox.functional import cosine_similarity
-from mmdet_discobox.models.teachers import TeacherNetwork, crop_regions
+from mmdet_discobox.functional import box_masks, cosine_similarity
+from mmdet_discobox.models.teachers import TeacherNetwork, paste_regions
 from mmdet_discobox.structures import MaskProposals, PseudoMasks, TaughtPairs
 
 
@@ -146,28 +146,24 @@ class StructuredTeachingMixin(SingleStageInstanceSegmentor):
             losses["loss_nce"] = _zero_of(step.features[0])
         if self.structured_teacher.consistency_gate.is_open:
             pseudo, roi_features = self._teach(step)
-            students = self._student_masks(proposals, pseudo)
+            masks, inside = self._on_image(pseudo, proposals)
             losses["loss_con"] = zero + self.loss_consistency(
-                students,
-                pseudo.masks[proposals.object_inds],
-                pseudo.inside[proposals.object_inds],
-                pseudo.valid[proposals.object_inds],
+                proposals.logits, masks, inside, pseudo.valid[proposals.object_inds]
             )
-            figures = _figures(students.detach(), proposals, pseudo)
+            figures = _figures(proposals, pseudo, masks, inside)
             if self.loss_nce is not None and pseudo.pairs is not None:
                 losses["loss_nce"] = losses["loss_nce"] + self._contrast(step, pseudo.pairs)
             if roi_features is not None:
                 self.structured_teacher.remember(roi_features, pseudo, proposals.objects)
         return {**losses, **figures, **self._losses_on_refined(proposals, pseudo)}
 
-    def _student_masks(self, proposals: MaskProposals, pseudo: PseudoMasks) -> Tensor:
-        """``(N, S, S)`` logits of the proposals on the grids of the refined masks."""
-        return crop_regions(
-            proposals.logits[:, None],
-            pseudo.regions[proposals.object_inds] / proposals.stride,
-            torch.arange(len(proposals), device=proposals.logits.device),
-            self.structured_teacher.crop_size,
-        )[:, 0]
+    @staticmethod
+    def _on_image(pseudo: PseudoMasks, proposals: MaskProposals) -> tuple[Tensor, Tensor]:
+        """Refined masks and boxes on the proposals' grid, ``(N, H, W)`` each."""
+        size = (proposals.logits.shape[-2], proposals.logits.shape[-1])
+        masks = paste_regions(pseudo.masks, pseudo.regions / proposals.stride, size)
+        inside = box_masks(proposals.objects.boxes / proposals.stride, size)
+        return (masks * inside)[proposals.object_inds], inside[proposals.object_inds]
 
     def _contrast(self, step: _Step, pairs: TaughtPairs) -> Tensor:
         """``L_nce``: the gradient flows into the student's features of the source alone."""
@@ -242,11 +238,12 @@ def _zero_of(tensor: Tensor) -> Tensor:
     return tensor[..., :1, :1].float().sum() * 0
 
 
-def _figures(students: Tensor, proposals: MaskProposals, pseudo: PseudoMasks) -> dict[str, Tensor]:
+def _figures(
+    proposals: MaskProposals, pseudo: PseudoMasks, masks: Tensor, inside: Tensor
+) -> dict[str, Tensor]:
     """Share of valid masks among the objects, and their agreement with the student."""
     valid = pseudo.valid[proposals.object_inds]
-    ours, theirs = students > 0, pseudo.masks[proposals.object_inds] > 0.5
-    ours = ours & pseudo.inside[proposals.object_inds]
+    ours, theirs = (proposals.logits > 0) & inside, masks > 0.5
     overlap = (ours & theirs).sum((1, 2)) / (ours | theirs).sum((1, 2)).clamp_min(1)
     return dict(
         teacher_valid=pseudo.valid.sum() / max(len(proposals.objects), 1),

@@ -21,6 +21,9 @@ class MaskConsistencyLoss(nn.Module):
         form: ``'ce'``, the paper's cross-entropy averaged over the box, or ``'dice'``.
         hard: threshold the teacher's marginals at 0.5, as ``x`` in the paper is a labelling
             (Alg. 1, line 21); otherwise they are soft targets.
+        outside: weight of the pixels outside the box, which are known background. The paper has 0,
+            and leaves them to ``L_mil``, which punishes one pixel of each row and column: enough
+            for long trainings.
         loss_weight: ``alpha_con``; the paper has 1 for SOLOv2 and 2 for YOLACT++ (Sec. 4.2).
 
     Raises:
@@ -28,28 +31,33 @@ class MaskConsistencyLoss(nn.Module):
     """
 
     def __init__(
-        self, form: Literal["ce", "dice"] = "ce", hard: bool = True, loss_weight: float = 1.0
+        self,
+        form: Literal["ce", "dice"] = "ce",
+        hard: bool = True,
+        outside: float = 0.0,
+        loss_weight: float = 1.0,
     ) -> None:
         super().__init__()
         if form not in _FORMS:
             raise ValueError(f"Expected `form` to be one of {sorted(_FORMS)} but got {form!r}.")
         self.form = form
         self.hard = hard
+        self.outside = outside
         self.loss_weight = loss_weight
 
     def forward(self, logits: Tensor, masks: Tensor, inside: Tensor, valid: Tensor) -> Tensor:
         """Compute the loss of N student masks.
 
         Args:
-            logits: ``(N, S, S)`` student logits on the teacher's grids.
-            masks: ``(N, S, S)`` teacher marginals in [0, 1].
-            inside: ``(N, S, S)`` boolean, the cells that count.
+            logits: ``(N, H, W)`` student logits of the whole image.
+            masks: ``(N, H, W)`` teacher marginals in [0, 1], 0 outside the box.
+            inside: ``(N, H, W)`` boolean, cells in the box.
             valid: ``(N,)`` boolean, the masks that count.
 
         Returns:
             Scalar, zero (and part of the graph) where nothing counts.
         """
         targets = (masks > 0.5).float() if self.hard else masks
-        losses = _FORMS[self.form](logits, targets, inside)
+        losses = _FORMS[self.form](logits, targets, inside, outside=self.outside)
         weights = valid.to(losses.dtype)
         return self.loss_weight * (losses * weights).sum() / weights.sum().clamp_min(1)
