@@ -1,7 +1,7 @@
 """Floor 0: the paper's mathematics as pure functions of tensors. Imports torch only."""
 
 from .affinity import colour_affinity, gather_neighbours, neighbour_offsets, sum_messages
-from .appearance import appearance_evidence
+from .appearance import appearance_evidence, colour_kernel
 from .boxes import box_masks, box_projections, expand_boxes, masks_to_boxes
 from .checks import check_shapes
 from .colour import rgb_to_lab
@@ -29,6 +29,7 @@ __all__ = [
     "box_projections",
     "check_shapes",
     "colour_affinity",
+    "colour_kernel",
     "consistency_ce",
     "consistency_dice",
     "cosine_similarity",

@@ -20,25 +20,48 @@ from .checks import check_shapes
 _QUERY, _ANSWER = 2, 4
 
 
+def colour_kernel(colours: Tensor, *, bandwidth: float) -> Tensor:
+    """Resemblance of colours all over a grid, ``g(d) = exp(-|d|^2 / (2 bandwidth^2))``.
+
+    Between cells averaged over 4 x 4, which answer, and cells averaged over 2 x 2, which ask: the
+    pairwise term has the detail.
+
+    Args:
+        colours: ``(N, C, S, S)``, S a multiple of 4.
+        bandwidth: in units of ``colours``, above 0.
+
+    Returns:
+        ``(N, S^2 / 16, S^2 / 4)`` in (0, 1].
+
+    Raises:
+        ValueError: if S is no multiple of 4, or ``bandwidth`` is not positive.
+    """
+    check_shapes(colours=(colours, "N C S S"))
+    if bandwidth <= 0:
+        raise ValueError(f"Expected `bandwidth` to be positive but got {bandwidth}.")
+    if colours.shape[-1] % _ANSWER:
+        raise ValueError(
+            f"Expected the side of the grid to be a multiple of {_ANSWER} but got "
+            f"{colours.shape[-1]}."
+        )
+    answers, queries = (F.avg_pool2d(colours, s).flatten(2).mT for s in (_ANSWER, _QUERY))
+    squares = torch.cdist(answers, queries).square()
+    # beyond this no density changes, and denormal numbers are slow
+    return (squares * (-0.5 / bandwidth**2)).clamp_min_(-30).exp_()
+
+
 def appearance_evidence(
-    colours: Tensor,
-    probs: Tensor,
-    valid: Tensor,
-    *,
-    bandwidth: float,
-    floor: float = 0.02,
+    kernel: Tensor, probs: Tensor, valid: Tensor, *, floor: float = 0.02
 ) -> Tensor:
     """Log-ratio of the colour densities of foreground and background.
 
     ``log (p(c | 1) + floor) - log (p(c | 0) + floor)`` with ``p(c | x) = sum_a q_a(x) g(c - c_a) /
-    sum_a q_a(x)`` and ``g(d) = exp(-|d|^2 / (2 bandwidth^2))``. The densities are taken from cells
-    averaged over 4 x 4, and asked for cells averaged over 2 x 2: the pairwise term has the detail.
+    sum_a q_a(x)``.
 
     Args:
-        colours: ``(N, C, S, S)``, S a multiple of 4.
+        kernel: ``(N, S^2 / 16, S^2 / 4)`` of :func:`colour_kernel`.
         probs: ``(N, S, S)`` marginals of the foreground in [0, 1], 0 outside the box.
         valid: ``(N, S, S)`` boolean; which cells carry a colour.
-        bandwidth: of the kernel, in units of ``colours``, above 0.
         floor: density that every colour has, in units of the kernel's peak: a colour that neither
             side knows says nothing.
 
@@ -46,27 +69,21 @@ def appearance_evidence(
         ``(N, S, S)`` log-odds; they lie within ``log((1 + floor) / floor)`` of 0.
 
     Raises:
-        ValueError: if shapes disagree, S is no multiple of 4, or ``bandwidth`` is not positive.
+        ValueError: if shapes disagree.
     """
-    check_shapes(colours=(colours, "N C S S"), probs=(probs, "N S S"), valid=(valid, "N S S"))
-    if bandwidth <= 0:
-        raise ValueError(f"Expected `bandwidth` to be positive but got {bandwidth}.")
-    if probs.shape[-1] % _ANSWER:
-        raise ValueError(
-            f"Expected the side of the grid to be a multiple of {_ANSWER} but got "
-            f"{probs.shape[-1]}."
-        )
-    queries = F.avg_pool2d(colours, _QUERY)  # (N, C, S/2, S/2)
-    answers, foreground, known = (
-        F.avg_pool2d(x, _ANSWER).flatten(2)
-        for x in (colours, (probs * valid)[:, None], valid[:, None].to(probs.dtype))
+    size = probs.shape[-1]
+    check_shapes(
+        kernel=(kernel, f"N {size**2 // _ANSWER**2} {size**2 // _QUERY**2}"),
+        probs=(probs, "N S S"),
+        valid=(valid, "N S S"),
     )
-    weights = torch.cat([foreground, (known - foreground).clamp_min(0)], 1)  # (N, 2, A)
+    foreground, known = (
+        F.avg_pool2d(x[:, None], _ANSWER).flatten(1) for x in (probs * valid, valid.to(probs.dtype))
+    )
+    weights = torch.stack([foreground, (known - foreground).clamp_min(0)], 1)  # (N, 2, A)
     weights = weights / weights.sum(2, keepdim=True).clamp_min(1e-6)
-    distances = torch.cdist(queries.flatten(2).mT, answers.mT)  # (N, Q, A)
-    kernel = torch.exp(distances.square() * (-0.5 / bandwidth**2))
-    densities = (weights @ kernel.mT + floor).log()  # (N, 2, Q)
-    evidence = (densities[:, 0] - densities[:, 1]).unflatten(1, queries.shape[-2:])
+    densities = (weights @ kernel + floor).log()  # (N, 2, Q)
+    evidence = (densities[:, 0] - densities[:, 1]).unflatten(1, (size // _QUERY, size // _QUERY))
     return F.interpolate(
         evidence[:, None], scale_factor=_QUERY, mode="bilinear", align_corners=False
     )[:, 0]

@@ -6,9 +6,13 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from mmdet_discobox.functional import appearance_evidence
+from mmdet_discobox.functional import appearance_evidence, colour_kernel
 
 SIDE = 16
+
+
+def evidence_of(colours, probs, valid, *, bandwidth, **kwargs):
+    return appearance_evidence(colour_kernel(colours, bandwidth=bandwidth), probs, valid, **kwargs)
 
 
 def naive(colours, probs, valid, bandwidth, floor):
@@ -45,7 +49,7 @@ def random_case(seed=0, count=2):
 
 def test_equals_loops():
     colours, probs, valid = random_case()
-    found = appearance_evidence(colours, probs, valid, bandwidth=20.0, floor=0.05)
+    found = evidence_of(colours, probs, valid, bandwidth=20.0, floor=0.05)
     for n in range(len(colours)):
         blocks = naive(colours[n], probs[n], valid[n], 20.0, 0.05)
         expected = F.interpolate(blocks[None, None], scale_factor=2, mode="bilinear")[0, 0]
@@ -58,23 +62,23 @@ def test_a_colour_of_one_side_tells_the_sides_apart():
     probs = torch.zeros(1, SIDE, SIDE)
     probs[:, :, :8] = 0.6
     probs[:, :, 8:] = 0.3
-    evidence = appearance_evidence(colours, probs, probs > 0, bandwidth=4.0)
+    evidence = evidence_of(colours, probs, probs > 0, bandwidth=4.0)
     assert (evidence[:, :, :6] > 0.2).all()
     assert (evidence[:, :, 10:] < -0.2).all()
 
 
 def test_swapping_the_labels_flips_the_sign():
     colours, probs, valid = random_case()
-    there = appearance_evidence(colours, probs, valid, bandwidth=9.0)
-    back = appearance_evidence(colours, 1 - probs, valid, bandwidth=9.0)
+    there = evidence_of(colours, probs, valid, bandwidth=9.0)
+    back = evidence_of(colours, 1 - probs, valid, bandwidth=9.0)
     torch.testing.assert_close(there, -back)
 
 
 def test_is_bounded_and_flat_colours_say_nothing():
     colours, probs, valid = random_case()
-    evidence = appearance_evidence(colours, probs, valid, bandwidth=1.0, floor=0.02)
+    evidence = evidence_of(colours, probs, valid, bandwidth=1.0, floor=0.02)
     assert evidence.abs().max() <= math.log(1.02 / 0.02) + 1e-9
-    flat = appearance_evidence(torch.ones_like(colours), probs, valid, bandwidth=1.0)
+    flat = evidence_of(torch.ones_like(colours), probs, valid, bandwidth=1.0)
     torch.testing.assert_close(flat, torch.zeros_like(flat))
 
 
@@ -82,17 +86,16 @@ def test_is_bounded_and_flat_colours_say_nothing():
 def test_one_label_alone_or_nothing_visible_is_finite(label):
     colours, probs, valid = random_case()
     probs = torch.full_like(probs, label)
-    assert appearance_evidence(colours, probs, valid, bandwidth=4.0).isfinite().all()
-    nothing = appearance_evidence(colours, probs, torch.zeros_like(valid), bandwidth=4.0)
+    assert evidence_of(colours, probs, valid, bandwidth=4.0).isfinite().all()
+    nothing = evidence_of(colours, probs, torch.zeros_like(valid), bandwidth=4.0)
     torch.testing.assert_close(nothing, torch.zeros_like(nothing))
 
 
 def test_rejects():
     colours, probs, valid = random_case()
     with pytest.raises(ValueError, match="`bandwidth` to be positive but got 0"):
-        appearance_evidence(colours, probs, valid, bandwidth=0)
+        colour_kernel(colours, bandwidth=0)
     with pytest.raises(ValueError, match="multiple of 4 but got 14"):
-        appearance_evidence(colours[..., :14, :14], *(t[:, :14, :14] for t in (probs, valid)),
-                            bandwidth=1.0)  # fmt: skip
-    with pytest.raises(ValueError, match="probs"):
-        appearance_evidence(colours, probs[:, :8], valid, bandwidth=1.0)
+        colour_kernel(colours[..., :14, :14], bandwidth=1.0)
+    with pytest.raises(ValueError, match="kernel"):
+        evidence_of(colours, probs[:, :8, :8], valid[:, :8, :8], bandwidth=1.0)

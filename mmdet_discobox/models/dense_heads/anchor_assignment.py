@@ -102,7 +102,7 @@ def assign_anchors(
         counted=(best < neg_iou_thr) | (owners > 0),
         object_inds=object_inds,
         anchor_inds=anchor_inds,
-        image_counts=torch.bincount(image_inds, minlength=num_images).tolist(),
+        image_counts=(owners > 0).sum(1).tolist(),
     )
 
 

@@ -110,9 +110,9 @@ class DiscoBoxYOLACTHead(YOLACTHead):
         sums.index_add_(0, assignment.object_inds, picked.float())
         object_inds, counts = assignment.object_inds.unique_consecutive(return_counts=True)
         mean = sums[object_inds] / counts[:, None]
-        homes = objects.image_inds[object_inds]
-        images = torch.bincount(homes, minlength=len(objects.image_sizes)).tolist()
-        return MaskCoefficients(mean, object_inds, images, objects)
+        images = torch.arange(len(objects.image_sizes), device=object_inds.device)
+        image_counts = (objects.image_inds[object_inds] == images[:, None]).sum(1).tolist()
+        return MaskCoefficients(mean, object_inds, image_counts, objects)
 
     def _anchors(self, levels: Sequence[Tensor]) -> Tensor:
         sizes = [level.shape[-2:] for level in levels]

@@ -32,10 +32,10 @@ class CorrespondenceSolver:
     def __init__(
         self,
         *,
-        gamma: float = 0.005,
-        eps: float = 0.05,
+        gamma: float = 0.01,
+        eps: float = 0.1,
         iterations: int = 5,
-        sinkhorn_iterations: int = 30,
+        sinkhorn_iterations: int = 80,
         background: float = 0.6,
     ) -> None:
         self.gamma = gamma

@@ -12,6 +12,7 @@ from torch import Tensor
 from mmdet_discobox.functional import (
     appearance_evidence,
     colour_affinity,
+    colour_kernel,
     doubt_fullness,
     lift_to_box,
     mean_field,
@@ -32,15 +33,15 @@ class MaskField:
 
     Attributes:
         coarse: ``(G, S, S)`` mask logits of the network.
-        colours: ``(G, 3, S, S)`` in the refiner's colour space.
         affinity: ``(K, G, S, S)`` pairwise kernel.
+        kernel: ``(G, S^2 / 16, S^2 / 4)`` kernel of the appearance model; None without one.
         inside: ``(G, S, S)`` boolean, cells in the object's box; the others are background.
         visible: ``(G, S, S)`` boolean, cells in the image; the others have no colour.
     """
 
     coarse: Tensor
-    colours: Tensor
     affinity: Tensor
+    kernel: Tensor | None
     inside: Tensor
     visible: Tensor
 
@@ -119,7 +120,10 @@ class MaskRefiner:
         if self.colour_space == "lab":
             colours = rgb_to_lab(colours)
         affinity = colour_affinity(colours, self.offsets, w1=self.w1, zeta=self.zeta, valid=visible)
-        return MaskField(coarse, colours, affinity, inside, visible)
+        kernel = None
+        if self.appearance and self.algorithm == "soft":
+            kernel = colour_kernel(colours, bandwidth=self.appearance_bandwidth)
+        return MaskField(coarse, affinity, kernel, inside, visible)
 
     def __call__(self, field: MaskField, cross: Tensor | None = None) -> Tensor:
         """Infer the masks.
@@ -149,11 +153,15 @@ class MaskRefiner:
             coarse = lift_to_box(coarse, field.inside, floor=self.tightness)
         unary = (self.unary_scale * coarse).clamp(-self.unary_limit, self.unary_limit)
         unary = torch.where(field.inside, unary, _BACKGROUND)
-        if not self.appearance:
+        if field.kernel is None:
             return self._mean_field(field, unary, cross, self.iterations)
         logits = unary
         for left in reversed(range(_ROUNDS)):
-            prior = unary + self._evidence(field, logits.sigmoid() * field.inside)
+            evidence = appearance_evidence(
+                field.kernel, logits.sigmoid() * field.inside, field.visible
+            )
+            limit = self.unary_limit
+            prior = unary + (self.appearance * evidence).clamp(-limit, limit)
             logits = self._mean_field(field, prior, cross, self.iterations // (1 + left))
         return logits
 
@@ -164,9 +172,3 @@ class MaskRefiner:
             unary, field.affinity, self.offsets,
             iterations=iterations, cross=cross, fixed=~field.inside,
         )  # fmt: skip
-
-    def _evidence(self, field: MaskField, probs: Tensor) -> Tensor:
-        evidence = appearance_evidence(
-            field.colours, probs, field.visible, bandwidth=self.appearance_bandwidth
-        )
-        return (self.appearance * evidence).clamp(-self.unary_limit, self.unary_limit)
