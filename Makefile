@@ -5,7 +5,7 @@ export VENV
 export PATH := $(abspath $(VENV)/bin):$(PATH)
 
 PY := $(VENV)/bin/python
-SPELLED := $(wildcard README.md CHANGELOG.md Makefile configs docs mmdet_discobox scripts tests tools)
+SPELLED := $(wildcard README.md CHANGELOG.md Makefile configs docs mmdet_discobox scripts tests tools) CONTRIBUTING.md
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test test-fast lint bench clean
@@ -31,9 +31,10 @@ lint: setup ## check style, format, spelling and types
 	$(PY) -m codespell_lib $(SPELLED)
 	$(PY) -m mypy
 
-bench: setup ## time and score the structured teacher and the training step
+bench: setup ## score and time the structured teacher, matching and the training step
 	$(PY) tools/bench_teacher.py $(BENCH_ARGS)
-	$(PY) tools/bench_step.py
+	$(PY) tools/bench_correspondence.py
+	$(PY) tools/bench_step.py $(STEP_ARGS)
 
 clean: ## remove the environment, caches and results
 	rm -rf .venv work_dirs build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -1,0 +1,155 @@
+"""A step waits for the device only to learn how many masks there are, and never after that."""
+
+from __future__ import annotations
+
+import traceback
+from types import SimpleNamespace
+
+import pytest
+import torch
+from tiny import batch, build, losses_of, tiny_solov2, tiny_yolact
+from torch.overrides import TorchFunctionMode
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from mmdet_discobox.engine.hooks import StructuredTeacherHook, TeacherEMAHook
+
+#: operators whose result, or its size, the host has to read; how often
+READING = dict(
+    _local_scalar_dense=1,
+    nonzero=1,
+    masked_select=1,
+    equal=1,
+    _unique2=1,
+    unique_dim=1,
+    unique_consecutive=1,
+    repeat_interleave=1,
+    bincount=2,  # smallest and largest number
+)
+#: methods of a tensor that copy it to the host without an operator, if it is there already
+COPYING = (torch.Tensor.tolist, torch.Tensor.numpy, torch.Tensor.cpu)
+#: what only looks like it: a one-hot code that no GPU makes, numbers that begin on the host
+HOST_FILE, HOST_CODE = "focal_loss.py", "from_samples"
+
+
+class Synchronisations(TorchDispatchMode):
+    """Where a GPU would have to be waited for: functions of the stack, the innermost first."""
+
+    def __init__(self):
+        super().__init__()
+        self.found = []
+        self.methods = _CopyingMethods(self)
+
+    def __enter__(self):
+        self.methods.__enter__()
+        return super().__enter__()
+
+    def __exit__(self, *exc_info):
+        super().__exit__(*exc_info)
+        self.methods.__exit__(*exc_info)
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        name = func.overloadpacket.__name__
+        times = READING.get(name, 0)
+        if name in ("index", "index_put", "index_put_"):
+            times = sum(i is not None and i.dtype in (torch.bool, torch.uint8) for i in args[1])
+        self.report(times)
+        return func(*args, **(kwargs or {}))
+
+    def report(self, times=1):
+        stack = traceback.extract_stack()[::-1]
+        if times and not any(f.filename.endswith(HOST_FILE) or f.name == HOST_CODE for f in stack):
+            self.found += [[frame.name for frame in stack]] * times
+
+
+class _CopyingMethods(TorchFunctionMode):
+    def __init__(self, synchronisations):
+        super().__init__()
+        self.synchronisations = synchronisations
+
+    def __torch_function__(self, func, types, args=(), kwargs=None):
+        if func in COPYING or (func is torch.Tensor.to and "cpu" in args):
+            self.synchronisations.report()
+        return func(*args, **(kwargs or {}))
+
+
+@pytest.mark.parametrize(
+    "read",
+    [
+        lambda x: x.sum().item(),
+        lambda x: bool(x.any()),
+        lambda x: range(x.sum()),
+        lambda x: x.tolist(),
+        lambda x: x.cpu(),
+        lambda x: x.to("cpu"),
+        lambda x: x.numpy(),
+        lambda x: x.nonzero(),
+        lambda x: x[x > 1],
+        lambda x: torch.where(x > 1),
+        lambda x: x.masked_select(x > 1),
+        lambda x: x.repeat_interleave(x),
+        lambda x: x.unique(),
+    ],
+    ids=[
+        "item",
+        "bool",
+        "index",
+        "tolist",
+        "cpu",
+        "to",
+        "numpy",
+        "nonzero",
+        "mask",
+        "where",
+        "select",
+        "repeat",
+        "unique",
+    ],
+)
+def test_what_waits_is_found(read):
+    numbers = torch.arange(4)
+    with Synchronisations() as synchronisations:
+        read(numbers)
+    assert len(synchronisations.found) == 1
+
+
+def test_what_does_not_wait_is_not_found():
+    numbers = torch.arange(4)
+    with Synchronisations() as synchronisations:
+        torch.where(numbers > 1, numbers, 0)[numbers].masked_fill(numbers > 2, 0).topk(2)
+    assert not synchronisations.found
+
+
+@pytest.mark.parametrize(
+    ("tiny", "expected"),
+    [
+        # student and teacher network: the number of positive cells of each image
+        pytest.param(tiny_solov2, ["assign_cells"] * 2, id="solov2"),
+        # both: positive anchors, of the batch and of each image; teacher network: objects that
+        # have some, likewise
+        pytest.param(
+            tiny_yolact, ["assign_anchors"] * 4 + ["object_coefficients"] * 2, id="yolact"
+        ),
+    ],
+)
+def test_a_step_reads_the_numbers_of_masks_alone(tiny, expected):
+    model = build(tiny())
+    runner = SimpleNamespace(
+        model=model,
+        iter=1,
+        max_iters=100,
+        optim_wrapper=SimpleNamespace(should_update=lambda: True),
+    )
+    hooks = [TeacherEMAHook(), StructuredTeacherHook(consistency=dict(iteration=0))]
+    model.teacher.update_parameters(model)
+    for seed in range(2):  # fills the bank
+        losses_of(model, batch(seed=seed))
+    data = model.data_preprocessor(batch(seed=2), True)
+    with Synchronisations() as synchronisations:
+        losses = model(**data, mode="loss")
+        total, log = model.parse_losses(losses)
+        total.backward()
+        for hook in hooks:
+            hook.after_train_iter(runner, 0, outputs=log)
+    assert losses["loss_nce"] > 0, "objects of the bank were matched"
+    places = [next(name for name in stack if name in expected) for stack in synchronisations.found]
+    assert sorted(places) == expected

@@ -1,0 +1,236 @@
+"""Seconds and megabytes of training steps and predictions."""
+
+from __future__ import annotations
+
+import copy
+import multiprocessing
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+from bench_batch import Workload, random_batch
+from bench_models import FULL, STOCK, Trainee, Variant, model_config, read_config
+from mmdet.registry import MODELS
+from mmengine.config import Config
+from mmengine.registry import init_default_scope
+
+#: (part of a step, path of a method to the detector); a method called by another is not its part
+PARTS = (
+    ("data preprocessor", "model.data_preprocessor.forward"),
+    ("student forward", "model.extract_feat"),
+    ("student forward", "model.bbox_head.forward"),
+    ("student forward", "model.mask_head.forward"),
+    ("student forward", "model.mask_head.protonet.forward"),
+    ("targets, L_det", "model.mask_head.loss"),
+    ("targets, L_det", "model.bbox_head.loss"),
+    ("targets, L_det", "model._loss_and_proposals"),
+    ("mask loss (L_mil)", "model.mask_head.loss_mask.forward"),
+    ("mask loss (L_mil)", "model.mask_head.loss_mil.forward"),
+    ("re-scoring", "model.mask_head.losses_on_refined"),
+    ("teacher network", "model.teacher.module.extract_feat"),
+    ("teacher network", "model.teacher.module._propose"),
+    ("teacher network", "model.teacher.update_parameters"),
+    ("structured teacher", "model._teach"),
+    ("structured teacher", "model.structured_teacher.forward"),
+    ("correspondence", "model.structured_teacher.cross_image.features"),
+    ("correspondence", "model.structured_teacher.cross_image.retrieve"),
+    ("correspondence", "model.structured_teacher.cross_image.match"),
+    ("correspondence", "model.structured_teacher.cross_image.votes"),
+    ("correspondence", "model.structured_teacher.remember"),
+    ("L_nce", "model._contrast"),
+    ("L_con, figures", "model._structured_losses"),
+    ("backward", "optim_wrapper.backward"),
+    ("optimiser", "optim_wrapper.step"),
+)
+REST = "rest"
+
+
+def wait(device: str) -> None:
+    """Let an accelerator finish what it was told."""
+    if device != "cpu":
+        torch.cuda.synchronize()
+
+
+def step_seconds(
+    config: Config, rows: list[Variant], work: Workload, *, device: str, repeats: int
+) -> dict[str, list[float]]:
+    """Seconds of training steps, the variants in turn, so that a drifting machine is fair."""
+    trainees = {
+        kind: Trainee(config, kind, device, classes=work.classes)
+        for kind in dict.fromkeys(row.kind for row in rows)
+    }
+    seconds: dict[str, list[float]] = {row.name: [] for row in rows}
+    for repeat in range(repeats + 1):
+        for row in rows:
+            trainee, batch = trainees[row.kind], random_batch(work, repeat)
+            trainee.set_gates(row.gates)
+            wait(device)
+            start = time.perf_counter()
+            trainee.step(batch)
+            wait(device)
+            if repeat:  # the first step of each warms up
+                seconds[row.name].append(time.perf_counter() - start)
+    return seconds
+
+
+class PartClock:
+    """Seconds of the parts of a step; what a part calls of another is the other's.
+
+    Args:
+        device: to wait for at the ends of each part.
+    """
+
+    def __init__(self, device: str) -> None:
+        self.seconds: dict[str, float] = defaultdict(float)
+        self._device = device
+        self._running = [REST]
+        self._mark = 0.0
+
+    def _charge(self) -> None:
+        wait(self._device)
+        now = time.perf_counter()
+        self.seconds[self._running[-1]] += now - self._mark
+        self._mark = now
+
+    @contextmanager
+    def measuring(self, trainee: Trainee) -> Iterator[None]:
+        """Time the methods in ``PARTS`` that this detector has, until the context ends."""
+        found = [(part, *_find(trainee, path)) for part, path in PARTS]
+        methods = [(owner, name, part) for part, owner, name in found if owner is not None]
+        for owner, name, part in methods:
+            setattr(owner, name, self._timed(part, getattr(owner, name)))
+        self.seconds.clear()
+        self._mark = time.perf_counter()
+        try:
+            yield
+        finally:
+            self._charge()
+            for owner, name, _ in methods:
+                delattr(owner, name)
+
+    def _timed(self, part: str, method: Callable[..., Any]) -> Callable[..., Any]:
+        def run(*args: Any, **kwargs: Any) -> Any:
+            self._charge()
+            self._running.append(part)
+            try:
+                return method(*args, **kwargs)
+            finally:
+                self._charge()
+                self._running.pop()
+
+        return run
+
+
+def _find(trainee: Trainee, path: str) -> tuple[Any, str]:
+    """Owner and name of a method; no owner if the detector does not have it."""
+    *parents, name = path.split(".")
+    owner: Any = trainee
+    for parent in parents:
+        owner = getattr(owner, parent, None)
+    return (owner if hasattr(owner, name) else None), name
+
+
+def part_seconds(
+    config: Config, row: Variant, work: Workload, *, device: str, repeats: int
+) -> list[dict[str, float]]:
+    """Seconds of the parts of each training step."""
+    trainee = Trainee(config, row.kind, device, classes=work.classes)
+    clock, steps = PartClock(device), []
+    trainee.set_gates(row.gates)
+    for repeat in range(repeats + 1):
+        batch = random_batch(work, repeat)
+        with clock.measuring(trainee):
+            trainee.step(batch)
+        steps.append(dict(clock.seconds))
+    return steps[1:]
+
+
+def predict_seconds(
+    config: Config, work: Workload, *, device: str, repeats: int, detections: int
+) -> dict[str, tuple[int, list[float]]]:
+    """Number of detections and seconds of predictions of one picture, by stock and DiscoBox.
+
+    Both have the same weights, random ones but for the backbone, and a threshold of the scores
+    that lets about ``detections`` pass.
+    """
+    models: dict[str, Any] = {}
+    for kind in (STOCK, FULL):
+        torch.manual_seed(0)
+        model = MODELS.build(model_config(config, kind, classes=work.classes)).to(device).eval()
+        models[type(model).__name__] = model
+    stock, full = models.values()
+    full.load_state_dict(stock.state_dict(), strict=False)
+    picture = random_batch(Workload(work.size, 1, 1), seed=0)
+    counts = {name: _admit(model, picture, detections) for name, model in models.items()}
+    seconds: dict[str, list[float]] = {name: [] for name in models}
+    for _ in range(repeats):
+        for name, model in models.items():
+            wait(device)
+            start = time.perf_counter()
+            _predict(model, picture)
+            wait(device)
+            seconds[name].append(time.perf_counter() - start)
+    return {name: (counts[name], seconds[name]) for name in models}
+
+
+def _predict(model: torch.nn.Module, picture: dict[str, Any]) -> int:
+    with torch.no_grad():
+        return len(model.test_step(copy.deepcopy(picture))[0].pred_instances)
+
+
+def _admit(model: torch.nn.Module, picture: dict[str, Any], detections: int) -> int:
+    """Set the threshold of the scores by bisection; returns the number of detections."""
+    low, high = 0.0, 1.0
+    for _ in range(14):
+        threshold = (low + high) / 2
+        too_many = _count_above(threshold, model, picture) > detections
+        low, high = (threshold, high) if too_many else (low, threshold)
+    return _count_above(high, model, picture)
+
+
+def _count_above(threshold: float, model: torch.nn.Module, picture: dict[str, Any]) -> int:
+    for part in (model.mask_head, getattr(model, "bbox_head", None)):
+        if getattr(part, "test_cfg", None) is not None:
+            part.test_cfg.update(score_thr=threshold)
+    return _predict(model, picture)
+
+
+def peak_megabytes(
+    path: Path, rows: list[Variant], work: Workload, *, device: str
+) -> dict[str, float]:
+    """Most memory that building a detector and two steps take, each in a fresh process.
+
+    On the CPU by how much the resident memory of the process grew at the most (Linux only, NaN
+    elsewhere), which includes what the libraries keep; on an accelerator what torch allocated.
+    """
+    jobs = [(path, row, work, device, torch.get_num_threads()) for row in rows]
+    with multiprocessing.get_context("spawn").Pool(1, maxtasksperchild=1) as pool:
+        return dict(zip([r.name for r in rows], pool.map(_peak, jobs, chunksize=1), strict=True))
+
+
+def _peak(job: tuple[Path, Variant, Workload, str, int]) -> float:
+    path, row, work, device, threads = job
+    torch.set_num_threads(threads)
+    init_default_scope("mmdet")
+    config, batches = read_config(path), [random_batch(work, seed) for seed in range(2)]
+    before = _resident("VmRSS")
+    trainee = Trainee(config, row.kind, device, classes=work.classes)
+    trainee.set_gates(row.gates)
+    for batch in batches:
+        trainee.step(batch)
+    if device != "cpu":
+        return torch.cuda.max_memory_allocated() / 1e6
+    return _resident("VmHWM") - before
+
+
+def _resident(entry: str) -> float:
+    """Resident memory of this process in MB: now (``VmRSS``) or at the most (``VmHWM``)."""
+    status = Path("/proc/self/status")
+    if not status.exists():
+        return float("nan")
+    lines = dict(line.split(":", 1) for line in status.read_text().splitlines())
+    return int(lines[entry].split()[0]) / 1e3
