@@ -34,7 +34,7 @@ def main() -> None:
     """Generate, train, test, draw."""
     start = time.time()
     print("Generating pictures: train (boxes only) and val (with exact masks) ...", flush=True)
-    make_dataset(WORK / "data", num_train=300, num_val=100, image_size=224, seed=0)
+    make_dataset(WORK / "data", num_train=600, num_val=100, image_size=160, seed=0)
     mim("train", "mmdet", CONFIG, "--gpus", "0", "--work-dir", str(WORK / "train"))
     checkpoint = (WORK / "train" / "last_checkpoint").read_text().strip()
     mim(

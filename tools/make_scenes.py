@@ -1,7 +1,7 @@
 """Makes the embedded data set of generated scenes.
 
 Example:
-    python tools/make_scenes.py data/scenes --num-train 300 --num-val 100
+    python tools/make_scenes.py data/scenes --num-train 600 --num-val 100
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ def main() -> None:
     )
     parser.add_argument("root", type=Path, help="folder to write into")
     parser.add_argument(
-        "--num-train", type=int, default=300, help="training images (default: %(default)s)"
+        "--num-train", type=int, default=600, help="training images (default: %(default)s)"
     )
     parser.add_argument(
         "--num-val", type=int, default=100, help="validation images (default: %(default)s)"
     )
     parser.add_argument(
-        "--image-size", type=int, default=224, help="side in pixels (default: %(default)s)"
+        "--image-size", type=int, default=160, help="side in pixels (default: %(default)s)"
     )
     parser.add_argument(
         "--seed", type=int, default=0, help="equal settings give equal files (default: %(default)s)"

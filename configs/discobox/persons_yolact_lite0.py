@@ -10,9 +10,3 @@ _base_.yolact_lite0_model.mask_head.update(
     loss_mil=dict(type="BoxMILLoss", form="bce", loss_weight=10.0),
 )
 model = dict(_delete_=True, **_base_.yolact_lite0_model, **_base_.discobox_model)
-# in units of the MIL loss, whose weight is 10
-custom_hooks = [
-    dict(type="NumClassCheckHook"),
-    dict(type="TeacherEMAHook"),
-    dict(type="StructuredTeacherHook", consistency=dict(fraction=0.25, mil_below=1.5)),
-]

@@ -1,5 +1,7 @@
-"""Data sets that need boxes alone."""
+"""Data sets that mmdet's scripts build."""
 
 from .coco_boxes import CocoBoxDataset
+from .keypoint_pair_dataset import KeypointPairDataset
+from .object_pair_dataset import ObjectPairDataset
 
-__all__ = ["CocoBoxDataset"]
+__all__ = ["CocoBoxDataset", "KeypointPairDataset", "ObjectPairDataset"]

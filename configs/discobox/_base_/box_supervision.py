@@ -1,19 +1,21 @@
 """What box-supervised configs share. The names are unique: a leaf combines it with any base."""
 
-# The teacher network moves after every step (Sec. 3.5); L_con, and then the cross-image term with
-# L_nce, start when the student is ready.
+# The teacher network moves after every step (Sec. 3.5); L_con starts at once, the cross-image term
+# with L_nce when the student is ready.
 discobox_hooks = [
     dict(type="NumClassCheckHook"),
     dict(type="TeacherEMAHook"),
     dict(type="StructuredTeacherHook"),
 ]
 
-# alpha_mil, alpha_con and alpha_nce are 1, 1 and 0.1 for SOLOv2 (Sec. 4.2).
+# alpha_mil and alpha_nce are 1 and 0.1 for SOLOv2 (Sec. 4.2).
 discobox_loss_mil = dict(type="BoxMILLoss", form="dice", loss_weight=1.0)
 discobox_model = dict(
     structured_teacher=dict(type="StructuredTeacher", cross_image=dict(type="CrossImageTerm")),
     teacher_network=dict(momentum=0.001),
-    loss_consistency=dict(type="MaskConsistencyLoss", form="ce", loss_weight=1.0),
+    # Stock SOLOv2's mask loss, against refined masks; the paper's L_con is
+    # dict(type="MaskConsistencyLoss", form="ce", outside=0.0, loss_weight=1.0).
+    loss_consistency=dict(type="MaskConsistencyLoss", form="dice", outside=1.0, loss_weight=3.0),
     loss_nce=dict(type="DenseNCELoss", loss_weight=0.1),
 )
 

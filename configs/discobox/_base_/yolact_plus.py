@@ -14,8 +14,7 @@ yolact_hooks = [
     dict(type="NumClassCheckHook"),
     dict(type="CheckInvalidLossHook", interval=50),
     dict(type="TeacherEMAHook"),
-    # in units of the MIL loss, whose weight is 10
-    dict(type="StructuredTeacherHook", consistency=dict(fraction=0.25, mil_below=1.5)),
+    dict(type="StructuredTeacherHook"),
 ]
 
 # Appendix C.1 on boxes alone: crop at random, beyond the image too (where the colour is the mean),

@@ -50,10 +50,10 @@ def with_companion(rng: np.random.Generator, color: Color, palette: Color) -> Co
     are calmer than the borders between them.
     """
     if rng.random() < 0.65:
-        lighter = rng.choice([-1, 1]) * rng.uniform(8, 20)
+        lighter = rng.choice([-1, 1]) * rng.uniform(6, 14)
         second = color + (lighter, 0, 0) + rng.normal(0, 5, 3)
     else:
-        second = color + rng.uniform(0.35, 0.8) * (rng.choice(palette) - color)
+        second = color + rng.uniform(0.25, 0.5) * (rng.choice(palette) - color)
     return np.stack([color, second]).astype(np.float32)
 
 

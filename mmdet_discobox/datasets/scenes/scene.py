@@ -17,7 +17,7 @@ from .shapes import CLASSES, SHAPES
 _MIN_VISIBLE = 0.45  # share of an object that others and the border must leave
 _MIN_PIXELS = 120
 _ATTEMPTS = 12
-_LONG_SIDE = (0.22, 0.62)  # of an object, as a share of the image
+_LONG_SIDE = (0.4, 0.85)  # of an object, as a share of the image
 
 Mask = NDArray[np.bool_]
 
@@ -61,7 +61,7 @@ class _Placed:
     mask: Mask
 
 
-def render_scene(rng: np.random.Generator, size: int = 224, *, max_objects: int = 5) -> Scene:
+def render_scene(rng: np.random.Generator, size: int = 224, *, max_objects: int = 3) -> Scene:
     """Draws a random scene.
 
     Args:
@@ -82,7 +82,7 @@ def render_scene(rng: np.random.Generator, size: int = 224, *, max_objects: int 
     palette, angle = draw_palette(rng), rng.uniform(np.pi, 2 * np.pi)
     light = np.array([np.cos(angle), np.sin(angle)])
     stage = Stage(draw_ground(rng, size, palette), palette, light)
-    scatter_clutter(rng, stage, int(rng.integers(4, 12)))
+    scatter_clutter(rng, stage, int(rng.integers(3, 9)))
     placed = _place_objects(rng, size, int(rng.integers(1, max_objects + 1)))
     for item in placed:
         paint(rng, stage, item.shape, turn=item.turn)
@@ -116,7 +116,7 @@ def _draw_object(rng: np.random.Generator, size: int) -> _Placed:
     shape = shape.warp(_pose(rng, turn, mirrored=mirrored))
     low, high = shape.bounds
     scale = size * np.exp(rng.uniform(*np.log(_LONG_SIDE))) / (high - low).max()
-    shift = rng.uniform(0.05, 0.95, 2) * size - scale * 0.5 * (low + high)
+    shift = rng.uniform(0.15, 0.85, 2) * size - scale * 0.5 * (low + high)
     shape = shape.warp(np.array([[scale, 0, shift[0]], [0, scale, shift[1]], [0, 0, 1]]))
     return _Placed(label, shape, turn, *_silhouette(shape, size))
 

@@ -20,10 +20,11 @@ from .opening import Opening
 class StructuredTeacherHook(Hook):
     """Keep the running MIL loss and open the gates of ``L_con``, and of correspondences.
 
-    The coarse masks of the first iterations teach nothing, so ``L_con`` waits for the student
-    (Sec. 3.2 takes the masks of multiple-instance learning as initial predictions; when is left
-    open). Matching waits longer: for features that are worth it, and for a bank to match with,
-    which fills while ``L_con`` is on.
+    The paper says nothing of when they start. ``L_con`` starts at once: of a student that knows
+    nothing yet the teacher makes masks by colour, which keep it from the trivial solution of
+    multiple-instance learning, the full box. A student that has settled in it before is hard to
+    move. Matching waits for features that are worth it, and for a bank to match with, which fills
+    while ``L_con`` is on.
 
     What it keeps lives in buffers of the ``StructuredTeacher``: a resumed training goes on as it
     would have.
@@ -49,10 +50,8 @@ class StructuredTeacherHook(Hook):
         smoothing: float = 0.1,
         interval: int = 10,
     ) -> None:
-        default = dict(fraction=0.25, mil_below=0.3)
-        self.consistency = Opening(**(default if consistency is None else consistency))
-        later = dict(fraction=0.4)
-        self.correspondence = Opening(**(later if correspondence is None else correspondence))
+        self.consistency = Opening(**(consistency or dict(iteration=0)))
+        self.correspondence = Opening(**(correspondence or dict(fraction=0.4)))
         self.smoothing = smoothing
         self.interval = interval
 

@@ -47,7 +47,7 @@ class CrossImageTerm(nn.Module):
         *,
         size: int = 7,
         level: int = 1,
-        w2: float = 0.5,
+        w2: float = 0.2,
         alternations: int = 1,
         solver: ConfigType | None = None,
         bank: dict[str, Any] | None = None,

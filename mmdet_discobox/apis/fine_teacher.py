@@ -1,0 +1,92 @@
+"""The structured teacher at the resolution of the picture: coarse to fine."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch.nn.functional as F
+from torch import Tensor
+
+from mmdet_discobox.functional import rgb_to_lab
+from mmdet_discobox.models.teachers import StructuredTeacher, crop_regions
+from mmdet_discobox.structures import BoxObjects, PseudoMasks
+
+from .label_quality import mask_quality
+from .network_start import Start
+
+#: how sure the first masks may be when the second start from them
+_SURE = 0.002
+#: cells along each side of the grid on which colours are compared for the quality
+_COLOUR_CELLS = 32
+
+
+@dataclass(frozen=True)
+class FineMasks:
+    """Masks on the finer grid.
+
+    Attributes:
+        pseudo: the refined masks.
+        quality: ``(G,)`` in [0, 1], predicts their IoU with the truth.
+    """
+
+    pseudo: PseudoMasks
+    quality: Tensor
+
+
+class FineTeacher:
+    """Refine as the detector's own teacher does, and then once more on a finer grid.
+
+    The first pass is what the detector was taught: same grid, same settings, same object bank.
+    It decides where the object is. The second moves the boundary to the edges that the finer grid
+    sees: it believes the first, and asks neither the box nor the bank again.
+
+    Args:
+        teacher: of the detector, or a :class:`StructuredTeacher` with the defaults.
+        crop_size: cells along each side of the finer grid, a multiple of 32.
+    """
+
+    def __init__(self, teacher: StructuredTeacher, crop_size: int) -> None:
+        if crop_size < 1 or crop_size % _COLOUR_CELLS:
+            raise ValueError(
+                f"Expected `crop_size` to be a multiple of {_COLOUR_CELLS} but got {crop_size}."
+            )
+        self.first = teacher
+        self.second = StructuredTeacher(
+            crop_size=crop_size,
+            margin=teacher.margin,
+            iterations=5,
+            unary_scale=0.6,
+            unary_limit=2.5,
+            tightness=None,
+            fullness=None,
+            appearance=0.0,
+        )
+        self.margin = teacher.margin
+        self.crop_size = teacher.crop_size  # of the grids that it starts from
+
+    def __call__(self, start: Start, objects: BoxObjects, images: Tensor) -> FineMasks:
+        """Refine the masks of G objects.
+
+        Args:
+            start: their coarse masks on the first grid.
+            objects: the objects.
+            images: ``(B, 3, H, W)`` RGB in [0, 255].
+        """
+        common: dict[str, Any] = dict(predicted=start.predicted, objects=objects, images=images)
+        first = self.first.refine_grids(start.coarse, features=start.features, **common)
+        probs = self._finer(first.masks)
+        logits = probs.clamp(_SURE, 1 - _SURE).logit()
+        pseudo = self.second.refine_grids(logits, **common)
+        colours = rgb_to_lab(
+            crop_regions(images, pseudo.regions, objects.image_inds, _COLOUR_CELLS)
+        )
+        network = self._finer(start.coarse).sigmoid() * pseudo.inside
+        quality = mask_quality(
+            pseudo.masks, probs, colours, network=network, predicted=start.predicted
+        )
+        return FineMasks(pseudo, quality)
+
+    def _finer(self, grids: Tensor) -> Tensor:
+        size = (self.second.crop_size,) * 2
+        return F.interpolate(grids[:, None], size, mode="bilinear")[:, 0]

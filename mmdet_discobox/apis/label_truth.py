@@ -1,0 +1,106 @@
+"""Compare masks with those of people, and the qualities with the IoU that they predict."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from pycocotools import mask as coco_mask
+from scipy.stats import spearmanr
+
+from mmdet_discobox.datasets.coco_records import Json
+
+
+@dataclass(frozen=True)
+class TruthReport:
+    """How good masks are.
+
+    Attributes:
+        ids: of the boxes that both files have a mask for.
+        ious: ``(G,)`` IoU of mask and true mask.
+        box_ious: ``(G,)`` IoU of filled box and true mask.
+        qualities: ``(G,)`` predicted IoU.
+    """
+
+    ids: list[int | str]
+    ious: np.ndarray
+    box_ious: np.ndarray
+    qualities: np.ndarray
+
+    @property
+    def rank_correlation(self) -> float:
+        """Spearman's between quality and IoU, NaN where it is not defined."""
+        if len(self.ids) < 2 or not np.ptp(self.ious) or not np.ptp(self.qualities):
+            return float("nan")
+        return float(spearmanr(self.qualities, self.ious).statistic)
+
+    def __str__(self) -> str:
+        return (
+            f"{len(self.ids)} boxes: mean IoU {self.ious.mean():.4f} (filled boxes "
+            f"{self.box_ious.mean():.4f}), mean quality {self.qualities.mean():.4f}, rank "
+            f"correlation of quality and IoU {self.rank_correlation:.3f}"
+        )
+
+
+def compare_with_truth(labelled: Json, truth: Json) -> TruthReport:
+    """Compare the masks of two COCO jsons by the ids of their annotations; crowds are left out.
+
+    Args:
+        labelled: what :func:`add_masks` gave.
+        truth: the same boxes with true masks.
+
+    Raises:
+        ValueError: if they share no annotation with a mask.
+    """
+    sizes = {image["id"]: (image["height"], image["width"]) for image in truth["images"]}
+    true = {a["id"]: a for a in truth["annotations"] if not a.get("iscrowd")}
+    pairs = [
+        (ours, true[ours["id"]])
+        for ours in labelled["annotations"]
+        if "mask_quality" in ours and true.get(ours["id"], {}).get("segmentation")
+    ]
+    if not pairs:
+        raise ValueError(
+            "Expected the true masks to be of the same boxes, but no annotation with a mask has an "
+            "id that both files know."
+        )
+    ious, box_ious = [], []
+    for ours, theirs in pairs:
+        size = sizes[theirs["image_id"]]
+        expected = as_rle(theirs["segmentation"], size)
+        box = _box_rle(ours["bbox"], size)
+        mask = as_rle(ours["segmentation"], size)
+        ious.append(coco_mask.iou([mask], [expected], [0])[0, 0])
+        box_ious.append(coco_mask.iou([box], [expected], [0])[0, 0])
+    return TruthReport(
+        ids=[ours["id"] for ours, _ in pairs],
+        ious=np.array(ious),
+        box_ious=np.array(box_ious),
+        qualities=np.array([ours["mask_quality"] for ours, _ in pairs]),
+    )
+
+
+def as_rle(segmentation: Json | list, size: tuple[int, int]) -> Json:
+    """Turn polygons, or run lengths of either kind, into compressed run lengths.
+
+    Args:
+        segmentation: as COCO has it.
+        size: ``(height, width)`` of the picture.
+    """
+    if isinstance(segmentation, list):
+        if not segmentation:
+            return dict(coco_mask.encode(np.zeros(size, np.uint8, order="F")))
+        return dict(coco_mask.merge(coco_mask.frPyObjects(segmentation, *size)))
+    if isinstance(segmentation["counts"], list):
+        return dict(coco_mask.frPyObjects(segmentation, *size))
+    return segmentation
+
+
+def _box_rle(box: list[float], size: tuple[int, int]) -> Json:
+    """A filled box: the pixels whose centres it holds, as for the masks."""
+    x, y, width, height = box
+    first = np.ceil(np.array([y, x]) - 0.5).clip(0).astype(int)
+    end = np.ceil(np.array([y + height, x + width]) - 0.5).clip(0).astype(int)
+    mask = np.zeros(size, np.uint8, order="F")
+    mask[first[0] : end[0], first[1] : end[1]] = 1
+    return dict(coco_mask.encode(mask))

@@ -1,0 +1,115 @@
+"""Put masks into the json that the boxes came from, and choose among them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pycocotools import mask as coco_mask
+
+from mmdet_discobox.datasets.coco_records import Json, quote
+
+from .mask_encoding import decode_rle, to_polygons
+
+
+@dataclass(frozen=True)
+class LabelledBoxes:
+    """What came of a run.
+
+    Attributes:
+        dataset: the json of the boxes, with masks.
+        failed: boxes without a mask: the id of each and the reason.
+        unpredicted: number of masks that come from colours alone.
+    """
+
+    dataset: Json
+    failed: list[tuple[Any, str]]
+    unpredicted: int
+
+
+def has_own_mask(annotation: Json) -> bool:
+    """Whether a box is a crowd's with a mask already: that marks a region, and is left alone."""
+    return bool(annotation.get("iscrowd")) and bool(annotation.get("segmentation"))
+
+
+def add_masks(
+    dataset: Json, records: Mapping[str, Json], *, polygons: bool = False
+) -> LabelledBoxes:
+    """Return the json of the boxes with masks.
+
+    Every record, field and id stays as it is, and in its order. Annotations get ``segmentation``
+    (in the place of one that is there), ``mask_quality`` in [0, 1], and, where they are missing,
+    ``area`` of the mask in pixels and ``iscrowd``.
+
+    Args:
+        dataset: the boxes; not changed.
+        records: of the pictures, see :meth:`LabelRun.label`.
+        polygons: write polygons instead of run lengths. They know no holes.
+    """
+    masks = {mask["id"]: mask for record in records.values() for mask in record["masks"]}
+    reasons = {f["id"]: f["reason"] for record in records.values() for f in record["failed"]}
+    annotations = [
+        {**a, **_mask_fields(a, masks[a["id"]], polygons)} if a["id"] in masks else a
+        for a in dataset["annotations"]
+    ]
+    failed = [
+        (a["id"], reasons.get(a["id"], "its picture was not labelled"))
+        for a in dataset["annotations"]
+        if a["id"] not in masks and not has_own_mask(a)
+    ]
+    unpredicted = sum(not mask["predicted"] for mask in masks.values())
+    return LabelledBoxes({**dataset, "annotations": annotations}, failed, unpredicted)
+
+
+def _mask_fields(annotation: Json, mask: Json, polygons: bool) -> Json:
+    rle = mask["segmentation"]
+    return dict(
+        segmentation=to_polygons(decode_rle(rle)) if polygons else rle,
+        area=annotation.get("area", float(coco_mask.area(rle))),
+        iscrowd=annotation.get("iscrowd", 0),
+        mask_quality=mask["quality"],
+    )
+
+
+def keep_accepted(dataset: Json, path: str | Path) -> Json:
+    """Keep the annotations that somebody accepted on the page of ``--report``.
+
+    Args:
+        dataset: a COCO json; not changed.
+        path: the file that the page gave, a json with the list ``accepted`` of ids.
+
+    Raises:
+        FileNotFoundError: if there is no such file.
+        ValueError: if it has no such list, or an id that the data set has not.
+    """
+    wanted = read_accepted(path)
+    known = {annotation["id"] for annotation in dataset["annotations"]}
+    if unknown := [value for value in wanted if value not in known]:
+        raise ValueError(
+            f"Expected '{path}' to be of these boxes, but {len(unknown)} of its {len(wanted)} ids "
+            f"are not among theirs, first {quote(unknown[0])}."
+        )
+    chosen = set(wanted)
+    return {**dataset, "annotations": [a for a in dataset["annotations"] if a["id"] in chosen]}
+
+
+def read_accepted(path: str | Path) -> list[int | str]:
+    """Read the accepted ids; see :func:`keep_accepted`."""
+    try:
+        content = json.loads(Path(path).read_bytes())
+    except (FileNotFoundError, IsADirectoryError) as error:
+        raise FileNotFoundError(
+            f"Expected the accepted ids at '{path}', but there is no such file."
+        ) from error
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"Expected '{path}' to be a json, but: {error}.") from error
+    ids = content.get("accepted") if isinstance(content, dict) else content
+    if not isinstance(ids, list) or not all(type(value) in (int, str) for value in ids):
+        raise ValueError(
+            f"Expected '{path}' to have a list `accepted` of ids, as the page of --report gives "
+            f"it, but got {quote(content)}."
+        )
+    return ids

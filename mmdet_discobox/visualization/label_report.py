@@ -1,0 +1,132 @@
+"""A page to look through masks: one html file that needs no network and no other file."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import html
+import json
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+
+_TEMPLATE = Path(__file__).with_suffix(".html")
+#: longer side of a cut-out on the page, in pixels
+_SIDE = 220
+#: share of the box that is shown around it
+_CONTEXT = 0.25
+#: colour of masks, BGR
+_COLOUR = (40, 120, 255)
+
+
+@dataclass(frozen=True)
+class ReportItem:
+    """One mask on the page.
+
+    Attributes:
+        ann_id: id of the annotation.
+        class_name: name of its class.
+        quality: in [0, 1].
+        file_name: of its picture.
+        image: ``(H, W, 3)`` uint8 BGR, the whole picture.
+        mask: ``(H, W)`` boolean.
+        box: ``(x, y, width, height)`` in pixels.
+    """
+
+    ann_id: int | str
+    class_name: str
+    quality: float
+    file_name: str
+    image: np.ndarray
+    mask: np.ndarray
+    box: tuple[float, float, float, float]
+
+
+def write_label_report(
+    path: str | Path, items: Iterable[ReportItem], *, title: str, left_out: int = 0
+) -> None:
+    """Write the page: worst masks first, sortable, filterable, and decided by keyboard.
+
+    Decisions are kept in the browser, and the accepted ids can be saved as a json.
+
+    Args:
+        path: the html file; its folder has to be there.
+        items: the masks.
+        title: what they are of; also tells the decisions of one page from those of another.
+        left_out: masks that are not on the page, for its reader to know.
+    """
+    rows = list(_rows(items))
+    digest = hashlib.sha256(json.dumps([title, [row["id"] for row in rows]]).encode()).hexdigest()
+    data = dict(title=title, key=digest[:16], leftOut=left_out, items=rows)
+    # "<" would let a name in the data end the script
+    text = json.dumps(data, ensure_ascii=False).replace("<", "\\u003c")
+    page = _TEMPLATE.read_text(encoding="utf-8")
+    page = page.replace("{{title}}", html.escape(title)).replace("{{data}}", text)
+    path = Path(path)
+    unfinished = path.with_name(f".{path.name}.part")
+    unfinished.write_text(page, encoding="utf-8", errors="replace")
+    unfinished.replace(path)
+
+
+def _rows(items: Iterable[ReportItem]) -> Iterator[dict[str, Any]]:
+    for item in items:
+        picture, overlay = cut_out(item)
+        yield dict(
+            id=item.ann_id,
+            name=item.class_name,
+            quality=round(item.quality, 3),
+            file=item.file_name,
+            picture=_data_uri(picture, ".jpg", "image/jpeg"),
+            overlay=_data_uri(overlay, ".png", "image/png"),
+        )
+
+
+def cut_out(item: ReportItem) -> tuple[np.ndarray, np.ndarray]:
+    """Cut the object with its surroundings out of the picture.
+
+    Args:
+        item: the mask.
+
+    Returns:
+        ``(h, w, 3)`` BGR, and ``(h, w, 4)`` BGRA: the mask, its outline and its box.
+    """
+    x1, y1, x2, y2 = _window(item)
+    scale = _SIDE / max(x2 - x1, y2 - y1)
+    size = (max(round((x2 - x1) * scale), 1), max(round((y2 - y1) * scale), 1))
+    method = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
+    picture = cv2.resize(item.image[y1:y2, x1:x2], size, interpolation=method)
+    window = item.mask[y1:y2, x1:x2].astype(np.float32)
+    mask = (cv2.resize(window, size, interpolation=method) >= 0.5).astype(np.uint8)
+    overlay = np.zeros((*mask.shape, 4), np.uint8)
+    overlay[mask > 0] = (*_COLOUR, 80)
+    outlines, _ = cv2.findContours(mask, cv2.RETR_LIST, cv2.CHAIN_APPROX_NONE)
+    cv2.drawContours(overlay, outlines, -1, (*_COLOUR, 255), 1)
+    x, y, width, height = item.box
+    corners = np.array([x - x1, y - y1, x + width - x1, y + height - y1]) * scale
+    left, top, right, bottom = (int(value) for value in corners.round().clip(-9, 2 * _SIDE))
+    cv2.rectangle(overlay, (left, top), (right - 1, bottom - 1), (255, 255, 255, 150), 1)
+    return picture, overlay
+
+
+def _window(item: ReportItem) -> tuple[int, int, int, int]:
+    """Pixels ``(x1, y1, x2, y2)`` to show: the box and some of what is around it."""
+    x, y, width, height = item.box
+    margin = _CONTEXT * max(width, height) + 4
+    rows, cols = item.image.shape[:2]
+    x1, x2 = _span(x - margin, x + width + margin, cols)
+    y1, y2 = _span(y - margin, y + height + margin, rows)
+    return x1, y1, x2, y2
+
+
+def _span(start: float, end: float, length: int) -> tuple[int, int]:
+    first = int(np.clip(np.floor(start), 0, length - 1))
+    return first, int(np.clip(np.ceil(end), first + 1, length))
+
+
+def _data_uri(picture: np.ndarray, suffix: str, kind: str) -> str:
+    _, content = cv2.imencode(suffix, picture)
+    return f"data:{kind};base64,{base64.b64encode(content.tobytes()).decode('ascii')}"

@@ -1,0 +1,44 @@
+"""A headless Chromium for the tests of pages."""
+
+from __future__ import annotations
+
+import html
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+NAMES = ("chromium", "chromium-browser", "google-chrome", "chrome")
+OPTIONS = (
+    "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--no-first-run",
+    "--virtual-time-budget=4000", "--host-resolver-rules=MAP * ~NOTFOUND",
+)  # fmt: skip
+
+
+def result_of(page: Path, script: str, profile: Path) -> str:
+    """Open a page without a network, run a script in it, and return what it returns.
+
+    Args:
+        page: an html file.
+        script: body of an asynchronous function of JavaScript that returns text.
+        profile: an empty folder.
+    """
+    program = next((path for name in NAMES if (path := shutil.which(name))), None)
+    if program is None:
+        pytest.skip(f"none of {', '.join(NAMES)} is installed: no browser to try the page in")
+    call = (
+        f"<script>(async () => {{ {script} }})().catch((error) => 'error: ' + error).then((text) =>"
+        " { const made = document.createElement('pre'); made.id = 'result';"
+        " made.textContent = text; document.body.replaceChildren(made); });</script></body>"
+    )
+    tried = page.with_name(f"tried-{page.name}")
+    tried.write_text(page.read_text(encoding="utf-8").replace("</body>", call), encoding="utf-8")
+    command = [
+        program, *OPTIONS, f"--user-data-dir={profile}", "--dump-dom", tried.absolute().as_uri()
+    ]  # fmt: skip
+    run = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    found = re.search(r'<pre id="result">(.*?)</pre>', run.stdout, re.DOTALL)
+    assert found, run.stderr[-2000:]
+    return html.unescape(found[1])

@@ -1,0 +1,106 @@
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from mmdet_discobox.datasets.box_formats import read_boxes
+from mmdet_discobox.datasets.coco_validation import check_coco_boxes
+
+OBJECT = (
+    "<object><name>{name}</name><pose>Left</pose><difficult>1</difficult><bndbox><xmin>{0}</xmin>"
+    "<ymin>{1}</ymin><xmax>{2}</xmax><ymax>{3}</ymax></bndbox><attributes><attribute>"
+    "<name>colour</name><value>red</value></attribute></attributes></object>"
+)
+
+
+def xml(*objects, name="bild ü.png", size=(48, 32)):
+    sides = f"<size><width>{size[0]}</width><height>{size[1]}</height></size>" if size else ""
+    body = "".join(OBJECT.format(*box, name=label) for label, box in objects)
+    return f"<annotation><filename>{name}</filename><folder>x</folder>{sides}{body}</annotation>"
+
+
+@pytest.fixture
+def folders(tmp_path):
+    labels, images = tmp_path / "etiketten", tmp_path / "bilder"
+    labels.mkdir()
+    images.mkdir()
+    picture = cv2.imencode(".png", np.zeros((32, 48, 3), np.uint8))[1]
+    (images / "bild ü.png").write_bytes(picture.tobytes())
+    return labels, images
+
+
+def test_boxes_are_counted_from_one_and_everything_is_kept(folders):
+    labels, images = folders
+    text = xml(("hund", (1, 1, 48, 32)), ("Äpfel", (10, 5, 10, 6)))
+    (labels / "bild ü.xml").write_text(text, encoding="utf-8")
+    dataset = read_boxes(labels, images)
+    first, second = dataset["annotations"]
+    assert first["bbox"] == [0, 0, 48, 32]  # the whole picture: both corners belong to the box
+    assert second["bbox"] == [9, 4, 1, 2]
+    assert (first["pose"], first["difficult"]) == ("Left", 1)
+    assert first["attributes"] == {"attribute": {"name": "colour", "value": "red"}}
+    names = {category["id"]: category["name"] for category in dataset["categories"]}
+    assert [names[a["category_id"]] for a in (first, second)] == ["hund", "Äpfel"]
+    (image,) = dataset["images"]
+    assert (image["file_name"], image["width"], image["height"]) == ("bild ü.png", 48, 32)
+    assert (image["label_file"], image["folder"]) == ("bild ü.xml", "x")
+
+
+def test_size_and_file_name_are_mended_from_the_picture(folders):
+    labels, images = folders
+    text = xml(("a", (1, 1, 2, 2)), name="C:\\old\\1.jpg", size=None)
+    (labels / "bild ü.xml").write_text(text, encoding="utf-8")
+    (image,) = read_boxes(labels, images)["images"]
+    assert (image["file_name"], image["width"], image["height"]) == ("bild ü.png", 48, 32)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("<annotation>", "cannot be parsed"),
+        ("<html></html>", "got <html>"),
+        (xml(("", (1, 1, 2, 2))), "to have a <name>"),
+        (xml(("a", (5, 1, 2, 2))), "smaller corner first"),
+        (xml(("a", ("nan", 1, 2, 2))), "to have a <bndbox>"),
+    ],
+)
+def test_faults_are_told(folders, text, message):
+    labels, images = folders
+    (labels / "bild ü.xml").write_text(text, encoding="utf-8")
+    with pytest.raises(ValueError, match=message):
+        read_boxes(labels, images)
+
+
+def test_a_label_file_without_a_picture_is_told(folders):
+    labels, images = folders
+    (labels / "other.xml").write_text(xml(name="other.png"))
+    with pytest.raises(FileNotFoundError, match=r"a picture 'other\.\*'"):
+        read_boxes(labels, images)
+
+
+tags = st.sampled_from(["annotation", "object", "name", "bndbox", "xmin", "xmax", "size", "width"])
+trees = st.recursive(
+    st.text(st.characters(exclude_characters="<&", codec="utf-8"), max_size=6) | st.just("7"),
+    lambda inner: st.builds(
+        lambda tag, children: f"<{tag}>{''.join(children)}</{tag}>", tags, st.lists(inner)
+    ),
+    max_leaves=12,
+)
+
+
+@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(trees.map(lambda tree: f"<annotation>{tree}</annotation>".encode()) | st.binary())
+def test_any_file_is_read_or_refused(folders, content):
+    labels, images = folders
+    (labels / "bild ü.xml").write_bytes(content)
+    try:
+        dataset = read_boxes(labels, images)
+    except ValueError as error:
+        refusal = str(error)
+    else:
+        check_coco_boxes(dataset, name="what was read")
+        return
+    assert "bild ü.xml" in refusal or str(labels) in refusal

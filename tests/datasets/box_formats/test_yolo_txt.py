@@ -1,0 +1,92 @@
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from mmdet_discobox.datasets.box_formats import read_boxes
+from mmdet_discobox.datasets.coco_validation import check_coco_boxes
+
+
+@pytest.fixture
+def folders(tmp_path):
+    labels, images = tmp_path / "set" / "labels", tmp_path / "set" / "images"
+    labels.mkdir(parents=True)
+    images.mkdir()
+    picture = cv2.imencode(".png", np.zeros((32, 48, 3), np.uint8))[1]
+    (images / "图.png").write_bytes(picture.tobytes())
+    return labels, images
+
+
+def test_boxes_are_shares_of_the_picture(folders):
+    labels, images = folders
+    (labels / "图.txt").write_text("1 0.5 0.5 1 1\n\n0 0.25 0.5 0.25 0.5 0.9\n", encoding="utf-8")
+    (labels / "classes.txt").write_text("hund\nÄpfel\n", encoding="utf-8")
+    dataset = read_boxes(labels, images)
+    first, second = dataset["annotations"]
+    assert first["bbox"] == [0, 0, 48, 32]
+    assert second["bbox"] == [6, 8, 12, 16]
+    assert (second["score"], second["line"], second["label_file"]) == (0.9, 3, "图.txt")
+    assert [c["name"] for c in dataset["categories"]] == ["hund", "Äpfel"]
+    assert [a["category_id"] for a in dataset["annotations"]] == [1, 0]
+    assert [i["file_name"] for i in dataset["images"]] == ["图.png"]
+
+
+@pytest.mark.parametrize("names", ["[one, two]", "{1: two, 0: one}"])
+def test_names_come_from_the_yaml_above(folders, names):
+    labels, images = folders
+    (labels / "图.txt").write_text("1 0.5 0.5 1 1")
+    (labels.parent / "data.yaml").write_text(f"train: images\nnames: {names}\n")
+    assert [c["name"] for c in read_boxes(labels, images)["categories"]] == ["one", "two"]
+
+
+def test_without_names_classes_are_called_by_their_numbers(folders):
+    labels, images = folders
+    (labels / "图.txt").write_text("2 0.5 0.5 1 1")
+    assert [c["name"] for c in read_boxes(labels, images)["categories"]] == ["0", "1", "2"]
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("0 0.1 0.1 0.2 0.1 0.2 0.3 0.4", "line 1 of .* Export boxes, not polygons"),
+        ("cat 0.5 0.5 1 1", "line 1 of .* but got 'cat"),
+        ("0 0.5 0.5 nan 1", "to be `class x y width height`"),
+        ("7 0.5 0.5 1 1", "a box has the class 7"),
+        ("0 0.5 0.5 -1 1", "no negative width"),
+    ],
+)
+def test_faults_are_told(folders, line, message):
+    labels, images = folders
+    (labels / "图.txt").write_text(line)
+    (labels / "classes.txt").write_text("one\ntwo\n")
+    with pytest.raises(ValueError, match=message):
+        read_boxes(labels, images)
+
+
+def test_a_folder_of_neither_is_told(folders):
+    with pytest.raises(ValueError, match="Pascal VOC xml files or YOLO txt files"):
+        read_boxes(*folders)
+    with pytest.raises(FileNotFoundError, match="Expected a folder of pictures"):
+        read_boxes(folders[0], folders[1] / "gone")
+
+
+number = st.floats(-2, 2).map(str) | st.sampled_from(["0", "1", "3", "nan", "inf", "1e9", "x"])
+line = st.lists(number, max_size=7).map(" ".join)
+
+
+@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(line, max_size=3).map(lambda lines: "\n".join(lines).encode()) | st.binary())
+def test_any_file_is_read_or_refused(folders, content):
+    labels, images = folders
+    (labels / "图.txt").write_bytes(content)
+    try:
+        dataset = read_boxes(labels, images)
+    except ValueError as error:
+        refusal = str(error)
+    else:
+        check_coco_boxes(dataset, name="what was read")
+        return
+    assert "图.txt" in refusal or str(labels) in refusal

@@ -1,0 +1,64 @@
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import pytest
+from mmdet.datasets.transforms import LoadAnnotations  # noqa: F401 - registers the transforms
+from mmdet.registry import TRANSFORMS
+from PIL import ExifTags, Image
+
+from mmdet_discobox.datasets.pictures import read_picture
+
+HEIGHT, WIDTH = 12, 20
+PIXELS = np.random.default_rng(0).integers(0, 255, (HEIGHT, WIDTH, 3), dtype=np.uint8)
+
+
+def save(path, kind):
+    image = Image.fromarray(PIXELS)
+    if kind == "16 bit":
+        cv2.imwrite(str(path), PIXELS.astype(np.uint16) * 257)
+    elif kind == "gray":
+        image.convert("L").save(path)
+    elif kind == "alpha":
+        image.convert("RGBA").save(path)
+    elif kind == "cmyk":
+        image.convert("CMYK").save(path)
+    else:
+        exif = Image.Exif()
+        exif[ExifTags.Base.Orientation] = kind
+        image.save(path, exif=exif)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("kind", "suffix"),
+    [("16 bit", "png"), ("gray", "png"), ("alpha", "png"), ("cmyk", "jpg"), (1, "jpg"), (6, "jpg")],
+)
+def test_pixels_are_those_of_mmdets_loader(tmp_path, kind, suffix):
+    path = save(tmp_path / f"bild ü.{suffix}", kind)
+    loaded = TRANSFORMS.build(dict(type="LoadImageFromFile"))(dict(img_path=str(path)))["img"]
+    picture = read_picture(path)
+    assert picture.dtype == np.uint8
+    assert np.array_equal(picture, loaded)
+
+
+def test_a_turned_picture_is_read_the_way_round_that_its_boxes_are_for(tmp_path):
+    path = save(tmp_path / "turned.png", 6)
+    upright = read_picture(path, size=(HEIGHT, WIDTH))
+    stored = read_picture(path, size=(WIDTH, HEIGHT))
+    assert np.array_equal(stored, PIXELS[..., ::-1])
+    assert np.array_equal(upright, np.rot90(stored, -1))
+
+
+def test_faults_are_told(tmp_path):
+    path = save(tmp_path / "a.png", 1)
+    with pytest.raises(ValueError, match=r"a\.png' has 20 x 12 pixels, .* for 30 x 12"):
+        read_picture(path, size=(30, 12))
+    with pytest.raises(FileNotFoundError, match="no picture at"):
+        read_picture(tmp_path / "gone.png")
+    with pytest.raises(FileNotFoundError, match="no picture at"):
+        read_picture("null\0byte.png")
+    for name, content in (("empty.png", b""), ("text.png", b"no picture")):
+        (tmp_path / name).write_bytes(content)
+        with pytest.raises(ValueError, match="OpenCV cannot read"):
+            read_picture(tmp_path / name)

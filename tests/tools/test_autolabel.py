@@ -1,0 +1,199 @@
+"""The command as a user runs it."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from mmengine.config import Config
+from mmengine.registry import init_default_scope
+from mmengine.runner import save_checkpoint
+from tiny import build, tiny_solov2, tiny_yolact, write_boxes
+
+TOOL = Path(__file__).parents[2] / "tools" / "autolabel.py"
+CLASSES = ("one", "two", "three")
+
+
+@pytest.fixture
+def tool(capsys):
+    def run(*arguments, status=0):
+        spec = importlib.util.spec_from_file_location("autolabel", TOOL)
+        module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+        assert module.main([str(argument) for argument in arguments]) == status
+        return "".join(capsys.readouterr())
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory):
+    return write_boxes(tmp_path_factory.mktemp("wörk 图") / "set", num_images=5)
+
+
+@pytest.fixture(scope="module", params=[tiny_solov2, tiny_yolact], ids=["solov2", "yolact"])
+def trained(request, tmp_path_factory):
+    """Config and checkpoint of a network whose classes stand in the checkpoint alone."""
+    init_default_scope("mmdet")
+    folder = tmp_path_factory.mktemp("trained ß")
+    pipeline = [
+        dict(type="LoadImageFromFile"),
+        dict(type="Resize", scale=(96, 96), keep_ratio=True),
+        dict(type="LoadAnnotations", with_bbox=True, with_mask=True),
+        dict(type="PackDetInputs"),
+    ]
+    config = Config(
+        dict(
+            custom_imports=dict(imports=["mmdet_discobox"], allow_failed_imports=False),
+            default_scope="mmdet",
+            model=request.param(),
+            test_dataloader=dict(dataset=dict(type="CocoDataset", pipeline=pipeline)),
+        )
+    )
+    config.dump(folder / "config.py")
+    meta = dict(dataset_meta=dict(classes=CLASSES))
+    state = build(request.param()).state_dict()
+    save_checkpoint(dict(state_dict=state, meta=meta), str(folder / "epoch_1.pth"))
+    return folder / "config.py", folder / "epoch_1.pth"
+
+
+def test_a_checkpoint_labels_every_box(tool, root, trained, tmp_path):
+    out = tmp_path / "new" / "masken ü.json"
+    paths = (*trained, root / "boxes.json", root / "images", out)
+    options = ("--device", "cpu", "--truth", root / "masks.json", "--report", tmp_path / "seite")
+    output = tool(*paths, *options)
+    assert "8 masks" in output
+    assert "8 boxes: mean IoU" in output
+    before, after = (json.loads(path.read_text()) for path in (root / "boxes.json", out))
+    for old, new in zip(before["annotations"], after["annotations"], strict=True):
+        assert {key: new[key] for key in old} == old
+        assert new["segmentation"]["size"] == [96, 96]
+        assert 0 <= new["mask_quality"] <= 1
+    assert [path.name for path in out.parent.iterdir()] == [out.name]
+    assert "data:image/png" in (tmp_path / "seite" / "index.html").read_text()
+
+
+def test_colours_alone_and_back_from_the_page(tool, root, tmp_path):
+    out, accepted = tmp_path / "out.json", tmp_path / "accepted.json"
+    paths = ("--teacher-only", root / "boxes.json", root / "images")
+    assert "box shapes and colours alone" in tool(*paths, out)
+    accepted.write_text('{"accepted": [3, 5], "rejected": [1]}')
+    assert "2 accepted masks" in tool("--accepted", accepted, out, tmp_path / "good.json")
+    assert "2 masks" in tool(*paths, tmp_path / "again.json", "--accepted", accepted)
+    good, again = (
+        json.loads((tmp_path / f"{name}.json").read_text()) for name in ("good", "again")
+    )
+    assert good == again
+    assert [a["id"] for a in good["annotations"]] == [3, 5]
+
+
+def test_polygons(tool, root, tmp_path):
+    paths = ("--teacher-only", root / "boxes.json", root / "images", tmp_path / "out.json")
+    tool(*paths, "--polygons")
+    annotations = json.loads((tmp_path / "out.json").read_text())["annotations"]
+    assert all(isinstance(a["segmentation"][0][0], float) for a in annotations)
+
+
+def test_yolo_folder(tool, root, tmp_path):
+    labels = tmp_path / "labels"
+    labels.mkdir()
+    (labels / "1.txt").write_text("0 0.5 0.5 0.25 0.5\n1 0.5 0.5 0.25 0.5\n")
+    tool("--teacher-only", labels, root / "images", tmp_path / "out.json")
+    annotations = json.loads((tmp_path / "out.json").read_text())["annotations"]
+    assert [a["bbox"] for a in annotations] == [[36, 24, 24, 48]] * 2
+    assert all(a["segmentation"] for a in annotations)
+
+
+def test_boxes_that_could_not_be_done_are_named(tool, root, tmp_path):
+    dataset = json.loads((root / "boxes.json").read_text())
+    dataset["images"][1]["file_name"] = "gone.png"
+    (tmp_path / "boxes.json").write_text(json.dumps(dataset))
+    paths = ("--teacher-only", tmp_path / "boxes.json", root / "images", tmp_path / "out.json")
+    output = tool(*paths, status=1)
+    assert "6 masks" in output
+    assert "2 boxes have no mask:" in output
+    assert "- annotation 1: there is no picture at" in output
+    annotations = json.loads((tmp_path / "out.json").read_text())["annotations"]
+    assert ["segmentation" in a for a in annotations] == [False] * 2 + [True] * 6
+
+
+def test_bad_input_is_told_and_nothing_is_written(tool, root, trained, tmp_path):
+    config, checkpoint = trained
+    boxes, images, out = root / "boxes.json", root / "images", tmp_path / "out.json"
+    (tmp_path / "bad.json").write_text('{"images": 3}')
+    other = json.loads(boxes.read_text())
+    for category in other["categories"]:
+        category["name"] += "!"
+    (tmp_path / "other.json").write_text(json.dumps(other))
+    cases = [
+        ((config, tmp_path / "no.pth", boxes, images, out), "Expected a checkpoint at"),
+        ((tmp_path / "no.py", checkpoint, boxes, images, out), "Expected a config"),
+        ((config, checkpoint, tmp_path / "no.json", images, out), "Expected a COCO json at"),
+        ((config, checkpoint, tmp_path / "bad.json", images, out), "`images`: is 3"),
+        ((config, checkpoint, boxes, root / "no", out), "Expected a folder of pictures"),
+        ((config, checkpoint, boxes, root, out), "none of the 4 is there"),
+        ((config, checkpoint, tmp_path / "other.json", images, out), "classes of the checkpoint"),
+        ((config, checkpoint, boxes, images, boxes), "to be another file than the boxes"),
+        ((config, boxes, boxes, images, out), "to be a checkpoint"),
+    ]
+    before = sorted(path.name for path in tmp_path.iterdir())
+    content = boxes.read_bytes()
+    for paths, message in cases:
+        with pytest.raises((ValueError, FileNotFoundError), match=message):
+            tool(*paths, "--device", "cpu")
+    assert sorted(path.name for path in tmp_path.iterdir()) == before
+    assert boxes.read_bytes() == content
+    with pytest.raises(SystemExit):
+        tool(boxes, images, out)
+
+
+def test_other_detectors_and_checkpoints_are_refused(tool, root, trained, tmp_path):
+    config, checkpoint = trained
+    stock = Config.fromfile(config)
+    stock.model = tiny_solov2(box_supervised=False)
+    stock.dump(tmp_path / "stock.py")
+    rest = (root / "boxes.json", root / "images", tmp_path / "out.json", "--device", "cpu")
+    save_checkpoint(
+        dict(state_dict=build(stock.model).state_dict(), meta={}), str(tmp_path / "stock.pth")
+    )
+    with pytest.raises(ValueError, match="to be a DiscoBoxSOLOv2 or DiscoBoxYOLACT but got SOLOv2"):
+        tool(tmp_path / "stock.py", tmp_path / "stock.pth", *rest)
+    other = Config.fromfile(config)
+    head = "bbox_head" if "bbox_head" in other.model else "mask_head"
+    other.model[head].num_classes = 4
+    other.dump(tmp_path / "other.py")
+    with pytest.raises(ValueError, match="to fit the model of"):
+        tool(tmp_path / "other.py", checkpoint, *rest)
+
+
+@pytest.mark.slow
+def test_a_killed_command_goes_on_without_loss_or_duplicates(tool, tmp_path):
+    root = write_boxes(tmp_path / "set", num_images=60, empty=0)
+    options = ("--teacher-only", "--device", "cpu", root / "boxes.json", root / "images")
+    whole, parts = tmp_path / "whole.json", tmp_path / "parts.json"
+    first = subprocess.Popen(
+        [sys.executable, *map(str, (TOOL, *options, parts))],
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    journal, deadline = tmp_path / "parts.json.unfinished" / "0.jsonl", time.monotonic() + 120
+    while not (journal.is_file() and journal.read_bytes().count(b"\n") > 5):
+        assert time.monotonic() < deadline
+        assert first.poll() is None
+        time.sleep(0.01)
+    first.send_signal(signal.SIGKILL)
+    first.wait()
+    assert 5 <= journal.read_bytes().count(b"\n") - 1 < 60
+    assert not parts.exists()
+    tool(*options, parts)
+    tool(*options, whole)
+    assert json.loads(parts.read_text()) == json.loads(whole.read_text())
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["parts.json", "set", "whole.json"]

@@ -1,0 +1,138 @@
+from __future__ import annotations
+
+import base64
+import json
+import re
+
+import cv2
+import numpy as np
+import pytest
+from browser import result_of
+
+from mmdet_discobox.apis import keep_accepted
+from mmdet_discobox.visualization import ReportItem, write_label_report
+from mmdet_discobox.visualization.label_report import cut_out
+
+NASTY = '</script><script>document.title = "broken"</script>'
+
+
+def item(ann_id, class_name, quality, *, box=(10, 10, 20, 20), file_name="bild ü.png"):
+    image = np.full((60, 80, 3), 90, np.uint8)
+    mask = np.zeros((60, 80), bool)
+    mask[12:28, 12:28] = True
+    return ReportItem(ann_id, class_name, quality, file_name, image, mask, box)
+
+
+ITEMS = [
+    item(1, "dog", 0.9),
+    item("b-2", "dog", 0.2, file_name=NASTY),
+    item(3, "Äpfel", 0.5),
+    item(4, NASTY, 0.7),
+]
+
+
+@pytest.fixture
+def page(tmp_path):
+    path = tmp_path / "index.html"
+    write_label_report(path, ITEMS, title=NASTY, left_out=7)
+    return path
+
+
+def test_nothing_is_asked_of_a_network(page):
+    text = page.read_text(encoding="utf-8")
+    assert not re.findall(r"(?:https?:)?//[\w-]+\.\w+|<link|\bimport\b|\bfetch\b|@import", text)
+    assert "default-src 'none'" in text
+    assert sorted(page.parent.iterdir()) == [page]
+
+
+def test_the_page_holds_the_pictures(page):
+    data = re.search(r'id="data">(.*?)</script>', page.read_text(encoding="utf-8"), re.DOTALL)
+    rows = json.loads(data[1])["items"]
+    assert [row["id"] for row in rows] == [1, "b-2", 3, 4]
+    assert rows[1]["file"] == NASTY
+    head, content = rows[0]["overlay"].split(",")
+    assert head == "data:image/png;base64"
+    overlay = cv2.imdecode(np.frombuffer(base64.b64decode(content), np.uint8), cv2.IMREAD_UNCHANGED)
+    assert overlay.shape == (220, 220, 4)
+
+
+def test_cut_out_shows_the_mask_in_its_place():
+    """Box (10, 10, 20, 20) and margins of 9: pixels 1 to 39 become 220; the mask is 12 to 28."""
+    picture, overlay = cut_out(item(1, "dog", 0.5))
+    assert picture.shape == (220, 220, 3)
+    rows, cols = np.nonzero(overlay[..., 3] == 80)  # the mask within its outline of a pixel
+    scale = 220 / 38
+    for pixels in (rows, cols):
+        assert pixels.min() == pytest.approx((12 - 1) * scale, abs=3)
+        assert pixels.max() == pytest.approx((28 - 1) * scale, abs=3)
+
+
+@pytest.mark.parametrize(
+    "box", [(0, 0, 80, 60), (-40, -40, 300, 300), (79.5, 0, 0.3, 60), (70, 50, 900, 0.5)]
+)
+def test_cut_outs_of_odd_boxes(box):
+    picture, overlay = cut_out(item(1, "dog", 0.5, box=box))
+    assert picture.shape[:2] == overlay.shape[:2]
+    assert max(picture.shape[:2]) == 220
+
+
+#: presses keys, sets controls, and reads what the user would see
+STEPS = """
+const ids = () => [...document.querySelectorAll("figure")].map((figure) => figure.dataset.id);
+const set = (id, value) => {
+  const control = document.getElementById(id);
+  control.value = value;
+  control.dispatchEvent(new Event("change", { bubbles: true }));
+};
+const press = (key) => document.dispatchEvent(new KeyboardEvent("keydown", { key, bubbles: true }));
+const seen = { title: document.title, worst: ids() };
+seen.disabled = document.getElementById("save").disabled;
+await Promise.all([...document.images].map((image) => image.decode()));
+seen.widths = [...new Set([...document.images].map((image) => image.naturalWidth))];
+set("order", "best"); seen.best = ids();
+set("order", "class"); seen.byClass = ids();
+seen.classes = [...document.getElementById("class").options].map((option) => option.textContent);
+set("order", "worst"); set("class", "=dog"); seen.dogs = ids();
+set("class", ""); set("low", "0.4"); set("high", "0.8"); seen.middle = ids();
+set("low", "0"); set("high", "1");
+press("a"); press("r"); press("ArrowRight"); press("a"); press("ArrowLeft"); press("a"); press("u");
+seen.states = [...document.querySelectorAll("figure")].map((figure) => figure.dataset.state || "");
+press("m"); seen.plain = document.body.classList.contains("plain");
+set("state", "accepted"); seen.accepted = ids();
+let blob; let name;
+URL.createObjectURL = (made) => { blob = made; return "data:,"; };
+HTMLAnchorElement.prototype.click = function () { name = this.download; };
+document.getElementById("save").click();
+seen.saved = await blob.text(); seen.name = name;
+seen.count = document.getElementById("count").textContent;
+seen.note = document.querySelector(".note").textContent;
+try { await fetch("https://example.org"); seen.network = "yes"; } catch { seen.network = "no"; }
+return JSON.stringify(seen);
+"""
+
+
+def test_the_page_in_a_browser(page, tmp_path):
+    seen = json.loads(result_of(page, STEPS, tmp_path / "profile"))
+    assert seen["title"] == NASTY
+    assert seen["worst"] == ["b-2", "3", "4", "1"]
+    assert seen["disabled"] is True
+    assert seen["widths"] == [220]
+    assert seen["best"] == ["1", "4", "3", "b-2"]
+    assert seen["byClass"][-2:] == ["b-2", "1"]
+    assert seen["classes"] == ["all", NASTY, "dog", "Äpfel"]
+    assert seen["dogs"] == ["b-2", "1"]
+    assert seen["middle"] == ["3", "4"]
+    # deciding goes on to the next one; the last was accepted, and is undecided again
+    assert seen["states"] == ["accepted", "rejected", "accepted", ""]
+    assert seen["plain"] is True
+    assert seen["accepted"] == ["b-2", "4"]
+    assert seen["name"] == "accepted.json"
+    assert json.loads(seen["saved"]) == {"accepted": ["b-2", 4], "rejected": [3]}
+    assert seen["count"] == "2 of 4 shown, 2 accepted, 1 rejected"
+    assert seen["note"] == "7 masks of better quality are not on this page."
+    assert seen["network"] == "no"
+    accepted = tmp_path / seen["name"]
+    accepted.write_text(seen["saved"])
+    annotations = [dict(id=item.ann_id) for item in ITEMS]
+    kept = keep_accepted(dict(annotations=annotations), accepted)
+    assert kept == dict(annotations=[dict(id="b-2"), dict(id=4)])
