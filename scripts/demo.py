@@ -30,8 +30,41 @@ def latest_metrics(folder: Path) -> dict[str, float]:
     return json.loads(newest.read_text())
 
 
+def tool(name: str, *arguments: str) -> None:
+    """Run one of the tools and show what it is."""
+    print(f"\n$ python tools/{name} " + " ".join(arguments), flush=True)
+    subprocess.run([sys.executable, f"tools/{name}", *arguments], cwd=ROOT, check=True)
+
+
+def alike(annotations: Path) -> list[str]:
+    """Files of the two pictures with the largest windmills whose key points can all be seen."""
+    truth = json.loads(annotations.read_text())
+    names = {entry["id"]: entry["file_name"] for entry in truth["images"]}
+    kind = next(entry for entry in truth["categories"] if entry["name"] == "windmill")
+    whole = [
+        entry
+        for entry in truth["annotations"]
+        if entry["category_id"] == kind["id"] and min(entry["keypoints"][2::3]) == 2
+    ]
+    largest = sorted(whole, key=lambda entry: -entry["area"])[:2]
+    return [str(annotations.parent / names[entry["image_id"]]) for entry in largest]
+
+
+def correspond(checkpoint: str) -> None:
+    """Match objects of a class: PCK on the key points, and a picture."""
+    val, matching = WORK / "data" / "val.json", ("--image-scale", "320", "--size", "14")
+    trained = ("--config", CONFIG, "--checkpoint", checkpoint, *matching)
+    tool(
+        "eval_correspondence.py", "coco", str(val), str(val.parent), *trained,
+        "--length", "bbox", "--matchers", "identity", "nearest", "icm", "--limit", "150",
+        "--out", str(WORK / "correspondence.json"),
+    )  # fmt: skip
+    picture = WORK / "pictures" / "correspondence.png"
+    tool("match.py", *alike(val), *trained, "--out", str(picture))
+
+
 def main() -> None:
-    """Generate, train, test, draw."""
+    """Generate, train, test, draw, match."""
     start = time.time()
     print("Generating pictures: train (boxes only) and val (with exact masks) ...", flush=True)
     make_dataset(WORK / "data", num_train=600, num_val=100, image_size=160, seed=0)
@@ -43,6 +76,7 @@ def main() -> None:
     )  # fmt: skip
     metrics = latest_metrics(WORK / "test")
     print(write_report(ROOT / CONFIG, checkpoint, metrics, WORK))
+    correspond(checkpoint)
     print(f"\nDone in {(time.time() - start) / 60:.1f} minutes.")
 
 

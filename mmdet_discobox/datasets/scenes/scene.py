@@ -14,7 +14,7 @@ from .palettes import Color, draw_palette
 from .shape import Shape
 from .shapes import CLASSES, SHAPES
 
-_MIN_VISIBLE = 0.45  # share of an object that others and the border must leave
+_MIN_VISIBLE = 0.65  # share of an object that others and the border must leave
 _MIN_PIXELS = 120
 _ATTEMPTS = 12
 _LONG_SIDE = (0.4, 0.85)  # of an object, as a share of the image
