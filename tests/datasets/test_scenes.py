@@ -181,7 +181,7 @@ def test_no_colour_threshold_solves_it(scenes, channel):
             bright = cv2.threshold(crop(lab, item), 0, 1, cv2.THRESH_OTSU)[1].astype(bool)
             mask = crop(item.mask, item)
             scores.append(max(iou(bright, mask), iou(~bright, mask)))  # the truth picks the side
-    assert np.mean(scores) < 0.55
+    assert np.mean(scores) < 0.6
 
 
 def test_objects_differ_from_what_surrounds_them(scenes):

@@ -31,10 +31,10 @@ def test_multi_scale_training_counts_by_its_smallest():
 
 def test_a_config_of_ones_own_data():
     settings = read("demo_solov2_lite0.py")
-    assert settings.image_scale == (224, 224)
+    assert settings.image_scale == (160, 160)
     assert settings.classes == ("fish", "airplane", "umbrella", "teapot", "windmill", "flower")
     assert settings.num_classes == 6
-    assert settings.iterations(300) == 8 * 38
+    assert settings.iterations(600) == 6 * 150
 
 
 def test_wrappers_and_hooks_are_looked_into():
