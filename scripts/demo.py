@@ -36,31 +36,38 @@ def tool(name: str, *arguments: str) -> None:
     subprocess.run([sys.executable, f"tools/{name}", *arguments], cwd=ROOT, check=True)
 
 
-def alike(annotations: Path) -> list[str]:
-    """Files of the two pictures with the largest windmills whose key points can all be seen."""
+def windmills(annotations: Path) -> tuple[list[str], list[str], int]:
+    """Pictures, boxes and label of the two largest windmills whose key points can all be seen."""
     truth = json.loads(annotations.read_text())
     names = {entry["id"]: entry["file_name"] for entry in truth["images"]}
-    kind = next(entry for entry in truth["categories"] if entry["name"] == "windmill")
+    label = [entry["name"] for entry in truth["categories"]].index("windmill")
     whole = [
         entry
         for entry in truth["annotations"]
-        if entry["category_id"] == kind["id"] and min(entry["keypoints"][2::3]) == 2
+        if entry["category_id"] == truth["categories"][label]["id"]
+        and min(entry["keypoints"][2::3]) == 2
     ]
     largest = sorted(whole, key=lambda entry: -entry["area"])[:2]
-    return [str(annotations.parent / names[entry["image_id"]]) for entry in largest]
+    boxes = [
+        f"{x:.0f},{y:.0f},{x + w:.0f},{y + h:.0f}" for x, y, w, h in (e["bbox"] for e in largest)
+    ]
+    return [str(annotations.parent / names[e["image_id"]]) for e in largest], boxes, label
 
 
 def correspond(checkpoint: str) -> None:
     """Match objects of a class: PCK on the key points, and a picture."""
-    val, matching = WORK / "data" / "val.json", ("--image-scale", "320", "--size", "14")
-    trained = ("--config", CONFIG, "--checkpoint", checkpoint, *matching)
+    val = WORK / "data" / "val.json"
+    trained = ("--config", CONFIG, "--checkpoint", checkpoint, "--size", "14")
     tool(
         "eval_correspondence.py", "coco", str(val), str(val.parent), *trained,
-        "--length", "bbox", "--matchers", "identity", "nearest", "icm", "--limit", "150",
-        "--out", str(WORK / "correspondence.json"),
+        "--image-scale", "320", "--length", "bbox", "--limit", "150",
+        "--matchers", "identity", "nearest", "icm", "--out", str(WORK / "correspondence.json"),
     )  # fmt: skip
-    picture = WORK / "pictures" / "correspondence.png"
-    tool("match.py", *alike(val), *trained, "--out", str(picture))
+    pictures, boxes, label = windmills(val)
+    tool(
+        "match.py", *pictures, *trained, "--boxes", *boxes, "--label", str(label),
+        "--out", str(WORK / "pictures" / "correspondence.png"),
+    )  # fmt: skip
 
 
 def main() -> None:
