@@ -255,9 +255,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--out", type=Path, default=Path("docs/images"))
     out = parser.parse_args().out
-    draw_overview(out / "overview.png", seed=11)
-    draw_refinement(out / "refinement.png", seed=11, index=0)
-    draw_correspondence(out / "correspondence.png", seeds=(31, 11), indices=(0, 1), cell=(3, 7))
+    draw_overview(out / "overview.png", seed=1)
+    draw_refinement(out / "refinement.png", seed=1, index=2)
+    draw_correspondence(out / "correspondence.png", seeds=(11, 36), indices=(0, 0), cell=(3, 7))
 
 
 if __name__ == "__main__":
