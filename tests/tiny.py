@@ -173,6 +173,13 @@ def tiny_yolact(*, num_classes: int = 3, box_supervised: bool = True, **changes:
     return ConfigDict(config)
 
 
+def tiny_semantic_yolact(**changes: Any) -> ConfigDict:
+    """Config of :func:`tiny_yolact` with the semantic branch."""
+    config = tiny_yolact(**changes)
+    config.mask_head.with_seg_branch = True
+    return config
+
+
 def build(config: ConfigDict, seed: int = 0) -> Any:
     """Build a detector with random weights that depend on the seed alone."""
     torch.manual_seed(seed)

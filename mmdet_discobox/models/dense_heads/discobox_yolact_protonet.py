@@ -15,6 +15,7 @@ from mmdet_discobox.structures import MaskProposals, PseudoMasks
 
 from .discobox_yolact_head import MaskCoefficients
 from .rescoring_protonet import RescoringProtonet
+from .semantic_targets import semantic_targets
 
 #: how far the two axes may disagree on the pixels per cell
 _TOLERANCE = 0.01
@@ -34,15 +35,13 @@ class DiscoBoxYOLACTProtonet(RescoringProtonet):
        low precision too. Nor are they divided by the area of the box, which for a box of one
        pixel multiplies them by a hundred thousand.
     3. Re-scoring learns the IoU with the teacher's refined masks.
-    4. The semantic branch, which needs masks, is off.
+    4. The semantic branch, off by default, learns from them too.
 
     Args:
         *args: arguments of the parent.
         loss_mil: config of ``L_mil``; the paper has cross-entropy and a weight of 10 (Sec. 4.2).
+        with_seg_branch: whether there is a semantic branch; see :func:`semantic_targets`.
         **kwargs: keyword arguments of the parent.
-
-    Raises:
-        ValueError: if the semantic branch is switched on.
     """
 
     def __init__(
@@ -52,12 +51,7 @@ class DiscoBoxYOLACTProtonet(RescoringProtonet):
         with_seg_branch: bool = False,
         **kwargs: Any,
     ) -> None:
-        if with_seg_branch:
-            raise ValueError(
-                "Expected `with_seg_branch=False` but got True: the semantic branch learns from "
-                "masks, and box supervision has none."
-            )
-        super().__init__(*args, with_seg_branch=False, **kwargs)
+        super().__init__(*args, with_seg_branch=with_seg_branch, **kwargs)
         self.loss_mil = MODELS.build(loss_mil)
 
     def propose(
@@ -111,20 +105,26 @@ class DiscoBoxYOLACTProtonet(RescoringProtonet):
         return dict(loss_mil=losses.sum() / max(len(proposals), 1)), proposals
 
     def losses_on_refined(
-        self, proposals: MaskProposals, pseudo: PseudoMasks | None
+        self, features: Sequence[Tensor], proposals: MaskProposals, pseudo: PseudoMasks | None
     ) -> dict[str, Tensor]:
-        """Compute ``loss_rescoring``.
+        """Compute ``loss_rescoring`` and ``loss_segm``, each where its layers are configured.
 
         Args:
+            features: as in :meth:`propose`.
             proposals: the student's masks.
             pseudo: the refined masks of the same objects, or None if there are none yet.
 
         Returns:
-            The loss, zero (and part of the graph) without refined masks; nothing without
-            re-scoring.
+            The losses, zero (and part of the graph) without refined masks.
         """
-        if self.rescoring is None:
-            return {}
+        losses = {}
+        if self.rescoring is not None:
+            losses["loss_rescoring"] = self._rescoring_loss(proposals, pseudo)
+        if self.with_seg_branch:
+            losses["loss_segm"] = self._semantic_loss(features[0], proposals, pseudo)
+        return losses
+
+    def _rescoring_loss(self, proposals: MaskProposals, pseudo: PseudoMasks | None) -> Tensor:
         if pseudo is None:
             proposals = MaskProposals(
                 proposals.logits[:0], proposals.object_inds[:0], proposals.objects, proposals.stride
@@ -133,7 +133,30 @@ class DiscoBoxYOLACTProtonet(RescoringProtonet):
         boxes = proposals.boxes / proposals.stride  # in cells
         probs = self._crop(logits.sigmoid(), boxes)
         ious, areas, valid = _fit(logits, proposals, pseudo)
-        return dict(loss_rescoring=self.rescoring.loss(probs, proposals.labels, ious, areas, valid))
+        loss: Tensor = self.rescoring.loss(probs, proposals.labels, ious, areas, valid)
+        return loss
+
+    def _semantic_loss(
+        self, feature: Tensor, proposals: MaskProposals, pseudo: PseudoMasks | None
+    ) -> Tensor:
+        """Compare the semantic branch with refined masks; the parent's mean over the cells."""
+        if pseudo is None:
+            return self.segm_branch(feature[:0]).float().sum()  # of no image: zero
+        logits = self.segm_branch(feature).float()  # (B, classes, h, w)
+        height, width = logits.shape[-2:]
+        present, known = semantic_targets(
+            pseudo,
+            proposals.objects,
+            stride=proposals.stride * proposals.logits.shape[-1] / width,
+            size=(height, width),
+            num_classes=self.num_classes,
+        )
+        # The parent's channels are one behind its labels; so are those of its checkpoints.
+        present, known = present.roll(-1, 1), known.roll(-1, 1)
+        loss: Tensor = self.loss_segm(
+            logits, present.float(), known.float(), avg_factor=len(logits) * height * width
+        )
+        return loss
 
     def _crop(self, probs: Tensor, boxes: Tensor) -> Tensor:
         """Set masks ``(N, H, W)`` to zero outside their boxes, as at test time."""

@@ -25,18 +25,19 @@ class DiscoBoxYOLACT(StructuredTeachingMixin, YOLACT):
     in the backbone, nine anchors at a position, and ``rescoring`` in the mask head.
 
     Raises:
-        ValueError: if masks are re-scored without a structured teacher, from whose masks alone
-            that can be learnt.
+        ValueError: if the mask head has ``rescoring`` or a semantic branch without a structured
+            teacher, from whose masks alone they can learn.
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        if self.mask_head.rescoring is not None and self.structured_teacher is None:
-            raise ValueError(
-                "Expected `structured_teacher` to be a config because the mask head has "
-                "`rescoring`, which learns from its masks, but got None. Set both, or "
-                "`mask_head.rescoring=None`."
-            )
+        for key, off in (("rescoring", None), ("with_seg_branch", False)):
+            if getattr(self.mask_head, key) != off and self.structured_teacher is None:
+                raise ValueError(
+                    "Expected `structured_teacher` to be a config because the mask head has "
+                    f"`{key}`, which learns from its masks, but got None. Set both, or "
+                    f"`mask_head.{key}={off}`."
+                )
 
     def _loss_and_proposals(
         self, features: Sequence[Tensor], samples: Sequence[DetDataSample]
@@ -60,7 +61,7 @@ class DiscoBoxYOLACT(StructuredTeachingMixin, YOLACT):
         return proposals
 
     def _losses_on_refined(
-        self, proposals: MaskProposals, pseudo: PseudoMasks | None
+        self, features: Sequence[Tensor], proposals: MaskProposals, pseudo: PseudoMasks | None
     ) -> dict[str, Tensor]:
-        losses: dict[str, Tensor] = self.mask_head.losses_on_refined(proposals, pseudo)
+        losses: dict[str, Tensor] = self.mask_head.losses_on_refined(features, proposals, pseudo)
         return losses

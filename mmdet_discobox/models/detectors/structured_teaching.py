@@ -125,11 +125,12 @@ class StructuredTeachingMixin(SingleStageInstanceSegmentor):
         return proposals
 
     def _losses_on_refined(
-        self, proposals: MaskProposals, pseudo: PseudoMasks | None
+        self, features: Sequence[Tensor], proposals: MaskProposals, pseudo: PseudoMasks | None
     ) -> dict[str, Tensor]:
         """Losses of the network's own that learn from refined masks; none by default.
 
         Args:
+            features: feature maps of the student's neck.
             proposals: of the student.
             pseudo: the refined masks, or None while the gate of ``L_con`` is shut: then the same
                 keys, with zeros.
@@ -155,7 +156,8 @@ class StructuredTeachingMixin(SingleStageInstanceSegmentor):
                 losses["loss_nce"] = losses["loss_nce"] + self._contrast(step, pseudo.pairs)
             if roi_features is not None:
                 self.structured_teacher.remember(roi_features, pseudo, proposals.objects)
-        return {**losses, **figures, **self._losses_on_refined(proposals, pseudo)}
+        own = self._losses_on_refined(step.features, proposals, pseudo)
+        return {**losses, **figures, **own}
 
     @staticmethod
     def _on_image(pseudo: PseudoMasks, proposals: MaskProposals) -> tuple[Tensor, Tensor]:

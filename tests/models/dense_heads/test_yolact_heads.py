@@ -135,7 +135,7 @@ def test_rescoring_learns_the_overlap_with_refined_masks(detector, monkeypatch):
         return masks.sum() * 0
 
     monkeypatch.setattr(head.rescoring, "loss", spy)
-    losses = head.losses_on_refined(proposals_of(boxes, logits), pseudo)
+    losses = head.losses_on_refined((), proposals_of(boxes, logits), pseudo)
     assert set(losses) == {"loss_rescoring"}
     assert seen["ious"].tolist() == pytest.approx([0.5, 1, 1], abs=0.02)
     assert seen["areas"].tolist() == pytest.approx([128, 32, 16])  # in cells of 4 pixels
@@ -149,7 +149,7 @@ def test_rescoring_learns_the_overlap_with_refined_masks(detector, monkeypatch):
 def test_without_refined_masks_rescoring_learns_nothing(detector):
     logits = torch.zeros(1, 24, 24)
     proposals = proposals_of(torch.tensor([[0.0, 0.0, 32.0, 32.0]]), logits)
-    loss = detector.mask_head.losses_on_refined(proposals, None)["loss_rescoring"]
+    loss = detector.mask_head.losses_on_refined((), proposals, None)["loss_rescoring"]
     assert loss.item() == 0
     assert loss.requires_grad
 
@@ -163,16 +163,12 @@ def test_rescoring_leaves_the_masks_alone(detector):
     assert all(name.startswith("mask_head.rescoring.") for name in reached)
 
 
-def test_rescoring_needs_a_structured_teacher():
-    with pytest.raises(ValueError, match="Expected `structured_teacher` .* `rescoring`"):
-        build(tiny_yolact(structured_teacher=None, teacher_network=None))
-
-
-def test_the_semantic_branch_needs_masks():
-    config = tiny_yolact().mask_head
-    config.with_seg_branch = True
-    with pytest.raises(ValueError, match="Expected `with_seg_branch=False`"):
-        MODELS.build(config)
+@pytest.mark.parametrize("change", [dict(rescoring=dict()), dict(with_seg_branch=True)])
+def test_what_learns_from_refined_masks_needs_a_structured_teacher(change):
+    config = tiny_yolact(structured_teacher=None, teacher_network=None)
+    config.mask_head.update({"rescoring": None, **change})
+    with pytest.raises(ValueError, match=f"Expected `structured_teacher` .* `{[*change][0]}`"):
+        build(config)
 
 
 def test_other_ways_of_training_boxes_are_refused():

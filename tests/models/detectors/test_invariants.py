@@ -8,16 +8,21 @@ import numpy as np
 import pytest
 import torch
 from mmdet.structures.mask import BitmapMasks
-from tiny import batch, build, losses_of, tiny_solov2, tiny_yolact
+from tiny import batch, build, losses_of, tiny_semantic_yolact, tiny_solov2, tiny_yolact
 
 #: keys of the losses that every network has, and those of one network alone
 KEYS = {"loss_cls", "loss_mil", "loss_con", "loss_nce", "teacher_valid", "teacher_agreement"}
-OWN_KEYS = {tiny_solov2: set(), tiny_yolact: {"loss_bbox", "loss_rescoring"}}
+YOLACT_KEYS = {"loss_bbox", "loss_rescoring"}
+OWN_KEYS = {
+    tiny_solov2: set(),
+    tiny_yolact: YOLACT_KEYS,
+    tiny_semantic_yolact: {*YOLACT_KEYS, "loss_segm"},
+}
 #: prefixes of what a detector adds to the stock one
 ADDITIONS = ("teacher.", "structured_teacher.", "mask_head.rescoring.")
 
 
-@pytest.fixture(params=[tiny_solov2, tiny_yolact], ids=["solov2", "yolact"])
+@pytest.fixture(params=OWN_KEYS, ids=["solov2", "yolact", "yolact_semantic"])
 def tiny(request):
     return request.param
 
@@ -210,8 +215,9 @@ def test_a_teacher_network_needs_a_structured_teacher(tiny):
 
 def test_multiple_instance_learning_alone(tiny):
     config = tiny(structured_teacher=None, teacher_network=None)
-    config.mask_head.pop("rescoring", None)
+    for key in ("rescoring", "with_seg_branch"):
+        config.mask_head.pop(key, None)
     model = build(config)
-    own = OWN_KEYS[tiny] - {"loss_rescoring"}
+    own = OWN_KEYS[tiny] - {"loss_rescoring", "loss_segm"}
     assert set(losses_of(model, batch())) == {"loss_cls", "loss_mil"} | own
     assert not any(key.startswith("teacher") for key in model.state_dict())
