@@ -1,32 +1,12 @@
 """PCK on PF-PASCAL of the detector of any config beside this one, which DISCOBOX_DETECTOR names."""
 
-_base_ = "./{{$DISCOBOX_DETECTOR:yolact_r50_dcn_voc}}.py"
+_base_ = "./_base_/correspondence.py"
 pf_pascal_root = "data/PF-PASCAL/"
-model = dict(
-    _delete_=True,
-    type="CorrespondenceModel",
-    detector=_base_.model,
-    describer=dict(pipeline=_base_.test_dataloader.dataset.pipeline, features=("backbone", 2)),
-    task=dict(
-        type="KeypointTransfer",
-        classes=_base_.test_dataloader.dataset.metainfo.classes,
-        boxes="annotated",
-    ),
-    matcher=dict(name="icm"),
-)
 test_dataloader = dict(
-    _delete_=True,
-    batch_size=1,
-    num_workers=0,
-    sampler=dict(type="DefaultSampler", shuffle=False),
     dataset=dict(
-        type="KeypointPairDataset",
         reader="pf_pascal",
         pairs_csv=pf_pascal_root + "test_pairs.csv",
         root=pf_pascal_root,
         annotations=True,
-    ),
+    )
 )
-test_evaluator = dict(_delete_=True, type="PCKMetric", protocol="scot")
-custom_imports = dict(imports=["mmdet_discobox.apis"], allow_failed_imports=False)
-custom_hooks = []
