@@ -9,7 +9,7 @@ from mmengine.config import Config
 
 from mmdet_discobox.datasets.checks import TrainingSettings
 
-CONFIGS = Path(__file__).parents[2] / "configs" / "discobox"
+CONFIGS = Path(__file__).parents[3] / "configs" / "discobox"
 
 
 def read(name):
