@@ -6,6 +6,7 @@ _base_ = [
     "mmdet::_base_/default_runtime.py",
 ]
 custom_imports = dict(imports=["mmdet_discobox"], allow_failed_imports=False)
+default_hooks = dict(channels_last=dict(type="ChannelsLastHook"))  # half the time on a CPU
 train_dataloader = dict(
     batch_size=8,
     num_workers=1,
