@@ -212,7 +212,7 @@ install_mmcv_that_works() {
 }
 
 install_project() {
-  install --no-build-isolation -e '.[demo,dev]'
+  install --no-build-isolation -e '.[demo,dev,study]'
 }
 
 install_openmim() {

@@ -23,6 +23,8 @@ from mmdet_discobox.structures import ObjectBank
 
 ADDED = ("structured_teacher", "loss_consistency", "loss_nce", "teacher_network")
 STOCK, FULL, ALONE, BOXINST = "stock", "full", "alone", "boxinst"
+CONFIGS = Path(__file__).resolve().parents[1] / "configs" / "discobox"
+BOXINST_CONFIG = CONFIGS / "_base_" / "boxinst_lite0.py"
 
 
 @dataclass(frozen=True)
@@ -72,57 +74,24 @@ def stock_model(model: ConfigDict) -> ConfigDict:
 
 
 def boxinst_model(model: ConfigDict) -> ConfigDict:
-    """BoxInst of mmdet on the backbone and with the widths of a DiscoBox SOLOv2."""
-    width, preprocessor = model.neck.out_channels, copy.deepcopy(model.data_preprocessor)
-    preprocessor.pop("pad_mask")
-    preprocessor.update(type="BoxInstDataPreprocessor", mask_stride=4)
-    return ConfigDict(
-        type="BoxInst",
-        data_preprocessor=preprocessor,
-        backbone=copy.deepcopy(model.backbone),
-        neck=dict(
-            type="FPN",
-            in_channels=model.neck.in_channels,
-            out_channels=width,
-            start_level=1,
-            add_extra_convs="on_output",
-            num_outs=5,
-        ),
-        bbox_head=dict(
-            type="BoxInstBboxHead",
-            num_params=593,
-            num_classes=model.mask_head.num_classes,
-            in_channels=width,
-            feat_channels=width,
-            stacked_convs=model.mask_head.stacked_convs,
-            strides=[8, 16, 32, 64, 128],
-            norm_on_bbox=True,
-            centerness_on_reg=True,
-            center_sampling=True,
-            loss_bbox=dict(type="GIoULoss", loss_weight=1.0),
-        ),
-        mask_head=dict(
-            type="BoxInstMaskHead",
-            num_layers=3,
-            feat_channels=16,
-            size_of_interest=8,
-            mask_out_stride=4,
-            topk_masks_per_img=64,
-            mask_feature_head=dict(
-                in_channels=width,
-                feat_channels=model.mask_head.mask_feature_head.feat_channels,
-                start_level=0,
-                end_level=2,
-                out_channels=16,
-                mask_stride=8,
-                num_stacked_convs=4,
-                norm_cfg=dict(type="BN"),
-            ),
-            loss_mask=dict(
-                type="DiceLoss", use_sigmoid=True, activate=True, eps=5e-6, loss_weight=1.0
-            ),
-        ),
+    """BoxInst of `_base_/boxinst_lite0.py` on the backbone and with the widths of a SOLOv2."""
+    rival = Config.fromfile(BOXINST_CONFIG).boxinst_lite0_model
+    width, head = model.neck.out_channels, model.mask_head
+    colours = {k: v for k, v in model.data_preprocessor.items() if k not in ("type", "pad_mask")}
+    rival.data_preprocessor.update(copy.deepcopy(colours))
+    rival.backbone = copy.deepcopy(model.backbone)
+    rival.neck.update(in_channels=model.neck.in_channels, out_channels=width)
+    rival.bbox_head.update(
+        num_classes=head.num_classes,
+        in_channels=width,
+        feat_channels=width,
+        stacked_convs=head.stacked_convs,
+        norm_cfg=head.norm_cfg,
     )
+    rival.mask_head.mask_feature_head.update(
+        in_channels=width, feat_channels=head.mask_feature_head.feat_channels
+    )
+    return rival
 
 
 def model_config(config: Config, kind: str, *, classes: int | None = None) -> ConfigDict:

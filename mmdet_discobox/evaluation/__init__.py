@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from .coco_box_metric import CocoBoxMetric
+from .matched_masks import MatchedMasks, match_masks
 from .multi_object_ap import multi_object_ap
 from .multi_object_metric import MultiObjectCorrespondenceMetric
 from .pck import pck, reference_length, transfer_errors
@@ -13,10 +14,12 @@ from .voc_instance_metric import VOCInstanceMetric
 __all__ = [
     "PROTOCOLS",
     "CocoBoxMetric",
+    "MatchedMasks",
     "MultiObjectCorrespondenceMetric",
     "PCKMetric",
     "PCKProtocol",
     "VOCInstanceMetric",
+    "match_masks",
     "multi_object_ap",
     "pck",
     "reference_length",

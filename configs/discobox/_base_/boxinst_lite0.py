@@ -1,0 +1,67 @@
+"""mmdet's BoxInst on the backbone and with the widths of `solov2_lite0.py`, as one plain name."""
+
+boxinst_lite0_model = dict(
+    type="BoxInst",
+    data_preprocessor=dict(
+        type="BoxInstDataPreprocessor",
+        mean=[127.0, 127.0, 127.0],
+        std=[128.0, 128.0, 128.0],
+        bgr_to_rgb=True,
+        pad_size_divisor=32,
+        mask_stride=4,
+        bottom_pixels_removed=4,  # mmdet's 10 pixels of 800, for 320
+    ),
+    backbone=dict(type="EfficientNetLite"),
+    neck=dict(
+        type="FPN",
+        in_channels=[24, 40, 112, 320],
+        out_channels=96,
+        start_level=1,
+        add_extra_convs="on_output",
+        num_outs=5,
+        relu_before_extra_convs=True,
+    ),
+    bbox_head=dict(
+        type="BoxInstBboxHead",
+        num_params=593,
+        num_classes=1,
+        in_channels=96,
+        feat_channels=96,
+        stacked_convs=2,
+        strides=[8, 16, 32, 64, 128],
+        norm_on_bbox=True,
+        centerness_on_reg=True,
+        center_sampling=True,
+        conv_bias=True,
+        norm_cfg=dict(type="GN", num_groups=32, requires_grad=True),
+        loss_bbox=dict(type="GIoULoss", loss_weight=1.0),
+    ),
+    mask_head=dict(
+        type="BoxInstMaskHead",
+        num_layers=3,
+        feat_channels=16,
+        size_of_interest=8,
+        mask_out_stride=4,
+        topk_masks_per_img=64,
+        warmup_iters=62,  # mmdet's 10,000 of 90,000 iterations, for 6 epochs of 740 images
+        mask_feature_head=dict(
+            in_channels=96,
+            feat_channels=64,
+            start_level=0,
+            end_level=2,
+            out_channels=16,
+            mask_stride=8,
+            num_stacked_convs=4,
+            norm_cfg=dict(type="BN"),
+        ),
+        loss_mask=dict(type="DiceLoss", use_sigmoid=True, activate=True, eps=5e-6, loss_weight=1.0),
+    ),
+    test_cfg=dict(
+        nms_pre=1000,
+        min_bbox_size=0,
+        score_thr=0.05,
+        nms=dict(type="nms", iou_threshold=0.6),
+        max_per_img=100,
+        mask_thr=0.5,
+    ),
+)

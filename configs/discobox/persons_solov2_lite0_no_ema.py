@@ -1,0 +1,5 @@
+"""Persons with all losses, the student's own masks refined: no teacher network."""
+
+_base_ = ["./persons_solov2_lite0.py"]
+model = dict(teacher_network=None)
+custom_hooks = [dict(type="NumClassCheckHook"), dict(type="StructuredTeacherHook")]

@@ -1,0 +1,217 @@
+"""What the study compares, and what it tells."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from mmengine.config import Config
+from studies import study_modules
+
+from mmdet_discobox.engine.hooks import StructuredTeacherHook
+
+MEASURED = dict(ap=0.3, ap50=0.6, ap75=0.2, box_ap=0.4, matched_iou=0.7, matched_share=0.9)
+
+
+@pytest.fixture
+def modules(monkeypatch):
+    yield from study_modules(monkeypatch)
+
+
+@pytest.fixture
+def tables(modules):
+    return {name: make() for name, make in modules["study_tables"].TABLES.items()}
+
+
+def merged(row):
+    config = Config.fromfile(row.config)
+    config.merge_from_dict(row.options)
+    return config
+
+
+def test_every_row_is_a_config_that_ships(tables):
+    for table in tables.values():
+        names = [row.name for row in table.rows]
+        assert len(set(names)) == len(names) == len({row.title for row in table.rows})
+        for row in table.rows:
+            assert merged(row).model.type
+            assert row.bound is None or row.bound in names or row.data == "animals"
+        for plot in table.plots:
+            assert {name for curve in plot.curves.values() for name in curve.values()} <= set(names)
+
+
+def test_the_rows_of_the_comparison(tables):
+    persons = [row.name for row in tables["persons"].rows]
+    assert persons == [
+        "masks", "boxinst", "mil", "mil_con", "full", "no_ema", "paper", "yolact_masks", "yolact",
+    ]  # fmt: skip
+    assert [row.name for row in tables["animals"].rows] == [n for n in persons if "masks" not in n]
+    for table in (tables["persons"], tables["animals"]):
+        rows = {row.name: merged(row) for row in table.rows}
+        teachers = {name: config.model.get("structured_teacher") for name, config in rows.items()}
+        assert teachers["mil"] is teachers["boxinst"] is None
+        assert teachers["mil_con"].cross_image is None
+        assert teachers["full"].cross_image is not None
+        assert teachers["paper"].algorithm == "alg1"
+        assert teachers["paper"].cross_image == teachers["full"].cross_image
+        for name in ("full", "paper", "yolact"):
+            assert rows[name].model.teacher_network is not None
+        assert rows["no_ema"].model.teacher_network is None
+        assert rows["no_ema"].model.structured_teacher == teachers["full"]
+
+
+def test_all_rows_of_a_data_set_have_its_pictures_and_budget(tables):
+    for table in (tables["persons"], tables["animals"]):
+        budgets, tests, boxes = set(), set(), set()
+        for row in table.rows:
+            config = merged(row)
+            loader, optimiser = config.train_dataloader, config.optim_wrapper.optimizer
+            scale = [step.scale for step in loader.dataset.pipeline if step.type == "Resize"]
+            budgets.add((config.train_cfg.max_epochs, loader.batch_size, optimiser.lr, *scale))
+            truth = config.test_dataloader.dataset
+            tests.add(
+                (truth.data_root, truth.ann_file, truth.data_prefix.img, *truth.metainfo.classes)
+            )
+            assert config.test_evaluator.ann_file == truth.data_root + truth.ann_file
+            if row.bound:
+                boxes.add((loader.dataset.ann_file, loader.dataset.data_prefix.img))
+        assert len(budgets) == len(tests) == len(boxes) == 1
+
+
+def test_the_weights_and_gates_of_the_sensitivity(modules, tables):
+    rows = {row.name: merged(row) for row in tables["sensitivity"].rows}
+    curves = {plot.name: plot.curves["from boxes"] for plot in tables["sensitivity"].plots}
+    for weight, key in modules["study_tables"].WEIGHTS.items():
+        default = modules["study_tables"]._value(rows["full"], key)
+        assert list(curves[weight]) == [0.1, 0.3, 1, 3, 10]
+        for factor, name in curves[weight].items():
+            value = modules["study_tables"]._value(rows[name], key)
+            assert value == pytest.approx(factor * default)
+    for gate in ("consistency", "correspondence"):
+        for fraction, name in curves[gate].items():
+            (hook,) = (h for h in rows[name].custom_hooks if h.type == "StructuredTeacherHook")
+            hook = {key: value for key, value in hook.items() if key != "type"}
+            opening = getattr(StructuredTeacherHook(**hook), gate)
+            at_once = opening.iteration == 0 and fraction == 0
+            assert at_once or (opening.iteration, opening.fraction) == (None, fraction)
+    assert "full" in curves["consistency"].values()
+    assert "full" in curves["correspondence"].values()
+
+
+def test_other_conditions_of_a_gate_are_taken_away(modules):
+    hook = dict(type="StructuredTeacherHook", correspondence=dict(iteration=30, mil_below=0.3))
+    config = Config(dict(custom_hooks=[dict(type="TeacherEMAHook"), hook]))
+    opening = modules["study_tables"]._opening
+    options = opening(config, "correspondence", 0.4)
+    config.merge_from_dict(options)
+    assert config.custom_hooks[1].correspondence == dict(
+        iteration=None, mil_below=None, fraction=0.4
+    )
+    assert opening(config, "correspondence", 0.4) == {}
+
+
+def test_fewer_photographs_make_as_many_steps(modules, tables, tmp_path):
+    settings = modules["study_settings"].Settings(tmp_path, epochs=6)
+    for row in tables["data-size"].rows:
+        size = row.options.get("train_dataloader.dataset.indices", 740)
+        run = modules["study_runs"].Run(row, 0, settings)
+        assert run.epochs * size == pytest.approx(6 * 740, rel=0.02)
+
+
+def test_rows_are_chosen_by_name(modules, tables):
+    chosen = modules["study_rows"].chosen
+    assert chosen(tables["persons"], None) == list(tables["persons"].rows)
+    assert [row.name for row in chosen(tables["persons"], ["full", "mil"])] == ["mil", "full"]
+    with pytest.raises(ValueError, match=r"(?s)Expected rows of 'persons'.*'mil_con'.*\['mill'\]"):
+        chosen(tables["persons"], ["mil", "mill"])
+
+
+def test_settings_that_do_not_fit(modules, tmp_path):
+    settings = modules["study_settings"].Settings
+    with pytest.raises(ValueError, match="Expected a GPU for bf16 but got gpus=0"):
+        settings(tmp_path, bf16=True)
+    settings(tmp_path, epochs=6).check()
+    settings(tmp_path, epochs=6, gpus=1).check()
+    with pytest.raises(ValueError, match=r"(?s)'epochs': 6.*but got .*'epochs': 4.*another --out"):
+        settings(tmp_path, epochs=4).check()
+
+
+def write_result(out, row, seed, **changes):
+    folder = out / row.data / row.name / f"seed{seed}"
+    folder.mkdir(parents=True)
+    record = dict(seed=seed, revisions=["abc"], seconds=dict(train=60.0, test=6.0), failure=None)
+    record["measures"] = {**MEASURED, **changes}
+    (folder / "run.json").write_text(json.dumps(record))
+    (folder / "result.json").write_text(json.dumps(record))
+
+
+def write_failure(out, row, seed):
+    folder = out / row.data / row.name / f"seed{seed}"
+    folder.mkdir(parents=True)
+    (folder / "run.json").write_text(json.dumps(dict(seed=seed, failure="ValueError: a or b")))
+
+
+def lines_of(text):
+    rows = [line.strip("| ").split(" | ") for line in text.splitlines() if line.startswith("|")]
+    return {row[0]: row for row in rows}
+
+
+def test_the_table_says_what_is_known(modules, tables, tmp_path):
+    table = tables["persons"]
+    rows = {row.name: row for row in table.rows}
+    write_result(tmp_path, rows["masks"], 0, ap=0.4, box_ap=None)
+    for seed, ap in enumerate((0.2, 0.25, 0.36)):
+        write_result(tmp_path, rows["full"], seed, ap=ap)
+    write_failure(tmp_path, rows["full"], 3)
+    write_failure(tmp_path, rows["mil"], 0)
+    text = modules["study_report"].write_report(table, tmp_path)
+    assert (tmp_path / "persons.md").read_text() == text
+    lines = lines_of(text)
+    assert lines["SOLOv2 from masks"] == [
+        "SOLOv2 from masks", "40.0", "60.0", "20.0", "-", "70.0", "90.0", "", "0",
+    ]  # fmt: skip
+    full = lines[rows["full"].title]
+    assert full[1] == "27.0 (20.0-36.0)"
+    assert full[-2] == "67.5%"
+    assert full[-1] == "0, 1, 2; 3 failed: ValueError: a or b"
+    assert "| L_mil | failed |" in text
+    assert "0 failed: ValueError" in text
+    assert "| BoxInst of mmdet | not run |" in text
+    assert len(lines) == len(rows) + 2
+    found = json.loads((tmp_path / "persons.json").read_text())["rows"]
+    states = {row["row"]: row["state"] for row in found}
+    assert (states["full"], states["mil"], states["boxinst"]) == ("done", "failed", "not run")
+    assert found[4]["ap"]["values"] == [0.2, 0.25, 0.36]
+    assert (tmp_path / "persons.png").stat().st_size > 1000
+
+
+def test_one_plot_for_each_setting(modules, tables, tmp_path):
+    table = tables["sensitivity"]
+    report = modules["study_report"]
+    report.write_report(table, tmp_path)
+    assert list(tmp_path.glob("*.png")) == []
+    for row in table.rows:
+        write_result(tmp_path, row, 0)
+    report.write_report(table, tmp_path)
+    names = ("alpha_mil", "alpha_con", "alpha_nce", "consistency", "correspondence")
+    assert {path.stem for path in tmp_path.glob("*.png")} == {f"sensitivity_{n}" for n in names}
+    # the rows that are the same are run once
+    for row in tables["data-size"].rows:
+        if "photographs" in row.title:
+            write_result(tmp_path, row, 0)
+    text = report.write_report(tables["data-size"], tmp_path)
+    assert "not run" not in text
+    assert (tmp_path / "data-size_data_size.png").exists()
+
+
+def test_a_dry_run_tells_the_commands_and_leaves_nothing(modules, tmp_path, capsys):
+    words = ["persons", "--data", str(tmp_path), "--out", str(tmp_path / "out"), "--dry-run"]
+    assert modules["study"].main([*words, "--rows", "mil", "--seeds", "1", "--batch", "16"]) == 0
+    out = capsys.readouterr().out
+    assert "# L_mil, seed 1, 6 epochs: not begun" in out
+    assert "persons_solov2_lite0_mil.py" in out
+    assert "--auto-scale-lr" in out
+    assert "train_dataloader.batch_size=16" in out
+    assert not (tmp_path / "out").exists()
+    with pytest.raises(FileNotFoundError, match="Expected a folder of photographs"):
+        modules["study"].main(["persons", "--data", str(tmp_path / "no"), *words[3:]])

@@ -1,0 +1,97 @@
+"""The table of a study, as Markdown and json: means over the seeds, and how far they spread."""
+
+from __future__ import annotations
+
+import statistics
+from pathlib import Path
+from typing import Any
+
+from study_files import Json, read_json, write_json, write_text
+from study_measures import TITLES
+from study_plots import draw
+from study_rows import Row, Table
+
+DONE, FAILED, NOT_RUN = "done", "failed", "not run"
+
+
+def write_report(table: Table, out: Path) -> str:
+    """Write `TABLE.md`, `TABLE.json` and the plots from the runs that are there.
+
+    Args:
+        table: what is compared.
+        out: folder of the study.
+
+    Returns:
+        The table in Markdown.
+    """
+    rows = summary(table, out)
+    text = markdown(table, rows, read_json(out / "settings.json") or {})
+    write_json(out / f"{table.name}.json", dict(table=table.name, rows=rows))
+    write_text(out / f"{table.name}.md", text)
+    draw(table, rows, out)
+    return text
+
+
+def summary(table: Table, out: Path) -> list[Json]:
+    """What is known of each row."""
+    rows = {row.name: _row_summary(row, out) for row in table.rows}
+    for row in table.rows:
+        ap, bound = (rows.get(name or "", {}).get("ap") for name in (row.name, row.bound))
+        measured = ap and bound and bound["mean"] > 0
+        rows[row.name]["ratio"] = ap["mean"] / bound["mean"] if measured else None
+    return list(rows.values())
+
+
+def _row_summary(row: Row, out: Path) -> Json:
+    folder = out / row.data / row.name
+    results = [read_json(path) for path in sorted(folder.glob("seed*/result.json"))]
+    begun = [read_json(path) for path in sorted(folder.glob("seed*/run.json"))]
+    failures = {str(run["seed"]): run["failure"] for run in begun if run.get("failure")}
+    return dict(
+        row=row.name,
+        title=row.title,
+        state=DONE if results else FAILED if failures else NOT_RUN,
+        seeds=sorted(result["seed"] for result in results),
+        failures=failures,
+        revisions=sorted({str(each) for result in results for each in result["revisions"]}),
+        seconds=[sum(result["seconds"].values()) for result in results],
+        **{name: _spread([result["measures"][name] for result in results]) for name in TITLES},
+    )
+
+
+def _spread(values: list[float | None]) -> Json | None:
+    known = [value for value in values if value is not None]
+    if not known:
+        return None
+    return dict(mean=statistics.fmean(known), min=min(known), max=max(known), values=known)
+
+
+def markdown(table: Table, rows: list[Json], settings: Json) -> str:
+    """The table for people; a row without a result says why."""
+    columns = ["row", *TITLES.values(), "of the bound", "seeds"]
+    lines = [" | ".join(columns), " | ".join(["---"] * len(columns))]
+    lines += [" | ".join(_cells(row)) for row in rows]
+    revisions = sorted({revision for row in rows for revision in row["revisions"]})
+    notes = [
+        "Percent. Mean over the seeds, in brackets the least and the most. *Of the bound*: share "
+        "of the AP of the same network trained from masks.",
+        f"Settings: {settings}. Code: {', '.join(revisions) or NOT_RUN}.",
+    ]
+    body = "\n".join(f"| {line} |" for line in lines)
+    return f"# {table.name}\n\n{body}\n\n" + "\n".join(notes) + "\n"
+
+
+def _cells(row: Json) -> list[str]:
+    reasons = [f"{seed} failed: {reason}" for seed, reason in row["failures"].items()]
+    seeds = "; ".join([", ".join(map(str, row["seeds"])), *reasons] if row["seeds"] else reasons)
+    measured = [_percent(row[name]) for name in TITLES] if row["state"] == DONE else None
+    blank = [row["state"], *[""] * (len(TITLES) - 1)]
+    ratio = "" if row["ratio"] is None else f"{row['ratio']:.1%}"
+    return [row["title"], *(measured or blank), ratio, seeds.replace("|", "\\|")]
+
+
+def _percent(spread: Any) -> str:
+    if spread is None:
+        return "-"
+    mean, least, most = (f"{100 * spread[key]:.1f}" for key in ("mean", "min", "max"))
+    return mean if len(spread["values"]) == 1 else f"{mean} ({least}-{most})"

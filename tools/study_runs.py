@@ -1,0 +1,160 @@
+"""A run of the study: `mim train` and `mim test` of a row with a seed, and what they measured.
+
+Its folder says how far it got. `run.json` is there once it has begun, `epoch_N.pth` of the last
+epoch once it is trained, `test/*/*.json` once it is tested, `result.json` once it is done: whatever
+is there is not done again, and a training that was cut short goes on from its last checkpoint.
+"""
+
+from __future__ import annotations
+
+import os
+import shlex
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from mmengine.config import Config
+from study_files import Json, error_in, locked, machine, read_json, revision, write_json
+from study_measures import PREDICTIONS, measures, newest_metrics
+from study_rows import Row
+from study_settings import Settings, as_words
+
+BUSY = "another process is at it"
+
+
+class Run:
+    """One training of a row with one seed, and its test.
+
+    Args:
+        row: of the table.
+        seed: of the training.
+        settings: of the study.
+    """
+
+    def __init__(self, row: Row, seed: int, settings: Settings) -> None:
+        self.row, self.seed, self.settings = row, seed, settings
+        self.folder = settings.out / row.data / row.name / f"seed{seed}"
+        self.config = Config.fromfile(row.config)
+        epochs = settings.epochs or self.config.train_cfg.max_epochs
+        self.epochs = max(1, round(epochs * row.stretch))
+        self.checkpoint = self.folder / f"epoch_{self.epochs}.pth"
+
+    @property
+    def options(self) -> Json:
+        """What differs from the config."""
+        options = {
+            "train_cfg.max_epochs": self.epochs,
+            "train_cfg.val_begin": self.epochs + 1,  # `mim test` does it
+            "default_hooks.checkpoint.interval": 1,
+            # the oldest is removed before the newest is written: of two, one is always whole
+            "default_hooks.checkpoint.max_keep_ckpts": 2,
+            "randomness.seed": self.seed,
+        }
+        if self.settings.batch:
+            options["train_dataloader.batch_size"] = self.settings.batch
+        if self.settings.bf16:
+            options["optim_wrapper.type"] = "AmpOptimWrapper"
+            options["optim_wrapper.dtype"] = "bfloat16"
+        return {**options, **self.row.options, **self.settings.options}
+
+    @property
+    def trained(self) -> bool:
+        """Whether the training has ended: the name is written after the checkpoint is."""
+        last = self.folder / "last_checkpoint"
+        there = self.checkpoint.exists() and last.exists()
+        return there and Path(last.read_text().strip()).name == self.checkpoint.name
+
+    @property
+    def state(self) -> str:
+        """How far the run got, for people."""
+        if (self.folder / "result.json").exists():
+            return "done"
+        if self.trained:
+            return "trained"
+        return "begun" if (self.folder / "last_checkpoint").exists() else "not begun"
+
+    def commands(self) -> dict[str, list[str]]:
+        """The command lines of `mim`, to be run in the folder of the run."""
+        config, gpus = str(self.row.config), str(self.settings.gpus)
+        train = ["mim", "train", "mmdet", config, "--gpus", gpus, "--work-dir", str(self.folder)]
+        train += ["--resume"] + ["--auto-scale-lr"] * bool(self.settings.batch)
+        test = ["mim", "test", "mmdet", config, "--checkpoint", str(self.checkpoint)]
+        test += ["--gpus", gpus, "--work-dir", str(self.folder / "test")]
+        written = {"test_evaluator.outfile_prefix": PREDICTIONS}
+        return dict(
+            train=[*train, "--cfg-options", *as_words(self.options)],
+            test=[*test, "--cfg-options", *as_words({**self.options, **written})],
+        )
+
+    def execute(self) -> str | None:
+        """Do what is left to do.
+
+        Returns:
+            Why there is no result, None if there is one.
+        """
+        self.folder.mkdir(parents=True, exist_ok=True)
+        with locked(self.folder / "lock") as lock:
+            if lock is None:
+                return BUSY
+            record = read_json(self.folder / "run.json") or self._record()
+            record["failure"] = None
+            if (now := revision()) not in record["revisions"]:
+                record["revisions"].append(now)
+            record["failure"] = self._train_and_test(record, lock)
+            write_json(self.folder / "run.json", record)
+        return record["failure"]
+
+    def _record(self) -> Json:
+        return dict(
+            row=self.row.name,
+            seed=self.seed,
+            epochs=self.epochs,
+            commands={step: shlex.join(words) for step, words in self.commands().items()},
+            revisions=[],  # more than 1: gone on with by other code
+            machine=machine(self.settings.gpus),
+            starts=dict(train=0, test=0),  # more than 1: cut short, and the seconds are not all
+            seconds=dict(train=0.0, test=0.0),
+        )
+
+    def _train_and_test(self, record: Json, lock: int) -> str | None:
+        is_done = dict(train=self.trained, test=newest_metrics(self.folder) is not None)
+        for step in [step for step in is_done if not is_done[step]]:
+            record["starts"][step] += 1
+            write_json(self.folder / "run.json", record)
+            start = time.time()
+            failure = self._call(step, lock)
+            record["seconds"][step] += time.time() - start
+            if failure:
+                return failure
+        self.config.merge_from_dict(self.options)
+        truth = Path(self.config.test_evaluator.ann_file)
+        measured = measures(self.folder, truth, boxes=self.row.boxes)
+        write_json(self.folder / "result.json", {**record, "measures": measured})
+        for old in set(self.folder.glob("epoch_*.pth")) - {self.checkpoint}:
+            old.unlink()
+        return None
+
+    def _call(self, step: str, lock: int) -> str | None:
+        """Run a command of `mim` with its output in a file; return why it failed."""
+        words, folder = self.commands()[step], Path(sys.executable).parent
+        words[0] = str(folder / words[0])
+        environment = {**os.environ, "PATH": f"{folder}{os.pathsep}{os.environ['PATH']}"}
+        if not self.settings.gpus:
+            environment["CUDA_VISIBLE_DEVICES"] = ""  # mmdet takes a GPU that it sees
+        path = self.folder / f"{step}.log"
+        with path.open("w") as log:
+            options = dict(cwd=self.folder, env=environment, stdout=log, stderr=log)
+            status = _wait_for(words, pass_fds=[lock], **options)
+        return error_in(path.read_text(errors="replace")) if status else None
+
+
+def _wait_for(words: list[str], **options: object) -> int:
+    """Run a command; if this process is told to end, its children end as well."""
+    with subprocess.Popen(words, start_new_session=True, **options) as child:  # type: ignore[call-overload]
+        try:
+            return child.wait()
+        finally:
+            if child.poll() is None:
+                os.killpg(child.pid, signal.SIGKILL)
