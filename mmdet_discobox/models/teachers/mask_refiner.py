@@ -70,7 +70,7 @@ class MaskRefiner:
         appearance_bandwidth: of its kernel, in units of the colour space.
 
     Raises:
-        ValueError: for an unknown algorithm or colour space.
+        ValueError: for an unknown algorithm or colour space, or a scale that is not positive.
     """
 
     def __init__(
@@ -94,6 +94,11 @@ class MaskRefiner:
         if colour_space not in ("lab", "rgb"):
             raise ValueError(
                 f"Expected `colour_space` to be 'lab' or 'rgb' but got {colour_space!r}."
+            )
+        if unary_scale <= 0:
+            raise ValueError(
+                f"Expected `unary_scale` to be positive but got {unary_scale}. A small one lets "
+                "colours decide alone."
             )
         self.algorithm = algorithm
         self.colour_space = colour_space

@@ -183,6 +183,7 @@ def test_carries_no_gradient_and_its_clock_is_saved():
         (dict(crop_size=2), "Expected `crop_size` to be at least 4 and a multiple of 4 but got 2"),
         (dict(crop_size=30), "Expected `crop_size` to be .* a multiple of 4 but got 30"),
         (dict(dilations=()), "Expected `dilations`"),
+        (dict(unary_scale=0.0), "Expected `unary_scale` to be positive but got 0.0"),
     ],
 )
 def test_rejects(kwargs, match):
