@@ -82,11 +82,11 @@ class MaskRefiner:
         zeta: float = 3.5,
         dilations: Sequence[int] = (1, 2, 4),
         iterations: int = 10,
-        unary_scale: float = 0.3,
+        unary_scale: float = 0.25,
         unary_limit: float = 1.5,
         tightness: float | None = 0.5,
         fullness: float | None = 0.65,
-        appearance: float = 0.25,
+        appearance: float = 0.35,
         appearance_bandwidth: float = 4.0,
     ) -> None:
         if algorithm not in ("soft", "alg1"):

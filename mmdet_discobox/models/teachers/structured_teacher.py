@@ -46,7 +46,7 @@ class StructuredTeacher(nn.Module):
         self,
         *,
         crop_size: int = 64,
-        margin: float = 0.1,
+        margin: float = 0.2,
         valid_area: tuple[float, float] = (0.05, 1.0),
         cross_image: OptConfigType = None,
         **refiner: Any,
