@@ -7,18 +7,20 @@ from typing import Any
 
 import numpy as np
 import torch
-from mmcv import imread, imwrite
+from mmcv import imread, imrescale, imwrite
 from mmcv.transforms import Compose
 from mmdet.apis import inference_detector, init_detector
 from mmengine.config import Config
 from mmengine.dataset import pseudo_collate
 from pycocotools import mask as rle
 from pycocotools.coco import COCO
+from scipy.optimize import linear_sum_assignment
 
 from mmdet_discobox.models.teachers.crops import paste_regions
 from mmdet_discobox.visualization import draw_panels
 
 SCORE = 0.3
+ENLARGED = 2  # pixels of a picture for each pixel of the photograph
 COLUMNS = ("image and boxes", "student", "teacher", "truth")
 
 
@@ -49,9 +51,9 @@ def write_report(config: Path, checkpoint: str, metrics: dict[str, float], folde
         scores += _scores(predicted, teacher, truth)
         if number < 24:
             image = imread(path, channel_order="rgb")
-            masks = (predicted.masks.numpy(), teacher, truth["masks"])
-            panels = draw_panels(image, truth["boxes"], masks)
-            imwrite(panels[..., ::-1], str(pictures / f"{number:03d}.png"))
+            student = _in_order_of(truth["masks"], predicted.masks.numpy())
+            panels = draw_panels(image, truth["boxes"], (student, teacher, truth["masks"]))
+            imwrite(imrescale(panels[..., ::-1], ENLARGED), str(pictures / f"{number:03d}.png"))
     table = _table(np.array(scores), metrics)
     (folder / "table.txt").write_text(table + "\n")
     return f"\n{table}\n\nPictures ({', '.join(COLUMNS)}): {pictures}"
@@ -92,6 +94,17 @@ def _iou(first: np.ndarray, second: np.ndarray) -> np.ndarray:
         [rle.encode(np.asfortranarray(m, dtype=np.uint8)) for m in x] for x in (first, second)
     ]
     return np.array(rle.iou(*encoded, [0] * len(second))).reshape(len(first), len(second))
+
+
+def _in_order_of(truth: np.ndarray, predicted: np.ndarray) -> np.ndarray:
+    """Sort predicted masks by the true ones, so that an object has one colour in all panels.
+
+    True objects that were missed have an empty mask; predictions beyond the true ones come last.
+    """
+    rows, columns = linear_sum_assignment(_iou(predicted, truth), maximize=True)
+    found = np.zeros_like(truth)
+    found[columns] = predicted[rows]
+    return np.concatenate([found, np.delete(predicted, rows, axis=0)])
 
 
 def _scores(

@@ -25,6 +25,6 @@ val_evaluator = dict(ann_file=_base_.scenes_root + "val.json")
 test_evaluator = val_evaluator
 
 optim_wrapper = dict(optimizer=dict(lr=6e-4))
-train_cfg = dict(max_epochs=6, val_interval=6)
-default_hooks = dict(logger=dict(interval=25), checkpoint=dict(interval=6))
+train_cfg = dict(max_epochs=8, val_interval=8)
+default_hooks = dict(logger=dict(interval=25), checkpoint=dict(interval=8))
 randomness = dict(seed=0)

@@ -15,7 +15,7 @@ from .scene import Scene, SceneObject, render_scene
 from .shapes import CLASSES, KEYPOINTS
 
 # To be raised whenever equal settings give other files: data sets made before are made anew.
-_VERSION = 2
+_VERSION = 3
 _JPEG = (cv2.IMWRITE_JPEG_QUALITY, 92)
 _INFO = "scenes_info.json"
 

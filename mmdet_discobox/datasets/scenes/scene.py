@@ -14,7 +14,7 @@ from .palettes import Color, draw_palette
 from .shape import Shape
 from .shapes import CLASSES, SHAPES
 
-_MIN_VISIBLE = 0.65  # share of an object that others and the border must leave
+_MIN_VISIBLE = 0.75  # share of an object that others and the border must leave
 _MIN_PIXELS = 120
 _ATTEMPTS = 12
 _LONG_SIDE = (0.4, 0.85)  # of an object, as a share of the image
@@ -110,7 +110,7 @@ def _all_visible(placed: list[_Placed]) -> bool:
 
 
 def _draw_object(rng: np.random.Generator, size: int) -> _Placed:
-    label, turn = int(rng.integers(len(CLASSES))), rng.uniform(-35, 35)
+    label, turn = int(rng.integers(len(CLASSES))), rng.uniform(-25, 25)
     shape = SHAPES[CLASSES[label]](rng)
     mirrored = not shape.symmetric and rng.random() < 0.5
     shape = shape.warp(_pose(rng, turn, mirrored=mirrored))

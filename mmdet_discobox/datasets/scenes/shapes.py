@@ -18,7 +18,7 @@ from .shape import Part, Shape
 
 def fish(rng: np.random.Generator) -> Shape:
     """A fish facing left: body, head, eye, forked tail, two fins; the spine bends."""
-    height, fork, bend = rng.uniform(0.42, 0.56), rng.uniform(0.4, 0.56), rng.uniform(-0.2, 0.2)
+    height, fork, bend = rng.uniform(0.5, 0.64), rng.uniform(0.48, 0.64), rng.uniform(-0.2, 0.2)
     fin, fin_x = rng.uniform(0.24, 0.36), rng.uniform(-0.15, 0.1)
 
     def bent(*vertices: ArrayLike) -> Points:
@@ -66,7 +66,7 @@ def fish(rng: np.random.Generator) -> Shape:
 
 def airplane(rng: np.random.Generator) -> Shape:
     """An airliner from the side and above, nose to the left; the far wing is foreshortened."""
-    body, sweep, chord = rng.uniform(0.42, 0.5), rng.uniform(0.12, 0.3), rng.uniform(0.58, 0.7)
+    body, sweep, chord = rng.uniform(0.5, 0.6), rng.uniform(0.12, 0.3), rng.uniform(0.7, 0.84)
     near, far, height = rng.uniform(0.6, 0.8), rng.uniform(0.42, 0.56), rng.uniform(0.36, 0.46)
     root = point(rng.uniform(-0.32, -0.18), 0.05)
 
@@ -112,7 +112,7 @@ def airplane(rng: np.random.Generator) -> Shape:
 def umbrella(rng: np.random.Generator) -> Shape:
     """An open umbrella: a scalloped dome of two kinds of gores, ferrule, shaft, hooked handle."""
     dome, scallop, gores = rng.uniform(0.85, 1.0), rng.uniform(0.2, 0.4), int(rng.integers(3, 6))
-    shaft, hook, side = rng.uniform(0.15, 0.19), rng.uniform(0.17, 0.24), rng.choice([-1, 1])
+    shaft, hook, side = rng.uniform(0.2, 0.25), rng.uniform(0.2, 0.26), rng.choice([-1, 1])
     ribs, end = -np.cos(np.linspace(0, np.pi, gores + 1)), point(0, 0.75 - hook)
 
     def rib(x: float) -> Points:
@@ -146,8 +146,8 @@ def umbrella(rng: np.random.Generator) -> Shape:
 
 def teapot(rng: np.random.Generator) -> Shape:
     """A teapot, spout to the left; the handle encloses a hole."""
-    width, height, belly = rng.uniform(0.52, 0.62), rng.uniform(0.42, 0.56), rng.uniform(0.02, 0.16)
-    lip, lift, grip = rng.uniform(0.25, 0.5), rng.uniform(0.05, 0.2), rng.uniform(0.12, 0.16)
+    width, height, belly = rng.uniform(0.56, 0.66), rng.uniform(0.5, 0.62), rng.uniform(0.02, 0.16)
+    lip, lift, grip = rng.uniform(0.25, 0.5), rng.uniform(0.05, 0.2), rng.uniform(0.16, 0.2)
     foot, reach = 0.62 * width, width + rng.uniform(0.42, 0.5)
     left = polygon((-0.55 * width, -height), (-width, belly), (-foot, height))
     body = smooth([*left, *(left[::-1] * (-1, 1))], closed=True)
@@ -186,11 +186,11 @@ def teapot(rng: np.random.Generator) -> Shape:
 def windmill(rng: np.random.Generator) -> Shape:
     """A windmill: tapered tower, cap, door, window, and four sails near the diagonals."""
     top, foot, hub = (
-        rng.uniform(0.28, 0.36),
-        rng.uniform(0.48, 0.6),
+        rng.uniform(0.32, 0.4),
+        rng.uniform(0.54, 0.66),
         point(0, rng.uniform(-0.4, -0.3)),
     )
-    reach, sail = rng.uniform(0.72, 0.86), rng.uniform(0.32, 0.4)
+    reach, sail = rng.uniform(0.72, 0.86), rng.uniform(0.4, 0.48)
     phase, side = rng.uniform(-25, 25), rng.choice([-1, 1])
     tower = polygon((-top, hub[1]), (top, hub[1]), (foot, 1), (-foot, 1))
     door = np.concatenate([ellipse((0, 0.76), 0.12, 180, 360), polygon((0.12, 1), (-0.12, 1))])
@@ -222,7 +222,7 @@ def flower(rng: np.random.Generator) -> Shape:
     """A flower: petals about a disc, a curved stem and two leaves."""
     petals, length, bow = int(rng.integers(5, 9)), rng.uniform(0.58, 0.7), rng.uniform(-0.2, 0.2)
     center, foot = point(0, length - 0.98), point(0, 1)
-    breadth = min(0.26, 0.66 * length * np.sin(np.pi / petals))
+    breadth = min(0.28, 0.7 * length * np.sin(np.pi / petals))
     petal = ellipse(center + (0.55 * length, 0), (0.45 * length, breadth))
     turns = np.arange(petals) * 360 / petals - 90
     bend = [center + (foot - center) * (1, share) + (bow, 0) for share in (0.3, 0.65)]
@@ -232,13 +232,13 @@ def flower(rng: np.random.Generator) -> Shape:
 
     def leaf(start: Points, tip: Points) -> Points:
         vein = smooth([start, 0.5 * (start + tip) + (0, 0.08), tip])
-        return stroke(vein, [0.1, 0.27, 0.3, 0.2, 0])
+        return stroke(vein, [0.14, 0.36, 0.4, 0.27, 0])
 
     def petal_tip(turn: float) -> Points:
         return rotate(center + (0.92 * length, 0), turn, center)
 
     parts = (
-        Part("stem", stroke(stem, rng.uniform(0.13, 0.16))),
+        Part("stem", stroke(stem, rng.uniform(0.18, 0.22))),
         Part("leaf", leaf(stem[20], left)),
         Part("leaf", leaf(stem[26], right)),
         *(Part("petal", rotate(petal, turn, center)) for turn in turns),
