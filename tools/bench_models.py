@@ -134,6 +134,8 @@ class Trainee:
         torch.manual_seed(0)
         MessageHub.get_current_instance().update_info("iter", 0)  # BoxInst's loss reads it
         self.model = MODELS.build(model_config(config, kind, classes=classes)).to(device).train()
+        if "channels_last" in config.get("default_hooks", {}):
+            self.model.to(memory_format=torch.channels_last)
         optimisation = copy.deepcopy(config.optim_wrapper)
         optimisation.optimizer.lr = 0.0
         self.optim_wrapper: Any = build_optim_wrapper(self.model, optimisation)
