@@ -86,7 +86,7 @@ def boxinst_model(model: ConfigDict) -> ConfigDict:
         in_channels=width,
         feat_channels=width,
         stacked_convs=head.stacked_convs,
-        norm_cfg=head.norm_cfg,
+        norm_cfg=head.get("norm_cfg", rival.bbox_head.norm_cfg),
     )
     rival.mask_head.mask_feature_head.update(
         in_channels=width, feat_channels=head.mask_feature_head.feat_channels
