@@ -1,7 +1,8 @@
 # Every target that needs an environment makes it first (scripts/setup_env.sh); see there for
-# the variables VENV, SETUP, PYTHON, TORCH, TORCH_ARGS, PIP_ARGS and MAX_JOBS.
-VENV ?= .venv
-export VENV
+# the variables STACK, VENV, SETUP, PYTHON, TORCH, TORCH_ARGS, PIP_ARGS and MAX_JOBS.
+STACK ?= stock
+VENV ?= .venv$(if $(filter-out stock,$(STACK)),-$(STACK))
+export STACK VENV
 export PATH := $(abspath $(VENV)/bin):$(PATH)
 
 PY := $(VENV)/bin/python
@@ -37,5 +38,5 @@ bench: setup ## score and time the structured teacher, matching and the training
 	$(PY) tools/bench_step.py $(STEP_ARGS)
 
 clean: ## remove the environment, caches and results
-	rm -rf .venv work_dirs build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf .venv .venv-onedl work_dirs build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -11,6 +11,7 @@ from pathlib import Path
 from demo_report import write_report
 
 from mmdet_discobox.datasets.scenes.coco import make_dataset
+from mmdet_discobox.utils.versions import distribution_of
 
 ROOT = Path(__file__).resolve().parents[1]
 WORK = ROOT / "work_dirs" / "demo"
@@ -75,10 +76,11 @@ def main() -> None:
     start = time.time()
     print("Generating pictures: train (boxes only) and val (with exact masks) ...", flush=True)
     make_dataset(WORK / "data", num_train=600, num_val=100, image_size=160, seed=0)
-    mim("train", "mmdet", CONFIG, "--gpus", "0", "--work-dir", str(WORK / "train"))
+    mmdet = distribution_of("mmdet")
+    mim("train", mmdet, CONFIG, "--gpus", "0", "--work-dir", str(WORK / "train"))
     checkpoint = (WORK / "train" / "last_checkpoint").read_text().strip()
     mim(
-        "test", "mmdet", CONFIG, "--checkpoint", checkpoint,
+        "test", mmdet, CONFIG, "--checkpoint", checkpoint,
         "--gpus", "0", "--work-dir", str(WORK / "test"),
     )  # fmt: skip
     metrics = latest_metrics(WORK / "test")

@@ -2,7 +2,9 @@
 # Makes the environment that `make demo`, `make test` and `make lint` run in, and does nothing when
 # it is already made. An interrupted run is mended by the next one. All variables are optional:
 #
-#   VENV        folder of the environment (default .venv); one that exists is completed, not replaced
+#   STACK       whose mmcv, mmengine and mmdet: stock (default), or onedl, the maintained fork
+#   VENV        folder of the environment (default .venv, or .venv-onedl); one that exists is completed,
+#               not replaced
 #   SETUP=skip  use VENV exactly as it is
 #   PYTHON      the interpreter to make it with (default: the first suitable of python3.11, 3.12, 3.10)
 #   TORCH       the torch to install, for instance torch==2.5.1 (remembered in the environment)
@@ -13,14 +15,6 @@ set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 DEFAULT_TORCH='torch==2.13.0'
-CONSTRAINTS=requirements/constraints.txt
-# openmim asks for opendatalab, which only `mim download --dataset` calls, and which asks for a
-# setuptools too old for torch. So openmim is installed without it, and `pip check` says this:
-KNOWN_CONFLICTS='^openmim [^ ]+ requires opendatalab, which is not installed\.$'
-
-VENV=${VENV:-.venv}
-state=$VENV/.discobox  # made_for: this script made VENV, for that torch; choice; stamp; log
-py=$VENV/bin/python
 
 say() { printf '[setup] %s\n' "$*"; }
 
@@ -28,6 +22,24 @@ die() {
   printf '[setup] error: %s\n' "$@" >&2
   exit 1
 }
+
+# What `pip check` may say. mim asks for opendatalab, which only `mim download --dataset` calls, and
+# which asks for a setuptools too old for torch. So mim is installed without it.
+KNOWN_CONFLICTS='^(openmim|onedl-mim) [^ ]+ requires opendatalab, which is not installed\.$'
+STACK=${STACK:-stock}
+case $STACK in
+  stock) mmcv=mmcv mim=openmim venv=.venv pins=(requirements/constraints.txt) ;;
+  onedl)
+    mmcv=onedl-mmcv mim=onedl-mim venv=.venv-onedl pins=(requirements/constraints{-onedl,}.txt)
+    # This package asks for the stock names; the fork has the same modules under its own.
+    KNOWN_CONFLICTS+='|^mmdet-discobox [^ ]+ requires (mmcv|mmdet|mmengine), which is not installed\.$'
+    ;;
+  *) die "Expected STACK=stock or STACK=onedl, but got STACK=$STACK." ;;
+esac
+
+VENV=${VENV:-$venv}
+state=$VENV/.discobox  # made_for: this script made VENV, for that stack and torch; choice; stamp; log
+py=$VENV/bin/python
 
 torch_choice() {
   if [ -n "${TORCH:-}${TORCH_ARGS:-}" ]; then
@@ -38,13 +50,17 @@ torch_choice() {
   fi
 }
 
+# Of several pins of a package the first counts: a stack's own go before those that all share.
+all_pins() { awk -F == '/^[^#]/ && !seen[$1]++' "${pins[@]}"; }
+
 # Everything that decides what the environment contains; the stamp is a copy of it.
 inputs() {
   pwd
-  echo "$torch"
+  echo "$made_for"
   cat "$VENV/pyvenv.cfg" 2>/dev/null || true
   sed '/^\[tool\./,$d' pyproject.toml
-  cat "$CONSTRAINTS" scripts/setup_env.sh
+  all_pins
+  cat scripts/setup_env.sh
 }
 
 minor_version() { "$1" -c 'import sys; print("%d.%d" % sys.version_info[:2])' 2>/dev/null; }
@@ -85,7 +101,7 @@ find_python() {
 
 check_compiler() {
   local compiler=${CXX:-g++}
-  echo 'int main() { return 0; }' | "$compiler" -std=c++17 -x c++ - -o /dev/null 2>/dev/null ||
+  "$compiler" -std=c++17 -x c++ - -o /dev/null <<<'int main() { return 0; }' 2>/dev/null ||
     die "mmcv's operators need a C++17 compiler, and '$compiler' does not work." \
       'On Debian and Ubuntu: apt install g++. Another compiler is chosen with CC and CXX.'
 }
@@ -117,8 +133,9 @@ step() {
 }
 
 install() {
+  all_pins >"$state/constraints.txt"
   # shellcheck disable=SC2086  # PIP_ARGS holds words
-  "$py" -m pip install --no-input --disable-pip-version-check -c "$CONSTRAINTS" ${PIP_ARGS:-} "$@"
+  "$py" -m pip install --no-input --disable-pip-version-check -c "$state/constraints.txt" ${PIP_ARGS:-} "$@"
 }
 
 # The mark comes first and the new pip last, so whatever is cut short in between is made anew.
@@ -130,7 +147,7 @@ make_venv() {
   find "$VENV" -mindepth 1 -maxdepth 1 ! -name .discobox -exec rm -rf {} +
   "$python" -m venv "$VENV"
   step 'Installing pip' install pip
-  echo "$torch" >"$state/made_for"
+  echo "$made_for" >"$state/made_for"
 }
 
 # What an interrupted pip leaves: folders named ~..., and metadata without RECORD, written last.
@@ -146,7 +163,7 @@ PY
 }
 
 venv_is_stale() {
-  [ "$(cat "$state/made_for")" != "$torch" ] || ! "$py" -m pip --version >/dev/null 2>&1 ||
+  [ "$(cat "$state/made_for")" != "$made_for" ] || ! "$py" -m pip --version >/dev/null 2>&1 ||
     { [ -n "${PYTHON:-}" ] && [ "$(minor_version "$PYTHON")" != "$(minor_version "$py")" ]; }
 }
 
@@ -182,7 +199,7 @@ has_nvcc() { command -v nvcc >/dev/null || [ -x "${CUDA_HOME:-/usr/local/cuda}/b
 # mmcv compiles for CUDA as soon as torch sees a GPU; without nvcc that would fail.
 install_mmcv() {
   has_nvcc || export CUDA_VISIBLE_DEVICES=
-  MMCV_WITH_OPS=1 install -v --no-build-isolation "$@" mmcv
+  MMCV_WITH_OPS=1 install -v --no-build-isolation "$@" "$mmcv"
 }
 
 # pip's cache does not know which torch a wheel of mmcv was compiled for, nor whether with CUDA.
@@ -203,7 +220,7 @@ install_mmcv_that_works() {
   cores=$(getconf _NPROCESSORS_ONLN)
   export MAX_JOBS=${MAX_JOBS:-$cores}
   minutes="$((1 + 17 / MAX_JOBS)) to $((2 + 38 / MAX_JOBS))"
-  step "Installing mmcv: compiling takes $minutes minutes (more with CUDA), nothing if pip has it cached" \
+  step "Installing $mmcv: compiling takes $minutes minutes (more with CUDA), nothing if pip has it cached" \
     install_mmcv
   mmcv_works >"$state/log" 2>&1 ||
     step 'The cached mmcv does not work with this torch: compiling it anew' \
@@ -211,12 +228,31 @@ install_mmcv_that_works() {
   step 'Trying an operator of mmcv' mmcv_works
 }
 
-install_project() {
-  install --no-build-isolation -e '.[demo,dev,study]'
+# What this package and its extras ask for, without the three that the fork provides.
+other_requirements() {
+  "$py" - <<'PY'
+from importlib.metadata import requires
+from packaging.requirements import Requirement
+
+for need in map(Requirement, requires("mmdet_discobox")):
+    if need.name not in ("mmcv", "mmdet", "mmengine"):
+        need.marker = None
+        print(need)
+PY
 }
 
-install_openmim() {
-  install click colorama model-index pandas requests rich tabulate && install --no-deps openmim
+install_project() {
+  if [ "$STACK" = stock ]; then
+    install --no-build-isolation -e '.[demo,dev,study]'
+    return
+  fi
+  # With its dependencies it would bring the stock stack, which writes into the same folders.
+  install --no-build-isolation --no-deps -e . && other_requirements >"$state/requirements.txt" &&
+    install --no-build-isolation onedl-mmdetection -r "$state/requirements.txt"
+}
+
+install_mim() {
+  install click colorama model-index pandas requests rich tabulate && install --no-deps "$mim"
 }
 
 check_conflicts() {
@@ -231,9 +267,11 @@ main() {
     [ -x "$py" ] || die "SETUP=skip, but there is no $py"
     return
   fi
-  exec 9<scripts/setup_env.sh
+  exec 9<"${pins[0]}"
   ! command -v flock >/dev/null || flock 9
   torch=$(torch_choice)
+  made_for=$torch
+  [ "$STACK" = stock ] || made_for="$STACK $torch"
   if [ -x "$py" ] && [ "$(inputs)" = "$(cat "$state/stamp" 2>/dev/null)" ] &&
     { [ -z "${PYTHON:-}" ] || [ "$(minor_version "$PYTHON")" = "$(minor_version "$py")" ]; }; then
     return
@@ -247,7 +285,7 @@ main() {
   step 'Installing OpenCV' install_opencv
   install_mmcv_that_works
   step 'Installing MMDetection, this package and its tools' install_project
-  step 'Installing openmim' install_openmim
+  step "Installing $mim" install_mim
   check_conflicts
   inputs >"$state/stamp"
   say "Done: $VENV"

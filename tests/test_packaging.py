@@ -15,6 +15,9 @@ from packaging.metadata import Metadata
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
+from mmdet_discobox.utils import versions
+from mmdet_discobox.utils.versions import check_versions
+
 ROOT = Path(__file__).parents[1]
 SETUP = ROOT / "scripts" / "setup_env.sh"
 
@@ -36,15 +39,19 @@ def requirements(wheel: zipfile.ZipFile) -> list[Requirement]:
     return requirements
 
 
-def _pins() -> dict[str, str]:
-    """Pinned version of each package name, torch included."""
-    text = (ROOT / "requirements" / "constraints.txt").read_text()
+def _pins(file: str) -> dict[str, str]:
+    """Pinned version of each package name in a file, torch included."""
+    text = (ROOT / "requirements" / file).read_text()
     torch_pin = re.search(r"^DEFAULT_TORCH='(.*)'$", SETUP.read_text(), flags=re.MULTILINE)
     assert torch_pin is not None
     lines = [line.split("#")[0].strip() for line in [*text.splitlines(), torch_pin[1]]]
     pairs = [line.split("==") for line in lines if line]
     assert len({canonicalize_name(name) for name, _ in pairs}) == len(pairs)
     return {canonicalize_name(name): version for name, version in pairs}
+
+
+STOCK_PINS = _pins("constraints.txt")
+ONEDL_PINS = _pins("constraints-onedl.txt")
 
 
 def _sources(folder: str) -> set[str]:
@@ -77,8 +84,10 @@ def test_every_model_of_the_index_has_its_config(wheel: zipfile.ZipFile, tmp_pat
     assert [config for config in indexed if not (mim_folder / config).is_file()] == []
 
 
-def test_every_requirement_is_pinned_inside_its_range(requirements: list[Requirement]) -> None:
-    pins = _pins()
+@pytest.mark.parametrize("pins", [STOCK_PINS, STOCK_PINS | ONEDL_PINS], ids=["stock", "onedl"])
+def test_every_requirement_is_pinned_inside_its_range(
+    requirements: list[Requirement], pins: dict[str, str]
+) -> None:
     unpinned = [str(need) for need in requirements if canonicalize_name(need.name) not in pins]
     assert unpinned == []
     outside = [
@@ -93,6 +102,19 @@ def test_a_plain_installation_wants_no_development_tools(requirements: list[Requ
     plain = {need.name for need in requirements if need.marker is None}
     assert {"mmcv", "mmdet", "mmengine", "torch"} <= plain
     assert plain.isdisjoint({"openmim", "pytest", "ruff", "efficientnet-lite-pytorch"})
+
+
+@pytest.mark.parametrize("pins", [STOCK_PINS, ONEDL_PINS], ids=["stock", "onedl"])
+def test_the_pinned_stack_is_a_supported_one(
+    pins: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(versions.importlib, "import_module", lambda name: None)
+    check_versions(lookup=pins.get)
+
+
+def test_the_forks_pins_are_those_that_differ() -> None:
+    same = [pin for pin in ONEDL_PINS.items() if pin in STOCK_PINS.items()]
+    assert same == [("torch", STOCK_PINS["torch"])]
 
 
 def _failing_setup(tmp_path: Path, **variables: str) -> str:
@@ -141,3 +163,8 @@ def test_setup_names_a_compiler_that_does_not_work(tmp_path: Path) -> None:
 
 def test_setup_skip_wants_an_environment(tmp_path: Path) -> None:
     assert "SETUP=skip, but there is no" in _failing_setup(tmp_path, SETUP="skip")
+
+
+def test_setup_names_the_stacks_that_there_are(tmp_path: Path) -> None:
+    error = _failing_setup(tmp_path, STACK="mmlab")
+    assert "Expected STACK=stock or STACK=onedl, but got STACK=mmlab." in error

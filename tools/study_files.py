@@ -15,6 +15,8 @@ from typing import Any
 
 import torch
 
+from mmdet_discobox.utils.versions import distribution_of
+
 ROOT = Path(__file__).resolve().parents[1]
 Json = dict[str, Any]
 
@@ -76,7 +78,8 @@ def machine(gpus: int) -> Json:
     """What seconds depend on."""
     info = Path("/proc/cpuinfo")
     models = re.findall(r"^model name\s*: (.*)$", info.read_text(), re.M) if info.exists() else []
-    versions = {name: importlib.metadata.version(name) for name in ("torch", "mmcv", "mmdet")}
+    names = ("torch", distribution_of("mmcv"), distribution_of("mmdet"))
+    versions = {name: importlib.metadata.version(name) for name in names}
     return dict(
         cpu=models[0] if models else platform.processor(),
         cores=os.cpu_count(),

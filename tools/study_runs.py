@@ -21,6 +21,8 @@ from study_measures import PREDICTIONS, measures, newest_metrics
 from study_rows import Row
 from study_settings import Settings, as_words
 
+from mmdet_discobox.utils.versions import distribution_of
+
 BUSY = "another process is at it"
 
 
@@ -78,9 +80,10 @@ class Run:
     def commands(self) -> dict[str, list[str]]:
         """The command lines of `mim`, to be run in the folder of the run."""
         config, gpus = str(self.row.config), str(self.settings.gpus)
-        train = ["mim", "train", "mmdet", config, "--gpus", gpus, "--work-dir", str(self.folder)]
+        mmdet = distribution_of("mmdet")
+        train = ["mim", "train", mmdet, config, "--gpus", gpus, "--work-dir", str(self.folder)]
         train += ["--resume"] + ["--auto-scale-lr"] * bool(self.settings.batch)
-        test = ["mim", "test", "mmdet", config, "--checkpoint", str(self.checkpoint)]
+        test = ["mim", "test", mmdet, config, "--checkpoint", str(self.checkpoint)]
         test += ["--gpus", gpus, "--work-dir", str(self.folder / "test")]
         written = {"test_evaluator.outfile_prefix": PREDICTIONS}
         return dict(

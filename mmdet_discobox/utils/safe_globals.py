@@ -16,6 +16,10 @@ before:
 - ``builtins.getattr``, through which pickle writes the four methods, is **not** allowed: a file
   that may call it reaches any code of the process. :func:`history_buffer_getattr` stands in for it
   and hands out the four methods alone.
+
+This holds for ``torch.load`` and for what calls it plainly, as stock mmengine does. The loader of
+the maintained fork (``onedl-mmengine``) has a list of its own, ``getattr`` included, and reads what
+``torch.load`` refuses once more, with ``weights_only=False``.
 """
 
 from __future__ import annotations
@@ -65,20 +69,34 @@ def register_safe_globals() -> None:
     """
     if Version(torch.__version__).release < (2, 6):
         return
+    # Each with its name: an entry without one is removed by whoever lists the same object for the
+    # time of a single load, as the loader of the fork does.
     torch.serialization.add_safe_globals(
-        [HistoryBuffer, *_numpy_globals(), (history_buffer_getattr, "builtins.getattr")]
+        [
+            *((value, f"{value.__module__}.{value.__qualname__}") for value in _types()),
+            *_numpy_constructors(),
+            (history_buffer_getattr, "builtins.getattr"),
+        ]
     )
 
 
-def _numpy_globals() -> list[Any]:
-    """List numpy's constructors of arrays and scalars, and the number types that occur."""
+def _types() -> list[type]:
+    """List the classes in a checkpoint: histories, arrays and the number types that occur."""
+    return [
+        HistoryBuffer,
+        np.ndarray,
+        np.dtype,
+        *(type(np.dtype(number)) for number in _NUMBER_TYPES),
+    ]
+
+
+def _numpy_constructors() -> list[tuple[Any, str]]:
+    """List numpy's constructors of arrays and scalars, under all their names."""
     # A value names its own constructors in every numpy; their modules moved between 1 and 2.
     reconstruct: Any = np.zeros(0).__reduce__()[0]
     scalar: Any = np.float64(0).__reduce__()[0]
-    number_types = [type(np.dtype(number)) for number in _NUMBER_TYPES]
-    constructors = [
+    return [
         (function, f"{module}.{name}")
         for module in _NUMPY_MULTIARRAY
         for function, name in ((reconstruct, "_reconstruct"), (scalar, "scalar"))
     ]
-    return [np.ndarray, np.dtype, *number_types, *constructors]

@@ -7,7 +7,8 @@ imports mmdet.
 
 The same three modules also come from a maintained fork, under other distribution names
 (``onedl-mmengine``, ``onedl-mmcv``, ``onedl-mmdetection``). It is accepted too; only stock mmdet
-refuses the fork's mmcv.
+refuses the fork's mmcv, and a module installed from both is refused, for each overwrote files of
+the other. This file alone knows the names: :func:`distribution_of` tells them.
 """
 
 from __future__ import annotations
@@ -21,7 +22,9 @@ from packaging.specifiers import SpecifierSet
 Lookup = Callable[[str], "str | None"]
 Problem = tuple[str, str]  # what is wrong, and the line that mends it
 
-# Module -> the distributions that may provide it -> the versions of each that work.
+_FORK = "onedl-"
+# Module -> the distributions that may provide it, the stock one first and the fork's last -> the
+# versions of each that work.
 _SUPPORTED = {
     "mmengine": {
         "mmengine": ">=0.10,<1",
@@ -37,11 +40,7 @@ _UNUSABLE = {
 }
 # mmcv's set-up imports torch; a wheel in pip's cache may have been built for another torch.
 _BUILD = "MMCV_WITH_OPS=1 pip install --no-build-isolation --no-cache-dir"
-_INSTALL = {
-    "mmengine": f"pip install 'mmengine{_SUPPORTED['mmengine']['mmengine']}'",
-    "mmcv": f"{_BUILD} 'mmcv{_SUPPORTED['mmcv']['mmcv']}'",
-    "mmdet": f"pip install 'mmdet{_SUPPORTED['mmdet']['mmdet']}'",
-}
+_COMMANDS = {"mmengine": "pip install", "mmcv": _BUILD, "mmdet": "pip install"}
 
 
 def check_versions(*, lookup: Lookup | None = None) -> None:
@@ -81,11 +80,28 @@ def installed_version(distribution: str) -> str | None:
         return None
 
 
+def distribution_of(module: str, *, lookup: Lookup | None = None) -> str:
+    """Return the name of the distribution that provides a module, which is how `mim` calls it.
+
+    Args:
+        module: ``"mmengine"``, ``"mmcv"`` or ``"mmdet"``.
+        lookup: As of :func:`check_versions`.
+
+    Returns:
+        The stock name, or that of the fork where the fork is installed instead.
+    """
+    lookup = lookup or installed_version
+    names = list(_SUPPORTED[module])
+    return next((name for name in names if lookup(name) is not None), names[0])
+
+
 def _version_problem(module: str, versions: dict[str, str]) -> Problem | None:
     """Say what is wrong with the distributions that provide one module."""
     supported = _SUPPORTED[module]
     wanted = " or ".join(f"{name}{specifier}" for name, specifier in supported.items())
     installed = {name: version for name, version in versions.items() if name in supported}
+    found = [f"{name} {version}" for name, version in installed.items()]
+    forked = any(name.startswith(_FORK) for name in versions)
     wrong = [
         f"{name} {version}"
         for name, version in installed.items()
@@ -94,12 +110,19 @@ def _version_problem(module: str, versions: dict[str, str]) -> Problem | None:
     if not installed:
         rivals = [name for name in _UNUSABLE if name.startswith(module) and name in versions]
         wrong = [f"{name} {versions[name]}, {_UNUSABLE[name]}" for name in rivals] or ["none"]
+    elif len({name.startswith(_FORK) for name in installed}) == 2:
+        wrong = [" and ".join(found) + ", which overwrite each other's files"]
     elif module == "mmcv" and "onedl-mmcv" in installed and "mmdet" in versions:
         wanted = f"mmcv{supported['mmcv']}, the only one that mmdet {versions['mmdet']} accepts"
         wrong = [f"onedl-mmcv {installed['onedl-mmcv']}, which goes with onedl-mmdetection"]
+        forked = False
     if not wrong:
         return None
-    return f"{module}: expected {wanted}, but found {', '.join(wrong)}", _INSTALL[module]
+    name = list(supported)[-1 if forked else 0]
+    line = f"{_COMMANDS[module]} '{name}{supported[name]}'"
+    if installed.keys() - {name}:  # what is left of another distribution would be in the way
+        line = f"pip uninstall -y {' '.join(installed)} && {line}"
+    return f"{module}: expected {wanted}, but found {', '.join(wrong)}", line
 
 
 def _operator_problems(versions: dict[str, str]) -> list[Problem]:

@@ -14,7 +14,10 @@ import pytest
 from mmengine.config import Config
 from tiny import tiny_solov2, tiny_yolact, write_boxes
 
+from mmdet_discobox.utils.versions import distribution_of
+
 pytestmark = pytest.mark.slow
+MMDET = distribution_of("mmdet")
 
 
 def mim(*arguments, cwd, fails=False):
@@ -77,7 +80,7 @@ def trained(tmp_path_factory, request):
     root = write_boxes(folder / "set")
     config = folder / "config.py"
     user_config(root, model=request.param).dump(config)
-    mim("train", "mmdet", config, "--gpus", 0, "--work-dir", folder / "work", cwd=folder)
+    mim("train", MMDET, config, "--gpus", 0, "--work-dir", folder / "work", cwd=folder)
     return folder, config, folder / "work" / "epoch_2.pth"
 
 
@@ -88,7 +91,7 @@ def test_train_leaves_a_checkpoint(trained):
 def test_resume_goes_on(trained):
     folder, config, _ = trained
     output = mim(
-        "train", "mmdet", config, "--gpus", 0, "--work-dir", folder / "work", "--resume",
+        "train", MMDET, config, "--gpus", 0, "--work-dir", folder / "work", "--resume",
         "--cfg-options", "train_cfg.max_epochs=3", cwd=folder,
     )  # fmt: skip
     assert "resumed epoch: 2" in output
@@ -98,7 +101,7 @@ def test_resume_goes_on(trained):
 def test_test_measures_boxes_and_masks(trained):
     folder, config, checkpoint = trained
     mim(
-        "test", "mmdet", config, "--checkpoint", checkpoint, "--gpus", 0,
+        "test", MMDET, config, "--checkpoint", checkpoint, "--gpus", 0,
         "--work-dir", folder / "test", cwd=folder,
     )  # fmt: skip
     metrics = json.loads(next((folder / "test").glob("*/*.json")).read_text())
@@ -148,7 +151,7 @@ def test_broken_data_ends_in_one_clear_error(tmp_path, spoil, words):
     config = tmp_path / "config.py"
     user_config(folder / "set", ann_file=broken.name).dump(config)
     output = mim(
-        "train", "mmdet", config, "--gpus", 0, "--work-dir", tmp_path, cwd=folder, fails=True
+        "train", MMDET, config, "--gpus", 0, "--work-dir", tmp_path, cwd=folder, fails=True
     )
     assert "Epoch(train)" not in output
     message = re.search(r"^(?:ValueError|FileNotFoundError): .*", output, re.M | re.S)[0]

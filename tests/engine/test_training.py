@@ -5,9 +5,14 @@ from __future__ import annotations
 import pytest
 import torch
 from mmengine.config import Config
+from mmengine.dataset import InfiniteSampler
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 from tiny import tiny_solov2, tiny_yolact, write_boxes
+
+# A resumed stock mmengine loads the data of the past iterations, and draws what their augmentations
+# drew. The maintained fork skips them in the sampler: the next flips are others there.
+FLIPS = 0.0 if hasattr(InfiniteSampler, "skip") else 0.5
 
 
 class Recorder(Hook):
@@ -54,7 +59,7 @@ def training_config(model, data_root, work_dir, *, hooks, iterations=6, **change
                 pipeline=[
                     dict(type="LoadImageFromFile"),
                     dict(type="LoadAnnotations", with_bbox=True),
-                    dict(type="RandomFlip", prob=0.5),
+                    dict(type="RandomFlip", prob=FLIPS),
                     dict(type="PackDetInputs"),
                 ],
             ),

@@ -15,6 +15,8 @@ from pycocotools.coco import COCO
 from studies import study_modules
 from tiny import tiny_solov2, write_boxes
 
+from mmdet_discobox.utils.versions import distribution_of
+
 
 @pytest.fixture
 def modules(monkeypatch):
@@ -84,7 +86,7 @@ def test_a_run_is_trained_and_tested_once(make_run):
     assert result["measures"] == dict(
         ap=0.3, ap50=0.6, ap75=0.2, box_ap=0.1, matched_iou=1.0, matched_share=0.5
     )
-    assert result["commands"]["train"].startswith("mim train mmdet ")
+    assert result["commands"]["train"].startswith(f"mim train {distribution_of('mmdet')} ")
     assert "randomness.seed=3" in result["commands"]["train"]
     assert {"cpu", "cores", "torch", "gpu"} <= set(result["machine"])
     assert len(result["revisions"]) == 1

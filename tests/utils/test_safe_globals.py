@@ -19,6 +19,7 @@ from packaging.version import Version
 
 from mmdet_discobox.utils import safe_globals
 from mmdet_discobox.utils.safe_globals import history_buffer_getattr, register_safe_globals
+from mmdet_discobox.utils.versions import distribution_of
 
 needs_weights_only = pytest.mark.skipif(
     Version(torch.__version__).release < (2, 6),
@@ -100,8 +101,11 @@ def test_mmengine_loads_and_resumes_its_checkpoints_only_after_registration(tmp_
     assert process.returncode == 0, process.stderr
     results = json.loads(process.stdout.rpartition("RESULTS")[2])
     for result in results.values():
-        assert "Unsupported global" in result["refused_load"]
-        assert "Unsupported global" in result["refused_resume"]
+        refusals = result["refused_load"], result["refused_resume"]
+        if distribution_of("mmengine").startswith("onedl-"):
+            assert refusals == (None, None)  # its loader has a list of its own
+        else:
+            assert all("Unsupported global" in refusal for refusal in refusals)
         assert {
             "state_dict",
             "optimizer",
@@ -193,6 +197,17 @@ def test_history_buffer_round_trip(tmp_path: Path) -> None:
     assert loaded.statistics("mean") == (1 + 2 + 6) / 3
     assert loaded.statistics("max") == 6
     np.testing.assert_array_equal(loaded.data, buffer.data)
+
+
+@pytest.mark.usefixtures("registered")
+def test_registration_outlives_a_list_for_one_load(tmp_path: Path) -> None:
+    """The fork's loader has such a list around each load, and takes it back by equality."""
+    path = tmp_path / "buffer.pth"
+    torch.save(HistoryBuffer([1.0], [1]), path)
+    listed = [HistoryBuffer, np.ndarray, np.dtype, type(np.dtype(np.float64))]
+    with torch.serialization.safe_globals(listed):
+        torch.load(path)
+    assert torch.load(path).statistics("mean") == 1
 
 
 def save_as_numpy_of(package: bytes, value: object, path: Path) -> None:

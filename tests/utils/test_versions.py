@@ -9,7 +9,7 @@ import sys
 import pytest
 
 from mmdet_discobox.utils import versions
-from mmdet_discobox.utils.versions import check_versions, installed_version
+from mmdet_discobox.utils.versions import check_versions, distribution_of, installed_version
 
 STOCK = {"mmengine": "0.10.7", "mmcv": "2.1.0", "mmdet": "3.3.0"}
 FORK = {"onedl-mmengine": "0.10.12", "onedl-mmcv": "2.3.6", "onedl-mmdetection": "3.5.1"}
@@ -64,11 +64,64 @@ def test_supported_stacks_pass(installed: dict[str, str]) -> None:
             r"the only one that mmdet 3.3.0 accepts, but",
         ),
         ({"mmcv": None, "onedl-mmcv": "2.4.0"}, r"but found onedl-mmcv 2.4.0"),
+        (FORK, r"found mmdet 3.3.0 and onedl-mmdetection 3.5.1, which overwrite each other's"),
     ],
 )
 def test_wrong_stacks_are_refused(change: dict[str, str | None], message: str) -> None:
     with pytest.raises(ImportError, match=message):
         check_versions(lookup=(STOCK | change).get)
+
+
+@pytest.mark.usefixtures("operators_present")
+@pytest.mark.parametrize(
+    ("change", "message", "line"),
+    [
+        (
+            {"onedl-mmdetection": None},
+            r"mmdet: expected .* or onedl-mmdetection.*, but found none",
+            "pip install 'onedl-mmdetection>=3.5,<3.6'",
+        ),
+        (
+            {"onedl-mmdetection": "3.4.7"},
+            r"but found onedl-mmdetection 3.4.7",
+            "pip install 'onedl-mmdetection>=3.5,<3.6'",
+        ),
+        (
+            {"onedl-mmengine": None},
+            r"mmengine: .*, but found none",
+            "pip install 'onedl-mmengine>=0.10,<1'",
+        ),
+        (
+            {"onedl-mmcv": "2.4.0"},
+            r"but found onedl-mmcv 2.4.0",
+            f"{versions._BUILD} 'onedl-mmcv>=2.3,<2.4'",
+        ),
+        (  # what `pip install mmdet_discobox` without --no-deps makes of the fork's environment
+            {"mmengine": "0.10.7"},
+            r"found mmengine 0.10.7 and onedl-mmengine 0.10.12, which overwrite each other's",
+            "pip uninstall -y mmengine onedl-mmengine && pip install 'onedl-mmengine>=0.10,<1'",
+        ),
+        (
+            {"onedl-mmdetection": None, "mmdet": "3.3.0"},
+            r"expected mmcv>=2.0.0rc4,<2.2.0, the only one that mmdet 3.3.0 accepts, but",
+            f"pip uninstall -y onedl-mmcv && {versions._BUILD} 'mmcv>=2.0.0rc4,<2.2.0'",
+        ),
+    ],
+)
+def test_a_wrong_fork_is_refused_and_mended(
+    change: dict[str, str | None], message: str, line: str
+) -> None:
+    with pytest.raises(ImportError, match=message) as caught:
+        check_versions(lookup=(FORK | change).get)
+    assert str(caught.value).splitlines()[-1].strip() == line
+
+
+@pytest.mark.parametrize(
+    ("installed", "name"), [(STOCK, "mmdet"), (FORK, "onedl-mmdetection"), ({}, "mmdet")]
+)
+def test_the_name_that_mim_wants(installed: dict[str, str], name: str) -> None:
+    assert distribution_of("mmdet", lookup=installed.get) == name
+    assert installed_version(distribution_of("mmdet")) is not None
 
 
 @pytest.mark.usefixtures("operators_present")

@@ -34,7 +34,7 @@ def test_a_config_of_ones_own_data():
     assert settings.image_scale == (160, 160)
     assert settings.classes == ("fish", "airplane", "umbrella", "teapot", "windmill", "flower")
     assert settings.num_classes == 6
-    assert settings.iterations(600) == 6 * 150
+    assert settings.iterations(600) == 8 * 150
 
 
 def test_wrappers_and_hooks_are_looked_into():
