@@ -43,7 +43,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     add("--seeds", type=int, nargs="+", default=[0, 1, 2], help="(default: 0 1 2)")
     add("--epochs", type=int, help="of each training (default: the config's)")
     add("--batch", type=int, help="images of a step, with the learning rate scaled to them")
-    add("--bf16", action="store_true", help="train in bfloat16, on a GPU")
+    add("--bf16", action="store_true", help="train in bfloat16")
     add("--gpus", type=int, choices=(0, 1), default=0, help="(default: %(default)s)")
     add("--cfg-options", nargs="+", action=DictAction, default={}, help="for every run, KEY=VALUE")
     add("--dry-run", action="store_true", help="print what would be run, and stop")

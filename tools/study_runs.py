@@ -57,8 +57,7 @@ class Run:
         if self.settings.batch:
             options["train_dataloader.batch_size"] = self.settings.batch
         if self.settings.bf16:
-            options["optim_wrapper.type"] = "AmpOptimWrapper"
-            options["optim_wrapper.dtype"] = "bfloat16"
+            options["optim_wrapper.type"] = "BFloat16OptimWrapper"
         return {**options, **self.row.options, **self.settings.options}
 
     @property

@@ -19,9 +19,6 @@ class Settings:
         bf16: whether to train in bfloat16.
         gpus: 0 or 1.
         options: further keys of the configs.
-
-    Raises:
-        ValueError: if bfloat16 is wanted without a GPU.
     """
 
     out: Path
@@ -30,13 +27,6 @@ class Settings:
     bf16: bool = False
     gpus: int = 0
     options: Json = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        if self.bf16 and not self.gpus:
-            raise ValueError(
-                "Expected a GPU for bf16 but got gpus=0: mmengine's mixed precision wants an "
-                "accelerator. Leave --bf16 out, or give --gpus 1."
-            )
 
     def check(self) -> None:
         """Keep runs of different lengths out of one table.

@@ -1,5 +1,6 @@
 """Parts of the training loop."""
 
 from . import hooks
+from .bfloat16_optim_wrapper import BFloat16OptimWrapper
 
-__all__ = ["hooks"]
+__all__ = ["BFloat16OptimWrapper", "hooks"]

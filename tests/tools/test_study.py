@@ -128,8 +128,6 @@ def test_rows_are_chosen_by_name(modules, tables):
 
 def test_settings_that_do_not_fit(modules, tmp_path):
     settings = modules["study_settings"].Settings
-    with pytest.raises(ValueError, match="Expected a GPU for bf16 but got gpus=0"):
-        settings(tmp_path, bf16=True)
     settings(tmp_path, epochs=6).check()
     settings(tmp_path, epochs=6, gpus=1).check()
     with pytest.raises(ValueError, match=r"(?s)'epochs': 6.*but got .*'epochs': 4.*another --out"):

@@ -59,6 +59,9 @@ class MaskRefiner:
         dilations: distances of the neighbours in cells; the paper has 8 immediate ones, ``(1,)``.
         iterations: mean-field updates; the paper says "until convergence".
         unary_scale: factor on the log-odds of the predicted probability (``'soft'`` only).
+        prior: log-odds of the foreground that every cell of the box has to begin with (``'soft'``
+            only; departure: the paper has none). It makes up for the cells around the box, which
+            vote for the background and have no counterpart.
         unary_limit: bound of the absolute log-odds of unary and appearance (``'soft'`` only), so
             that a confident network can be overruled.
         tightness: log-odds that each row and column of the box must reach before scaling
@@ -84,6 +87,7 @@ class MaskRefiner:
         iterations: int = 10,
         unary_scale: float = 0.25,
         unary_limit: float = 1.5,
+        prior: float = 0.1,
         tightness: float | None = 0.5,
         fullness: float | None = 0.65,
         appearance: float = 0.35,
@@ -108,6 +112,7 @@ class MaskRefiner:
         self.iterations = iterations
         self.unary_scale = unary_scale
         self.unary_limit = unary_limit
+        self.prior = prior
         self.tightness = tightness
         self.fullness = fullness
         self.appearance = appearance
@@ -157,7 +162,7 @@ class MaskRefiner:
         if self.tightness is not None:
             coarse = lift_to_box(coarse, field.inside, floor=self.tightness)
         unary = (self.unary_scale * coarse).clamp(-self.unary_limit, self.unary_limit)
-        unary = torch.where(field.inside, unary, _BACKGROUND)
+        unary = torch.where(field.inside, unary + self.prior, _BACKGROUND)
         if field.kernel is None:
             return self._mean_field(field, unary, cross, self.iterations)
         logits = unary

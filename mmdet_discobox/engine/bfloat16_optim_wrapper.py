@@ -1,0 +1,30 @@
+"""Mixed precision in bfloat16, with or without a GPU."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+import torch.nn as nn
+from mmdet.registry import OPTIM_WRAPPERS
+from mmengine.optim import OptimWrapper
+
+
+@OPTIM_WRAPPERS.register_module()
+class BFloat16OptimWrapper(OptimWrapper):
+    """Compute losses in bfloat16 wherever PyTorch's autocast holds it for safe.
+
+    What mmengine's ``AmpOptimWrapper`` with ``dtype='bfloat16'`` does, also on a CPU, which that
+    one refuses. Weights, gradients and the state of the optimiser stay float32, so that a training
+    may be resumed in either precision; bfloat16 has the range of float32, and needs no scaling of
+    the loss. It works for every model, also of stock MMDetection, and takes the arguments of
+    ``OptimWrapper``. A CPU without instructions for bfloat16 is slower with it.
+    """
+
+    @contextmanager
+    def optim_context(self, model: nn.Module) -> Iterator[None]:
+        """Compute what is inside in bfloat16."""
+        device = next(model.parameters()).device.type
+        with super().optim_context(model), torch.autocast(device, torch.bfloat16):
+            yield
