@@ -4,8 +4,9 @@
 
 Human masks are coarsened and refined as in ``bench_teacher.py``: without the term, with partners
 that are the same object in warped copies of its picture (flipped, turned, scaled, recoloured), and
-with partners drawn from other pictures. A partner's mask is what the teacher makes of a coarse
-start of its own. Features are those of an EfficientNet-Lite0 trained on ImageNet.
+with partners drawn from other pictures. A partner's mask is what the teacher makes of a start of its
+own: of the same kind as the object's, so that all of them err alike, or of a kind drawn for each, so
+that they err apart. Features are those of an EfficientNet-Lite0 trained on ImageNet.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import cv2
 import numpy as np
@@ -29,6 +31,8 @@ from mmdet_discobox.models.teachers import StructuredTeacher, crop_regions, past
 from mmdet_discobox.structures import PseudoMasks
 
 KINDS = ("coarse", "soft", "eroded", "dilated", "ellipse")
+#: what partners that err apart start from
+DRAWN = KINDS[:4]
 
 
 @dataclass(frozen=True)
@@ -89,15 +93,17 @@ def partners_of(
 
 
 def with_partners(
-    kind: str, picture: Picture, features: torch.Tensor, partners: Sequence[Partners], w2: float
+    kind: str,
+    picture: Picture,
+    features: torch.Tensor,
+    partners: Sequence[Partners],
+    **settings: Any,
 ) -> np.ndarray:
     """Refine with a bank that holds, for each object, its partners alone."""
     count, channels, size, _ = features.shape
     bank = dict(capacity=len(partners), min_retrieved=1, max_retrieved=len(partners), min_area=0)
-    term = dict(
-        type="CrossImageTerm", num_classes=count, channels=channels, size=size, w2=w2, bank=bank
-    )
-    teacher = StructuredTeacher(cross_image=term)
+    term = dict(num_classes=count, channels=channels, size=size, bank=bank, **settings)
+    teacher = StructuredTeacher(cross_image=dict(type="CrossImageTerm", **term))
     objects = replace(picture.objects, labels=torch.arange(count))
     known = torch.ones(count, dtype=torch.bool)
     for partner in partners:
@@ -128,8 +134,10 @@ def main() -> None:
     parser.add_argument("--size", type=int, default=7, help="cells along a side of the RoI grid")
     parser.add_argument("--w2", type=float, nargs="+", default=[0.5])
     parser.add_argument("--kinds", nargs="+", default=list(KINDS), choices=KINDS)
+    parser.add_argument("--part", type=int, nargs=2, default=(1, 1), metavar=("I", "N"))
+    parser.add_argument("--unbalanced", action="store_true", help="votes as they are")
     args = parser.parse_args()
-    args.part, args.long_side, args.min_size = (1, 1), 320, 24
+    args.long_side, args.min_size = 320, 24
     network, plain = EfficientNetLite().eval(), StructuredTeacher()
     scores: dict[tuple[str, str], list[float]] = {}
     found = list(pictures(args))
@@ -140,8 +148,14 @@ def main() -> None:
         copied = [embed(network, args.level, copy, args.size) for copy in copies]
         others = [(index + 1 + int(rng.integers(len(found) - 1))) % len(found) for _ in copies]
         boxes = box_pixels(picture)
+        copied_pairs = list(zip(copies, copied, strict=True))
+        drawn_kinds = [str(kind) for kind in rng.choice(DRAWN, len(copies))]
+        apart = [
+            partners_of(plain, kind, *pair)
+            for kind, pair in zip(drawn_kinds, copied_pairs, strict=True)
+        ]
         for kind in args.kinds:
-            same = [partners_of(plain, kind, *pair) for pair in zip(copies, copied, strict=True)]
+            alike = [partners_of(plain, kind, *pair) for pair in copied_pairs]
             random = []
             for other in others:
                 drawn = partners_of(plain, kind, found[other], embedded[other])
@@ -151,8 +165,9 @@ def main() -> None:
             up = F.interpolate(logits.sigmoid()[:, None], boxes.shape[1:], mode="bilinear")[:, 0]
             results = {"start": (up > 0.5).numpy(), "without": refine(plain, picture, logits)}
             for w2 in args.w2:
-                for name, partners in (("same object", same), ("random", random)):
-                    masks = with_partners(kind, picture, features, partners, w2)
+                term = dict(w2=w2, balanced=not args.unbalanced)
+                for name, partners in (("alike", alike), ("apart", apart), ("random", random)):
+                    masks = with_partners(kind, picture, features, partners, **term)
                     results[f"{name}, w2 {w2:g}"] = masks
             for name, masks in results.items():
                 values = 100 * iou(masks & boxes, picture.masks)

@@ -52,6 +52,32 @@ def test_an_undecided_match_says_nothing_and_labels_are_symmetric():
     )
 
 
+def test_balanced_votes_favour_the_foreground_as_the_own_mask_does():
+    plan, similarity, masks = random_case()
+    own = torch.rand(2, 5, dtype=torch.float64)
+    plain = cross_image_logits(plan, similarity, masks)
+    found = cross_image_logits(plan, similarity, masks, own)
+    shift = found - plain
+    torch.testing.assert_close(shift, shift[:, :1].expand_as(shift))  # the same for all cells
+    for p in range(2):
+        strength = 0.0
+        for i in range(5):
+            total = sum(float(t) for t in plan[p, i])
+            for k in range(6):
+                strength += float(plan[p, i, k]) / total * max(float(similarity[p, i, k]), 0) / 5
+        favour = 2 * sum(float(m) for m in own[p]) / 5 - 1
+        assert found[p].mean().item() == pytest.approx(strength * favour)
+
+
+def test_balanced_votes_of_a_match_without_information_say_what_the_own_mask_says():
+    plan, similarity, masks = (torch.ones_like(x) for x in random_case())
+    own = torch.rand(2, 5, dtype=torch.float64)
+    for full in (0.0, 1.0):  # whatever the matched masks are
+        found = cross_image_logits(plan, similarity, full * masks, own)
+        expected = (2 * own.mean(1, keepdim=True) - 1).expand_as(found)
+        torch.testing.assert_close(found, expected)
+
+
 def test_an_empty_row_is_zero():
     plan, similarity, masks = random_case()
     plan[0, 2] = 0
@@ -62,3 +88,5 @@ def test_rejects_other_shapes():
     plan, similarity, masks = random_case()
     with pytest.raises(ValueError, match="target_masks"):
         cross_image_logits(plan, similarity, masks[:, :4])
+    with pytest.raises(ValueError, match="source_masks"):
+        cross_image_logits(plan, similarity, masks, masks)

@@ -32,6 +32,8 @@ class CrossImageTerm(nn.Module):
         level: of the neck's outputs, where the RoI features come from; 0 is the finest.
         w2: weight of the term. The votes of the retrieved objects are averaged, not summed
             (departure), so that it does not depend on how many there were.
+        balanced: let the votes say where the foreground is and not how much there is of it, see
+            :func:`cross_image_logits` (departure).
         alternations: how often correspondence and masks are found in turn (Sec. 3.3).
         solver: arguments of :class:`CorrespondenceSolver`.
         bank: arguments of :class:`ObjectBank` but the above.
@@ -48,6 +50,7 @@ class CrossImageTerm(nn.Module):
         size: int = 7,
         level: int = 1,
         w2: float = 0.2,
+        balanced: bool = True,
         alternations: int = 1,
         solver: ConfigType | None = None,
         bank: dict[str, Any] | None = None,
@@ -58,6 +61,7 @@ class CrossImageTerm(nn.Module):
         self.size = size
         self.level = level
         self.w2 = w2
+        self.balanced = balanced
         self.alternations = alternations
         self.solver = CorrespondenceSolver(**(solver or {}))
         self.bank = ObjectBank(num_classes, channels, size, **(bank or {}))
@@ -101,11 +105,23 @@ class CrossImageTerm(nn.Module):
             retrieved.masks.flatten(0, 1),
         )
 
-    def votes(self, found: Correspondences, retrieved: RetrievedObjects) -> Tensor:
-        """Log-odds ``(G, S, S)`` of the foreground; 0 where nothing was retrieved."""
+    def votes(
+        self, found: Correspondences, masks: Tensor, retrieved: RetrievedObjects
+    ) -> Tensor:
+        """What the matched objects say.
+
+        Args:
+            found: the matches, P = G * R.
+            masks: ``(G, S, S)`` probabilities, what they were found with.
+            retrieved: the objects of the bank.
+
+        Returns:
+            ``(G, S, S)`` log-odds of the foreground; 0 where nothing was retrieved.
+        """
         objects, count = retrieved.valid.shape
+        own = masks.flatten(1).repeat_interleave(count, 0) if self.balanced else None
         logits = cross_image_logits(
-            found.plan, found.similarity, retrieved.masks.flatten(0, 1).flatten(1)
+            found.plan, found.similarity, retrieved.masks.flatten(0, 1).flatten(1), own
         ).view(objects, count, self.size, self.size)
         weights = retrieved.valid / retrieved.valid.sum(1, keepdim=True).clamp_min(1)
         return self.w2 * torch.einsum("grhw,gr->ghw", logits, weights)

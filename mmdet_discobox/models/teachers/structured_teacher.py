@@ -163,7 +163,8 @@ class StructuredTeacher(nn.Module):
         for _ in range(term.alternations):
             roi_masks = _onto(masks, objects.boxes, regions, term.size)
             found = term.match(features, roi_masks, retrieved)
-            cross = _onto(term.votes(found, retrieved), regions, objects.boxes, self.crop_size)
+            votes = term.votes(found, roi_masks, retrieved)
+            cross = _onto(votes, regions, objects.boxes, self.crop_size)
             masks = self.refine(field, cross)
         count = retrieved.valid.shape[1]
         source_inds = torch.arange(len(objects), device=masks.device).repeat_interleave(count)

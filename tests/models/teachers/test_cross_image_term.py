@@ -50,15 +50,17 @@ def test_the_solver_finds_a_shift(move):
     assert found.residual.max() < 1e-3
 
 
-def test_votes_carry_the_masks_of_correct_matches():
-    cross = term(w2=1.0)
+@pytest.mark.parametrize("balanced", [True, False])
+def test_votes_carry_the_masks_of_correct_matches(balanced):
+    cross = term(w2=1.0, balanced=balanced)
     features = unlike_cells(1)
     cross.remember(
         features.repeat(2, 1, 1, 1), half_mask(2), objects(2, image_id=5), torch.ones(2) > 0
     )
     retrieved = cross.retrieve(objects(1))
     assert retrieved.valid.all()
-    votes = cross.votes(cross.match(features, torch.ones(1, SIZE, SIZE), retrieved), retrieved)
+    own = half_mask() if balanced else torch.ones(1, SIZE, SIZE)
+    votes = cross.votes(cross.match(features, own, retrieved), own, retrieved)
     assert (votes[0, :, : SIZE // 2] > 0.5).all()
     assert (votes[0, :, SIZE // 2 :] < -0.5).all()
 
@@ -66,7 +68,8 @@ def test_votes_carry_the_masks_of_correct_matches():
 def test_nothing_retrieved_is_no_vote():
     cross = term()
     retrieved = cross.retrieve(objects(3))
-    votes = cross.votes(cross.match(unlike_cells(3), half_mask(3), retrieved), retrieved)
+    own = half_mask(3)
+    votes = cross.votes(cross.match(unlike_cells(3), own, retrieved), own, retrieved)
     assert (votes == 0).all()
 
 
@@ -77,7 +80,8 @@ def test_votes_are_averaged_over_the_valid():
     masks = half_mask()[:, None].repeat(1, 2, 1, 1)
     one = RetrievedObjects(stored, masks, torch.tensor([[True, False]]))
     two = RetrievedObjects(stored[:, [0, 0]], masks, torch.tensor([[True, True]]))
-    votes = [cross.votes(cross.match(features, half_mask(), r), r) for r in (one, two)]
+    own = half_mask()
+    votes = [cross.votes(cross.match(features, own, r), own, r) for r in (one, two)]
     torch.testing.assert_close(*votes)
 
 
