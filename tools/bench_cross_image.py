@@ -4,9 +4,10 @@
 
 Human masks are coarsened and refined as in ``bench_teacher.py``: without the term, with partners
 that are the same object in warped copies of its picture (flipped, turned, scaled, recoloured), and
-with partners drawn from other pictures. A partner's mask is what the teacher makes of a start of its
-own: of the same kind as the object's, so that all of them err alike, or of a kind drawn for each, so
-that they err apart. Features are those of an EfficientNet-Lite0 trained on ImageNet.
+with partners drawn from other pictures. A partner's mask is what the teacher makes of a start of
+its own. The same objects either all start from the object's own kind, and err alike, or from a kind
+drawn for each, and err apart; random ones err alike. Features are those of an EfficientNet-Lite0
+trained on ImageNet.
 """
 
 from __future__ import annotations
