@@ -4,6 +4,7 @@
 # with L_nce when the student is ready.
 discobox_hooks = [
     dict(type="NumClassCheckHook"),
+    dict(type="CheckInvalidLossHook"),  # a training that turned NaN ends
     dict(type="TeacherEMAHook"),
     dict(type="StructuredTeacherHook"),
 ]
