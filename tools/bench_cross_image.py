@@ -133,7 +133,7 @@ def main() -> None:
     parser.add_argument("--partners", type=int, default=5, help="of each object")
     parser.add_argument("--level", type=int, default=1, help="of the backbone: stride 4 * 2^level")
     parser.add_argument("--size", type=int, default=7, help="cells along a side of the RoI grid")
-    parser.add_argument("--w2", type=float, nargs="+", default=[0.5])
+    parser.add_argument("--w2", type=float, nargs="+", default=[0.2])
     parser.add_argument("--kinds", nargs="+", default=list(KINDS), choices=KINDS)
     parser.add_argument("--part", type=int, nargs=2, default=(1, 1), metavar=("I", "N"))
     parser.add_argument("--unbalanced", action="store_true", help="votes as they are")
