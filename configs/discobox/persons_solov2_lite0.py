@@ -7,7 +7,6 @@ model = dict(
     mask_head=dict(
         type="DiscoBoxSOLOv2Head", loss_mask=dict(_delete_=True, **_base_.discobox_loss_mil)
     ),
-    test_cfg=dict(mask_thr=0.4),  # as released; the borders of masks from boxes are unsure
     **_base_.discobox_model,
 )
 _base_.box_train_pipeline[2].scale = _base_.lite0_image_scale

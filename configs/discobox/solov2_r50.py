@@ -8,7 +8,7 @@ model = dict(
     mask_head=dict(
         type="DiscoBoxSOLOv2Head", loss_mask=dict(_delete_=True, **_base_.discobox_loss_mil)
     ),
-    test_cfg=dict(mask_thr=0.4),  # as released for COCO; VOC12 with ResNet-50 had 0.5
+    # test_cfg=dict(mask_thr=0.4) was released for COCO; VOC12 with ResNet-50 had stock's 0.5.
     **_base_.discobox_model,
 )
 train_dataloader = dict(dataset=dict(type="CocoBoxDataset", pipeline=_base_.box_train_pipeline))
