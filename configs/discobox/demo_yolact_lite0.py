@@ -1,7 +1,7 @@
 """The demo's generated scenes for YOLACT++ from boxes; `demo_solov2_lite0.py` is what it runs."""
 
 _base_ = ["./demo_solov2_lite0.py", "./_base_/yolact_lite0.py"]
-_base_.discobox_model.loss_consistency.loss_weight = 2.0  # Sec. 4.2: alpha_con; alpha_mil is 10
+_base_.discobox_model.loss_consistency.loss_weight = 6.0  # as for persons
 _base_.yolact_lite0_model.update(type="DiscoBoxYOLACT")
 _base_.yolact_lite0_model.data_preprocessor.pad_size_divisor = 160
 _base_.yolact_lite0_model.bbox_head.update(
@@ -21,6 +21,6 @@ _base_.yolact_lite0_model.bbox_head.update(
 _base_.yolact_lite0_model.mask_head.update(
     type="DiscoBoxYOLACTProtonet",
     num_classes=6,
-    loss_mil=dict(type="BoxMILLoss", form="bce", loss_weight=10.0),
+    loss_mil=dict(type="BoxMILLoss", form="bce", loss_weight=2.0),
 )
 model = dict(_delete_=True, **_base_.yolact_lite0_model, **_base_.discobox_model)
