@@ -105,9 +105,7 @@ class CrossImageTerm(nn.Module):
             retrieved.masks.flatten(0, 1),
         )
 
-    def votes(
-        self, found: Correspondences, masks: Tensor, retrieved: RetrievedObjects
-    ) -> Tensor:
+    def votes(self, found: Correspondences, masks: Tensor, retrieved: RetrievedObjects) -> Tensor:
         """What the matched objects say.
 
         Args:
