@@ -13,6 +13,7 @@ trained on ImageNet.
 from __future__ import annotations
 
 import argparse
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -121,8 +122,24 @@ def _pasted(result: PseudoMasks, picture: Picture) -> np.ndarray:
     return (paste_regions(result.masks, result.regions, size) > 0.5).numpy()
 
 
-def main() -> None:
-    """Print mean IoU per kind of start."""
+def random_partners(
+    teacher: StructuredTeacher,
+    kind: str,
+    others: Sequence[tuple[Picture, torch.Tensor]],
+    count: int,
+    rng: np.random.Generator,
+) -> list[Partners]:
+    """For each of ``count`` objects one of the objects of every other picture."""
+    result = []
+    for other, features in others:
+        drawn = partners_of(teacher, kind, other, features)
+        chosen = torch.from_numpy(rng.integers(len(drawn.masks), size=count))
+        result.append(Partners(drawn.features[chosen], drawn.masks[chosen]))
+    return result
+
+
+def parse_args() -> argparse.Namespace:
+    """Read the command line."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
@@ -137,39 +154,39 @@ def main() -> None:
     parser.add_argument("--kinds", nargs="+", default=list(KINDS), choices=KINDS)
     parser.add_argument("--part", type=int, nargs=2, default=(1, 1), metavar=("I", "N"))
     parser.add_argument("--unbalanced", action="store_true", help="votes as they are")
-    args = parser.parse_args()
-    args.long_side, args.min_size = 320, 24
+    parser.set_defaults(long_side=320, min_size=24)
+    return parser.parse_args()
+
+
+def main() -> None:
+    """Print mean IoU per kind of start."""
+    args = parse_args()
     network, plain = EfficientNetLite().eval(), StructuredTeacher()
     scores: dict[tuple[str, str], list[float]] = {}
     found = list(pictures(args))
     embedded = [embed(network, args.level, picture, args.size) for picture in found]
     rng = np.random.default_rng(args.seed)
     for index, (picture, features) in enumerate(zip(found, embedded, strict=True)):
-        copies = [warped(picture, 1000 * index + n) for n in range(args.partners)]
-        copied = [embed(network, args.level, copy, args.size) for copy in copies]
-        others = [(index + 1 + int(rng.integers(len(found) - 1))) % len(found) for _ in copies]
+        warps = [warped(picture, 1000 * index + n) for n in range(args.partners)]
+        copies = [(copy, embed(network, args.level, copy, args.size)) for copy in warps]
+        drawn = [(index + 1 + int(rng.integers(len(found) - 1))) % len(found) for _ in copies]
+        others = [(found[other], embedded[other]) for other in drawn]
+        kinds = [str(kind) for kind in rng.choice(DRAWN, len(copies))]
+        apart = [partners_of(plain, kind, *copy) for kind, copy in zip(kinds, copies, strict=True)]
         boxes = box_pixels(picture)
-        copied_pairs = list(zip(copies, copied, strict=True))
-        drawn_kinds = [str(kind) for kind in rng.choice(DRAWN, len(copies))]
-        apart = [
-            partners_of(plain, kind, *pair)
-            for kind, pair in zip(drawn_kinds, copied_pairs, strict=True)
-        ]
         for kind in args.kinds:
-            alike = [partners_of(plain, kind, *pair) for pair in copied_pairs]
-            random = []
-            for other in others:
-                drawn = partners_of(plain, kind, found[other], embedded[other])
-                chosen = torch.from_numpy(rng.integers(len(drawn.masks), size=len(features)))
-                random.append(Partners(drawn.features[chosen], drawn.masks[chosen]))
+            sets = {
+                "alike": [partners_of(plain, kind, *copy) for copy in copies],
+                "apart": apart,
+                "random": random_partners(plain, kind, others, len(features), rng),
+            }
             logits = coarse_logits(kind, picture)
             up = F.interpolate(logits.sigmoid()[:, None], boxes.shape[1:], mode="bilinear")[:, 0]
             results = {"start": (up > 0.5).numpy(), "without": refine(plain, picture, logits)}
-            for w2 in args.w2:
+            for w2, (name, partners) in itertools.product(args.w2, sets.items()):
                 term = dict(w2=w2, balanced=not args.unbalanced)
-                for name, partners in (("alike", alike), ("apart", apart), ("random", random)):
-                    masks = with_partners(kind, picture, features, partners, **term)
-                    results[f"{name}, w2 {w2:g}"] = masks
+                masks = with_partners(kind, picture, features, partners, **term)
+                results[f"{name}, w2 {w2:g}"] = masks
             for name, masks in results.items():
                 values = 100 * iou(masks & boxes, picture.masks)
                 scores.setdefault((kind, name), []).extend(values.tolist())

@@ -4,7 +4,7 @@ _base_ = ["./persons_solov2_lite0.py"]
 model = dict(
     structured_teacher=dict(
         _delete_=True,
-        cross_image=dict(type="CrossImageTerm"),
+        cross_image=dict(type="CrossImageTerm", balanced=False),
         **_base_.paper_structured_teacher,
     )
 )

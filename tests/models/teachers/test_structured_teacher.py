@@ -67,6 +67,20 @@ def test_the_paper_s_setting_keeps_a_full_box():
     assert ((result.masks > 0.5) == result.inside).float().mean() > 0.99
 
 
+def test_the_prior_is_for_the_foreground_of_the_box_and_not_the_paper_s():
+    image, objs, _ = scene()
+    start = stride4(STARTS["blurred"][0](distance()))
+    none, some, much = (
+        run(StructuredTeacher(prior=prior), start, objs, image) for prior in (0.0, 0.3, 1.0)
+    )
+    for less, more in ((none, some), (some, much)):
+        assert (more.masks >= less.masks - 1e-5).all()
+        assert more.masks.sum() > less.masks.sum()
+    assert (much.masks[~much.inside] == 0).all()
+    paper = (run(StructuredTeacher(**PAPER, prior=p), start, objs, image) for p in (0.0, 1.0))
+    torch.testing.assert_close(*(result.masks for result in paper))
+
+
 def test_the_margin_stays_background():
     image, objs, _ = scene()
     result = run(StructuredTeacher(), torch.full((1, 32, 32), 9.0), objs, image)
