@@ -117,5 +117,6 @@ def colour_affinity(
     distances = torch.stack(
         [(shifted - colours).square().sum(1) for shifted in _shifts(colours, offsets)]
     )  # (K, N, H, W)
-    kernel = w1 * torch.exp(distances * (-0.5 / zeta**2))
-    return kernel * gather_neighbours(valid.to(kernel.dtype), offsets)
+    # beyond this no neighbour is heard, and denormal numbers are slow
+    kernel = (distances * (-0.5 / zeta**2)).clamp_min_(-30).exp_() * w1
+    return kernel.mul_(gather_neighbours(valid.to(kernel.dtype), offsets))

@@ -44,10 +44,16 @@ def colour_kernel(colours: Tensor, *, bandwidth: float) -> Tensor:
             f"Expected the side of the grid to be a multiple of {_ANSWER} but got "
             f"{colours.shape[-1]}."
         )
-    answers, queries = (F.avg_pool2d(colours, s).flatten(2).mT for s in (_ANSWER, _QUERY))
-    squares = torch.cdist(answers, queries).square()
+    scaled = (colours - colours.mean((2, 3), keepdim=True)) / bandwidth
+    answers, queries = (F.avg_pool2d(scaled, s).flatten(2) for s in (_ANSWER, _QUERY))
+    # -|a - q|^2 / 2 = a.q - |a|^2 / 2 - |q|^2 / 2 as one product: it is the largest array here
+    ones = [torch.ones_like(x[:, :1]) for x in (answers, queries)]
+    halves = [x.square().sum(1, keepdim=True) / -2 for x in (answers, queries)]
+    exponents = torch.cat([answers, halves[0], ones[0]], 1).mT @ torch.cat(
+        [queries, ones[1], halves[1]], 1
+    )
     # beyond this no density changes, and denormal numbers are slow
-    return (squares * (-0.5 / bandwidth**2)).clamp_min_(-30).exp_()
+    return exponents.clamp_(-30, 0).exp_()
 
 
 def appearance_evidence(

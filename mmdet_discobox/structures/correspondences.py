@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
 from mmdet_discobox.functional import check_shapes
@@ -32,6 +34,15 @@ class Correspondences:
 
     def __len__(self) -> int:
         return len(self.plan)
+
+    @classmethod
+    def cat(cls, parts: Sequence[Correspondences]) -> Correspondences:
+        """Join the pairs of several, at least one."""
+        return cls(
+            plan=torch.cat([part.plan for part in parts]),
+            similarity=torch.cat([part.similarity for part in parts]),
+            residual=torch.cat([part.residual for part in parts]),
+        )
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from mmdet.structures import DetDataSample
@@ -46,6 +46,16 @@ class BoxObjects:
 
     def __len__(self) -> int:
         return len(self.boxes)
+
+    def __getitem__(self, part: slice) -> BoxObjects:
+        """Some of the objects, of the same batch."""
+        return replace(
+            self,
+            boxes=self.boxes[part],
+            labels=self.labels[part],
+            image_inds=self.image_inds[part],
+            image_ids=self.image_ids[part],
+        )
 
     @classmethod
     def from_samples(cls, samples: Sequence[DetDataSample]) -> BoxObjects:

@@ -29,6 +29,10 @@ class RetrievedObjects(NamedTuple):
     masks: Tensor
     valid: Tensor
 
+    def part(self, queries: slice) -> RetrievedObjects:
+        """What was retrieved for some of the queries."""
+        return RetrievedObjects(*(values[queries] for values in self))
+
 
 class ObjectBank(nn.Module):
     """For every class the last ``capacity`` objects, first in, first out.

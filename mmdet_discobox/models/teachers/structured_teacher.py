@@ -11,11 +11,20 @@ from mmdet.utils import OptConfigType
 from torch import Tensor
 
 from mmdet_discobox.functional import expand_boxes
-from mmdet_discobox.structures import BoxObjects, PseudoMasks, TaughtPairs
+from mmdet_discobox.structures import (
+    BoxObjects,
+    Correspondences,
+    PseudoMasks,
+    RetrievedObjects,
+    TaughtPairs,
+)
 
 from .crops import crop_regions, grid_centres, within
 from .gate import Gate
 from .mask_refiner import MaskField, MaskRefiner
+
+#: objects refined at a time: what the caches of a CPU hold, and what fills a GPU
+_AT_ONCE, _AT_ONCE_ON_GPU = 16, 256
 
 
 @MODELS.register_module()
@@ -28,7 +37,8 @@ class StructuredTeacher(nn.Module):
     they keep that label and vote for it wherever the colour runs on into the box (departure: in
     the paper the field ends at the box).
 
-    It knows no network and returns no loss. Everything runs in float32 without gradients.
+    It knows no network and returns no loss. Everything runs in float32 without gradients. A crowd
+    is refined some objects at a time, in the memory and at the speed that these have.
 
     Args:
         crop_size: cells S along each side of the grid, a multiple of 4.
@@ -118,24 +128,64 @@ class StructuredTeacher(nn.Module):
             features: ``(G, C, s, s)`` RoI features of the objects, for the cross-image term.
             cross: ``(G, S, S)`` log-odds to add in the place of the cross-image term.
         """
+        retrieved = self._retrieve(objects, features)
         with torch.autocast(images.device.type, enabled=False):
-            regions = expand_boxes(objects.boxes, self.margin)
-            field = self._field(coarse, objects, regions, images)
-            masks = self.refine(field, cross)
-            found: dict[str, Any] = {}
-            if self._matches and features is not None:
-                masks, found = self._alternate(field, masks, objects, regions, features)
+            parts = [
+                self._refine_part(
+                    coarse[part],
+                    objects[part],
+                    images,
+                    features=None if features is None else features[part],
+                    retrieved=None if retrieved is None else retrieved.part(part),
+                    cross=None if cross is None else cross[part],
+                )
+                for part in _parts(len(objects), images.is_cuda)
+            ]
+        refined, within_boxes, found = zip(*parts, strict=True)
+        masks, inside = torch.cat(refined), torch.cat(within_boxes)
         low, high = self.valid_area
-        fill = (masks > 0.5).sum((1, 2)) / field.inside.sum((1, 2)).clamp_min(1)
+        fill = (masks > 0.5).sum((1, 2)) / inside.sum((1, 2)).clamp_min(1)
         valid = predicted & (low <= fill) & (fill <= high)
-        if found:
-            found["valid"] &= valid[found["source_inds"]]
-        pairs = TaughtPairs(**found) if found else None
-        return PseudoMasks(masks, field.inside, regions, valid, pairs)
+        regions = expand_boxes(objects.boxes, self.margin)
+        pairs = None
+        if retrieved is not None:
+            matches = Correspondences.cat(found)
+            pairs = self._pairs(matches, retrieved, masks, valid, objects.boxes, regions)
+        return PseudoMasks(masks, inside, regions, valid, pairs)
 
-    @property
-    def _matches(self) -> bool:
-        return self.cross_image is not None and self.cross_image.gate.is_open
+    def _retrieve(self, objects: BoxObjects, features: Tensor | None) -> RetrievedObjects | None:
+        """Objects of the bank to match with, once for all parts: the choice is random."""
+        term = self.cross_image
+        if features is None or term is None or not term.gate.is_open:
+            return None
+        retrieved: RetrievedObjects = term.retrieve(objects)
+        return retrieved
+
+    def _refine_part(
+        self,
+        coarse: Tensor,
+        objects: BoxObjects,
+        images: Tensor,
+        *,
+        features: Tensor | None,
+        retrieved: RetrievedObjects | None,
+        cross: Tensor | None,
+    ) -> tuple[Tensor, Tensor, Correspondences | None]:
+        """Masks ``(G, S, S)``, the cells in the boxes, and the matches, of some of the objects."""
+        regions = expand_boxes(objects.boxes, self.margin)
+        field = self._field(coarse, objects, regions, images)
+        masks = self.refine(field, cross)
+        if features is None or retrieved is None:
+            return masks, field.inside, None
+        term, found = self.cross_image, None
+        # correspondences given masks and masks given correspondences, in turn (Sec. 3.3)
+        for _ in range(term.alternations):
+            roi_masks = _onto(masks, objects.boxes, regions, term.size)
+            found = term.match(features, roi_masks, retrieved)
+            votes = term.votes(found, roi_masks, retrieved)
+            cross = _onto(votes, regions, objects.boxes, self.crop_size)
+            masks = self.refine(field, cross)
+        return masks, field.inside, found
 
     def _field(
         self, coarse: Tensor, objects: BoxObjects, regions: Tensor, images: Tensor
@@ -149,31 +199,23 @@ class StructuredTeacher(nn.Module):
             visible=within(centres, frame[objects.image_inds]),
         )
 
-    def _alternate(
+    def _pairs(
         self,
-        field: MaskField,
+        found: Correspondences,
+        retrieved: RetrievedObjects,
         masks: Tensor,
-        objects: BoxObjects,
+        valid: Tensor,
+        boxes: Tensor,
         regions: Tensor,
-        features: Tensor,
-    ) -> tuple[Tensor, dict[str, Any]]:
-        """Find correspondences given masks and masks given correspondences, in turn (Sec. 3.3)."""
-        term = self.cross_image
-        retrieved = term.retrieve(objects)
-        for _ in range(term.alternations):
-            roi_masks = _onto(masks, objects.boxes, regions, term.size)
-            found = term.match(features, roi_masks, retrieved)
-            votes = term.votes(found, roi_masks, retrieved)
-            cross = _onto(votes, regions, objects.boxes, self.crop_size)
-            masks = self.refine(field, cross)
+    ) -> TaughtPairs:
         count = retrieved.valid.shape[1]
-        source_inds = torch.arange(len(objects), device=masks.device).repeat_interleave(count)
-        return masks, dict(
+        source_inds = torch.arange(len(masks), device=masks.device).repeat_interleave(count)
+        return TaughtPairs(
             correspondences=found,
             source_inds=source_inds,
-            source_masks=_onto(masks, objects.boxes, regions, term.size)[source_inds],
+            source_masks=_onto(masks, boxes, regions, self.cross_image.size)[source_inds],
             target_features=retrieved.features.flatten(0, 1),
-            valid=retrieved.valid.flatten(),
+            valid=retrieved.valid.flatten() & valid[source_inds],
         )
 
     @torch.no_grad()
@@ -187,6 +229,12 @@ class StructuredTeacher(nn.Module):
         """
         masks = _onto(pseudo.masks, objects.boxes, pseudo.regions, self.cross_image.size)
         self.cross_image.remember(features, masks, objects, pseudo.valid)
+
+
+def _parts(count: int, on_gpu: bool) -> list[slice]:
+    """Slices of ``count`` objects, one at the least."""
+    size = _AT_ONCE_ON_GPU if on_gpu else _AT_ONCE
+    return [slice(start, start + size) for start in range(0, max(count, 1), size)]
 
 
 def _onto(grids: Tensor, inner: Tensor, outer: Tensor, size: int) -> Tensor:

@@ -4,7 +4,12 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from mmdet_discobox.models.teachers import CorrespondenceSolver, CrossImageTerm, StructuredTeacher
+from mmdet_discobox.models.teachers import (
+    CorrespondenceSolver,
+    CrossImageTerm,
+    StructuredTeacher,
+    structured_teacher,
+)
 from mmdet_discobox.models.teachers.structured_teacher import _onto
 from mmdet_discobox.structures import BoxObjects, RetrievedObjects
 
@@ -178,3 +183,23 @@ def test_remember_keeps_the_refined_mask_of_the_box():
 def test_rejects():
     with pytest.raises(ValueError, match="Expected `alternations` to be at least 1 but got 0"):
         term(alternations=0)
+
+
+def test_a_crowd_in_parts_is_the_crowd_at_once(monkeypatch):
+    refiner, features, objs = teacher(), unlike_cells(5), objects(5)
+    fill(refiner, unlike_cells(4, seed=1), half_mask(4))
+    logits = torch.randn(5, 24, 24, generator=torch.Generator().manual_seed(4))
+    found = []
+    for at_once in (16, 2):
+        monkeypatch.setattr(structured_teacher, "_AT_ONCE", at_once)
+        found.append(run(refiner, features, objs, logits))
+    whole, parts = found
+    for name in ("masks", "inside", "regions", "valid"):
+        torch.testing.assert_close(getattr(parts, name), getattr(whole, name))
+    for name in ("source_inds", "source_masks", "target_features", "valid"):
+        torch.testing.assert_close(getattr(parts.pairs, name), getattr(whole.pairs, name))
+    for name in ("plan", "similarity", "residual"):
+        mine, theirs = (getattr(x.pairs.correspondences, name) for x in found)
+        torch.testing.assert_close(mine, theirs, atol=1e-5, rtol=1e-4)
+    assert len(whole.pairs.source_inds) == 5 * BANK["max_retrieved"]
+    assert whole.pairs.valid.any()
