@@ -39,7 +39,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     add("table", choices=TABLES)
     add("--data", type=Path, required=True, help="folder of the photographs (DISCOBOX_DATA)")
     add("--out", type=Path, required=True, help="folder of the results")
-    add("--rows", nargs="+", help="rows to run (default: all)")
+    add("--rows", nargs="+", help="rows to run, in this order (default: all)")
     add("--seeds", type=int, nargs="+", default=[0, 1, 2], help="(default: 0 1 2)")
     add("--epochs", type=int, help="of each training (default: the config's)")
     add("--batch", type=int, help="images of a step, with the learning rate scaled to them")

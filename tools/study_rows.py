@@ -59,12 +59,14 @@ class Table:
 
 
 def chosen(table: Table, names: list[str] | None) -> list[Row]:
-    """The rows of a table that have these names, all if there are none.
+    """The rows of a table that have these names, in their order; all if there are none.
 
     Raises:
         ValueError: if there is no such row.
     """
-    known = [row.name for row in table.rows]
+    known = {row.name: row for row in table.rows}
     if unknown := [name for name in names or [] if name not in known]:
-        raise ValueError(f"Expected rows of '{table.name}', which are {known}, but got {unknown}.")
-    return [row for row in table.rows if names is None or row.name in names]
+        raise ValueError(
+            f"Expected rows of '{table.name}', which are {list(known)}, but got {unknown}."
+        )
+    return [known[name] for name in names or known]

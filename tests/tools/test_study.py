@@ -121,7 +121,7 @@ def test_fewer_photographs_make_as_many_steps(modules, tables, tmp_path):
 def test_rows_are_chosen_by_name(modules, tables):
     chosen = modules["study_rows"].chosen
     assert chosen(tables["persons"], None) == list(tables["persons"].rows)
-    assert [row.name for row in chosen(tables["persons"], ["full", "mil"])] == ["mil", "full"]
+    assert [row.name for row in chosen(tables["persons"], ["full", "mil"])] == ["full", "mil"]
     with pytest.raises(ValueError, match=r"(?s)Expected rows of 'persons'.*'mil_con'.*\['mill'\]"):
         chosen(tables["persons"], ["mil", "mill"])
 
