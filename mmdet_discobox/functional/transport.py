@@ -21,8 +21,8 @@ from torch import Tensor
 
 from .checks import check_shapes
 
-#: scalings between two absorptions; their logarithms grow by a few units each
-_BLOCK = 10
+#: scalings between two absorptions; as no entry is below `_TINY`, they stay in range however many
+_BLOCK = 20
 #: far below an entry that matters, and far above the reciprocal of what float32 holds
 _TINY = 1e-16
 #: below any ``-cost / eps`` in use, and finite: a column of infinities has no softmax
@@ -66,7 +66,7 @@ def sinkhorn(
         eps: strength of the entropy, in the units of ``cost``. The smaller, the sharper the plan,
             and the more iterations it takes.
         iterations: ``t_max``; each scales the rows and then the columns.
-        tolerance: stop when the residual of every pair is at most this. It is looked at every 10
+        tolerance: stop when the residual of every pair is at most this. It is looked at every 20
             iterations, each time waiting for the device once; ``None`` never waits.
 
     Returns:
