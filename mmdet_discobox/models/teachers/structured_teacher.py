@@ -23,7 +23,7 @@ from .crops import crop_regions, grid_centres, within
 from .gate import Gate
 from .mask_refiner import MaskField, MaskRefiner
 
-#: objects refined at a time: what the caches of a CPU hold, and what fills a GPU
+#: objects refined at a time: what the caches of a CPU hold; on a GPU a guess, not measured
 _AT_ONCE, _AT_ONCE_ON_GPU = 16, 256
 
 
