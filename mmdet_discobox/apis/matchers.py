@@ -75,7 +75,9 @@ def icm(
     if reading == "plan":
         return plan
     size = source.shape[-1]
-    looks = ((cosine_similarity(source, target) - 1) / solver.eps).exp()
+    appearance = cosine_similarity(source, target)
+    best = appearance.amax(2, keepdim=True)  # the scale of a row means nothing
+    looks = ((appearance - best) / solver.strength(appearance)[:, None, None]).exp()
     return looks * geometric_votes(plan, size=size, gamma=solver.gamma / 4 * size**2)
 
 

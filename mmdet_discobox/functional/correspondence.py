@@ -95,7 +95,7 @@ def iterated_conditional_modes(
     *,
     size: int,
     gamma: float,
-    eps: float = 0.15,
+    eps: float | Tensor = 0.15,
     iterations: int = 5,
     sinkhorn_iterations: int = 50,
 ) -> Plan:
@@ -116,7 +116,8 @@ def iterated_conditional_modes(
         target_mass: ``(P, N)`` importance of the target cells, of any sum.
         size: S, cells along a side.
         gamma: squared width of a vote, in cells^2.
-        eps: strength of the entropy in the transport ``H``, in the units of ``similarity``.
+        eps: strength of the entropy in the transport ``H``, in the units of ``similarity``; a
+            number above 0, or ``(P,)`` of them.
         iterations: number of plans; 1 is plain transport of ``C_u``.
         sinkhorn_iterations: iterations within each ``H``.
 
@@ -127,7 +128,10 @@ def iterated_conditional_modes(
         ValueError: if shapes disagree or a number is out of range.
     """
     check_shapes(similarity=(similarity, f"P {size**2} {size**2}"))
-    if eps <= 0:
+    if isinstance(eps, Tensor):  # whose values are not looked at, which would wait for the device
+        check_shapes(similarity=(similarity, "P N N"), eps=(eps, "P"))
+        eps = eps[:, None, None]
+    elif eps <= 0:
         raise ValueError(f"Expected `eps` > 0 but got {eps}.")
     if iterations < 1:
         raise ValueError(f"Expected `iterations` >= 1 but got {iterations}.")

@@ -194,6 +194,20 @@ def test_a_batch_is_its_pairs_one_by_one():
         torch.testing.assert_close(batch.votes[n : n + 1], one.votes)
 
 
+def test_each_pair_may_have_its_own_strength():
+    similarity = cosine_similarity(random_features(), random_features().roll(1, 3))
+    mass, strengths = step_mass(torch.rand(3, 36)), [0.05, 0.15, 0.4]
+    batch = iterated_conditional_modes(
+        similarity, mass, mass, size=6, gamma=1.0, eps=torch.tensor(strengths)
+    )
+    for n, eps in enumerate(strengths):
+        one = iterated_conditional_modes(
+            *(x[n : n + 1] for x in (similarity, mass, mass)), size=6, gamma=1.0, eps=eps
+        )
+        torch.testing.assert_close(batch.plan[n : n + 1], one.plan)
+        torch.testing.assert_close(batch.votes[n : n + 1], one.votes)
+
+
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
 def test_half_precision_features(dtype):
     features = (100 * random_features()).to(dtype)
@@ -229,3 +243,7 @@ def test_rejects_wrong_input():
         iterated_conditional_modes(similarity, mass, mass, size=4, gamma=1.0, iterations=0)
     with pytest.raises(ValueError, match="Expected `eps` > 0 but got -1"):
         iterated_conditional_modes(similarity, mass, mass, size=4, gamma=1.0, eps=-1)
+    with pytest.raises(ValueError, match=r"Expected `eps` of shape \(P\) with P = 2 but got \(3,"):
+        iterated_conditional_modes(
+            similarity, mass, mass, size=4, gamma=1.0, eps=torch.full((3,), 0.1)
+        )

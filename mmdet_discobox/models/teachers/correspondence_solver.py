@@ -13,6 +13,8 @@ from mmdet_discobox.functional import (
 )
 from mmdet_discobox.structures import Correspondences
 
+_LEAST = 0.01  # of the strength; votes are up to 1, so what is exponentiated stays within 100
+
 
 @MODELS.register_module()
 class CorrespondenceSolver:
@@ -23,7 +25,10 @@ class CorrespondenceSolver:
     Args:
         gamma: squared width of a geometric vote, in shares of the box's side squared, so that it
             means the same on every grid. The paper gives no value.
-        eps: strength of the entropy in the transport, in units of the cosine. No value given.
+        eps: strength of the entropy in the transport. The paper gives no value. It is counted in
+            standard deviations of the pair's ``C_u``, not in cosines (departure): features of one
+            network spread twice as wide as those of another, and ``L_nce`` spreads them as it
+            trains.
         iterations: assignments (Fig. 3); 1 is plain transport of the appearance.
         sinkhorn_iterations: iterations of Alg. 2 within each.
         background: mass of a background cell, where a foreground cell has 1; the paper has 0.6.
@@ -33,7 +38,7 @@ class CorrespondenceSolver:
         self,
         *,
         gamma: float = 0.01,
-        eps: float = 0.1,
+        eps: float = 0.7,
         iterations: int = 5,
         sinkhorn_iterations: int = 80,
         background: float = 0.6,
@@ -68,10 +73,22 @@ class CorrespondenceSolver:
             step_mass(target_masks.flatten(1), low=self.background),
             size=size,
             gamma=self.gamma * size**2,
-            eps=self.eps,
+            eps=self.strength(appearance),
             iterations=self.iterations,
             sinkhorn_iterations=self.sinkhorn_iterations,
         )
         return Correspondences(
             plan=found.plan, similarity=appearance + found.votes, residual=found.residual
         )
+
+    def strength(self, appearance: Tensor) -> Tensor:
+        """``eps`` of each pair, in units of the cosine.
+
+        Args:
+            appearance: ``(P, N, N)`` cosines ``C_u``.
+
+        Returns:
+            ``(P,)``, at least 0.01: cosines that are all the same have no spread.
+        """
+        residue = appearance - appearance.mean((1, 2), keepdim=True)  # `std` warns of no pairs
+        return (self.eps * residue.square().mean((1, 2)).sqrt()).clamp_min(_LEAST)

@@ -55,6 +55,21 @@ def test_the_solver_finds_a_shift(move):
     assert found.residual.max() < 1e-3
 
 
+def test_the_strength_follows_the_spread_of_the_cosines():
+    cosines = torch.rand(3, 49, 49) * torch.tensor([1.0, 0.3, 0.0])[:, None, None]
+    wide, narrow, none = CorrespondenceSolver(eps=2.0).strength(cosines).tolist()
+    assert wide == pytest.approx(2 / 12**0.5, rel=0.05)  # twice the deviation of what is uniform
+    assert narrow == pytest.approx(0.3 * wide, rel=0.05)
+    assert none == pytest.approx(0.01)
+
+
+def test_objects_without_features_have_a_plan():
+    nothing, full = torch.zeros(2, CHANNELS, SIZE, SIZE), torch.ones(2, SIZE, SIZE)
+    found = CorrespondenceSolver()(nothing, nothing, full, full)
+    assert found.plan.isfinite().all()
+    torch.testing.assert_close(found.plan.sum((1, 2)), torch.ones(2))
+
+
 @pytest.mark.parametrize("balanced", [True, False])
 def test_votes_carry_the_masks_of_correct_matches(balanced):
     cross = term(w2=1.0, balanced=balanced)
