@@ -32,7 +32,7 @@ from mmdet_discobox.apis import (
     MultiObjectMatching,
     build_matcher,
 )
-from mmdet_discobox.apis.correspondence_tasks import BOXES
+from mmdet_discobox.apis.correspondence_tasks import BOXES, SPREADS
 from mmdet_discobox.datasets import KeypointPairDataset, ObjectPairDataset
 from mmdet_discobox.evaluation import PROTOCOLS, MultiObjectCorrespondenceMetric, PCKMetric
 from mmdet_discobox.utils.command_line import run
@@ -77,7 +77,7 @@ def benchmark(args: argparse.Namespace, inferencer: Any) -> tuple[Any, Any, Base
     settings = dict(classes=inferencer.model.dataset_meta["classes"], boxes=args.boxes)
     if args.benchmark == "multi_object":
         pairs = ObjectPairDataset(**files, limit=args.limit)
-        task = MultiObjectMatching(inferencer.describe, **settings)
+        task = MultiObjectMatching(inferencer.describe, spread=args.spread, **settings)
         return pairs, task, MultiObjectCorrespondenceMetric()
     if args.benchmark == "pf_pascal":
         files |= dict(csv_long_side=args.csv_long_side, annotations=args.annotations)
@@ -144,6 +144,7 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     add("--score-thr", type=float, default=0.3, help="of detections (default: %(default)s)")
     add("--protocol", default="scot", choices=PROTOCOLS, help="of PCK (default: %(default)s)")
     add("--length", choices=("img", "bbox", "keypoints"), help="of PCK's threshold")
+    add("--spread", default="box", choices=SPREADS, help="multi_object: where predictions start")
     add("--csv-long-side", type=float, help="PF-PASCAL: 300 for its validation list")
     add("--annotations", action="store_true", help="PF-PASCAL: points and boxes of the .mat files")
     add("--split", default="test", help="SPair-71k (default: %(default)s)")

@@ -20,6 +20,8 @@ from .object_matches import DescribedObjects, ObjectMatch, match_objects
 
 #: where boxes come from
 BOXES = ("annotated", "detected", "image")
+#: where the predictions of a pair of objects start
+SPREADS = ("box", "mask")
 #: images whose objects are remembered: each is in many pairs
 _REMEMBERED = 8192
 #: predictions along a side of a box: the finest threshold is 0.75 % of the diagonal, and closer
@@ -131,14 +133,20 @@ class MultiObjectMatching(CorrespondenceTask):
 
     Args:
         *args: of the parent.
+        spread: predictions start all over the source's ``'box'``, or on its ``'mask'`` alone. Paws,
+            noses and ears are where masks end: on the mask, what it leaves out counts as missed,
+            however well it would be matched. The metric ignores what is near no point.
         **kwargs: of the parent; boxes are ``'annotated'`` or ``'detected'``.
 
     Raises:
-        ValueError: if boxes are to be the whole images.
+        ValueError: if boxes are to be the whole images, or ``spread`` is none of the two.
     """
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
+    def __init__(self, *args: Any, spread: str = "box", **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        if spread not in SPREADS:
+            raise ValueError(f"Expected `spread` to be one of {SPREADS}, but got {spread!r}.")
+        self.spread = spread
         if self.boxes == "image":
             raise ValueError(
                 "Expected `boxes` to be 'annotated' or 'detected', but got 'image': there are "
@@ -170,10 +178,14 @@ class MultiObjectMatching(CorrespondenceTask):
             [sources, targets], pairs + torch.tensor([0, len(sources)]), matcher
         )
         predictions = [
-            _prediction(match, sources.masks[match.source[1]], int(source_labels[match.source[1]]))
+            _prediction(match, self._start(sources, match), int(source_labels[match.source[1]]))
             for match in matches
         ]
         return {**sample, "predicted_pairs": predictions}
+
+    def _start(self, sources: DescribedObjects, match: ObjectMatch) -> Tensor:
+        mask = sources.masks[match.source[1]]
+        return mask if self.spread == "mask" else torch.ones_like(mask)
 
     def _objects(
         self, side: Mapping[str, Any], classes: list[str]
@@ -198,7 +210,7 @@ class MultiObjectMatching(CorrespondenceTask):
 
 
 def _prediction(match: ObjectMatch, mask: Tensor, label: int) -> dict[str, Any]:
-    """Correspondences of a dense raster of points on the source's mask."""
+    """Correspondences of a dense raster of points on a mask in the source's box."""
     points = _points_on(match.source_box, mask.cpu())
     there, _ = match.transfer(points)
     return {

@@ -150,7 +150,8 @@ def test_multi_object_matches_of_detections():
     assert average_precision(sample) > 0.99
 
 
-def test_predictions_are_on_the_mask():
+@pytest.mark.parametrize(("spread", "columns"), [("mask", 42), ("box", 84)])
+def test_predictions_start_on_the_mask_or_all_over_the_box(spread, columns):
     describe = fake_describer([])
 
     def masked(*arguments):
@@ -158,11 +159,12 @@ def test_predictions_are_on_the_mask():
         objects.masks[:, :, 3:] = 0
         return objects, None
 
-    task = MultiObjectMatching(masked)
+    task = MultiObjectMatching(masked, spread=spread)
     for pair in task(multi_object_sample(), build_matcher("identity"))["predicted_pairs"]:
-        middle = pair["source_box"][[0, 2]].mean()
-        assert len(pair["correspondences"]) == pytest.approx(84 * 42, rel=0.01)
-        assert (pair["correspondences"][:, 0] < middle + 0.5).all()
+        left, right = pair["source_box"][[0, 2]]
+        assert len(pair["correspondences"]) == pytest.approx(84 * columns, rel=0.01)
+        end = left + (right - left) * columns / 84
+        assert (pair["correspondences"][:, 0] < end + 0.5).all()
 
 
 def test_choices_of_the_tasks(describe):
@@ -172,6 +174,8 @@ def test_choices_of_the_tasks(describe):
         KeypointTransfer(describe, compared_in="both")
     with pytest.raises(ValueError, match="several objects in an image"):
         MultiObjectMatching(describe, boxes="image")
+    with pytest.raises(ValueError, match="`spread` to be one of .* but got 'cell'"):
+        MultiObjectMatching(describe, spread="cell")
     task = MultiObjectMatching(describe, classes=("cow",), boxes="detected")
     with pytest.raises(ValueError, match=r"of some of \['cat'\], but its classes are \['cow'\]"):
         task._labels_in(["cat"])
