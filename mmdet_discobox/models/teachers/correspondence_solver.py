@@ -32,6 +32,9 @@ class CorrespondenceSolver:
         iterations: assignments (Fig. 3); 1 is plain transport of the appearance.
         sinkhorn_iterations: iterations of Alg. 2 within each.
         background: mass of a background cell, where a foreground cell has 1; the paper has 0.6.
+
+    Raises:
+        ValueError: if ``eps`` is not above 0.
     """
 
     def __init__(
@@ -43,6 +46,8 @@ class CorrespondenceSolver:
         sinkhorn_iterations: int = 80,
         background: float = 0.6,
     ) -> None:
+        if not eps > 0:
+            raise ValueError(f"Expected `eps` > 0 but got {eps}.")
         self.gamma = gamma
         self.eps = eps
         self.iterations = iterations

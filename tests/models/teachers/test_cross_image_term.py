@@ -61,6 +61,8 @@ def test_the_strength_follows_the_spread_of_the_cosines():
     assert wide == pytest.approx(2 / 12**0.5, rel=0.05)  # twice the deviation of what is uniform
     assert narrow == pytest.approx(0.3 * wide, rel=0.05)
     assert none == pytest.approx(0.01)
+    with pytest.raises(ValueError, match="Expected `eps` > 0 but got 0"):
+        CorrespondenceSolver(eps=0)
 
 
 def test_objects_without_features_have_a_plan():
