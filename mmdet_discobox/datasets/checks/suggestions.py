@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from math import ceil
-from typing import Any
 
 import numpy as np
 
@@ -14,6 +13,8 @@ from .training_settings import TrainingSettings
 
 #: the fewest iterations of the trainings in ``docs/benchmarks.md``: on photographs
 _FEW_ITERATIONS = 558
+#: share of a training that is warm-up where this suggests it, and the share that is too much
+_WARM_UP, _LONG_WARM_UP = 0.1, 0.25
 #: SOLOv2 on COCO: what the last level starts at, over the size that 5 % of the boxes exceed
 _LAST_START = 384 / 580
 
@@ -28,10 +29,7 @@ class Suggestions:
         level_shares: share of the boxes that each of these levels trains.
         present_shares: the same for the ranges that the config has now.
         iterations: length of the training on one device.
-        latest_opening: iteration by which ``L_con`` starts at the latest, None if only the MIL loss
-            tells.
-        max_epochs: epochs that make a short training long enough, None if it is.
-        consistency: arguments of ``StructuredTeacherHook``.
+        schedule: text of a schedule that fits the number of pictures; None if the present one does.
     """
 
     classes: tuple[str, ...]
@@ -39,17 +37,9 @@ class Suggestions:
     level_shares: tuple[float, ...]
     present_shares: tuple[float, ...]
     iterations: int
-    latest_opening: int | None
-    max_epochs: int | None
-    consistency: Mapping[str, Any]
+    schedule: str | None
 
     def __str__(self) -> str:
-        opening = (
-            "as soon as the MIL loss is low"
-            if self.latest_opening is None
-            else f"after iteration {self.latest_opening} at the latest"
-        )
-        hook = ", ".join(f"{key}={value!r}" for key, value in self.consistency.items())
         lines = [
             f"metainfo = dict(classes={self.classes!r})",
             f"num_classes = {len(self.classes)}",
@@ -57,17 +47,9 @@ class Suggestions:
             f"# each level trains: {_percent(self.level_shares)} (with the present ranges: "
             f"{_percent(self.present_shares)})",
             f"scale_ranges = {self.scale_ranges!r}",
-            f"# {self.iterations} iterations on one device; L_con starts {opening}",
-            'custom_hooks = [dict(type="TeacherEMAHook"), '
-            f'dict(type="StructuredTeacherHook", consistency=dict({hook}))]',
+            f"# {self.iterations} iterations on one device",
         ]
-        if self.max_epochs is not None:
-            lines.append(
-                f"# few iterations: {self.max_epochs} epochs make {_FEW_ITERATIONS}, the "
-                "shortest training on photographs that was measured"
-            )
-            lines.append(f"max_epochs = {self.max_epochs}")
-        return "\n".join(lines)
+        return "\n".join(lines if self.schedule is None else [*lines, self.schedule])
 
 
 def suggest(table: BoxTable, settings: TrainingSettings) -> Suggestions:
@@ -82,23 +64,35 @@ def suggest(table: BoxTable, settings: TrainingSettings) -> Suggestions:
     present = settings.scale_ranges or ()
     ranges = scale_ranges(scales, levels=len(present) or 5)
     num_images = len(table.dataset["images"])
-    iterations = settings.iterations(num_images)
-    fraction, iteration = (settings.consistency.get(key) for key in ("fraction", "iteration"))
-    moments = [] if fraction is None else [ceil(fraction * iterations)]
-    moments += [] if iteration is None else [iteration]
-    short = settings.max_epochs is not None and 0 < iterations < _FEW_ITERATIONS
-    steps = ceil(num_images / settings.batch_size)
     names = (category["name"] for category in table.dataset["categories"])
     return Suggestions(
         classes=tuple(names) if settings.classes is None else settings.classes,
         scale_ranges=ranges,
         level_shares=_shares(scales, ranges),
         present_shares=_shares(scales, present),
-        iterations=iterations,
-        latest_opening=min(moments, default=None),
-        max_epochs=ceil(_FEW_ITERATIONS / steps) if short else None,
-        consistency=settings.consistency,
+        iterations=settings.iterations(num_images),
+        schedule=_schedule(settings, num_images),
     )
+
+
+def _schedule(settings: TrainingSettings, num_images: int) -> str | None:
+    """Schedule of a short training: long enough, and not all of it warm-up."""
+    iterations = settings.iterations(num_images)
+    if settings.max_epochs is None or not iterations:
+        return None
+    if iterations >= max(_FEW_ITERATIONS, settings.warm_up / _LONG_WARM_UP):
+        return None
+    steps = ceil(num_images / settings.batch_size)
+    epochs = max(settings.max_epochs, ceil(_FEW_ITERATIONS / steps))
+    warm_up = ceil(epochs * steps * _WARM_UP)
+    return f"""\
+# {settings.warm_up} of them warm-up. Rather a tenth, and {_FEW_ITERATIONS} iterations or more,
+# which is the shortest training on photographs that was measured:
+train_cfg = dict(max_epochs={epochs})
+param_scheduler = [
+    dict(type="LinearLR", start_factor=0.01, by_epoch=False, begin=0, end={warm_up}),
+    dict(type="CosineAnnealingLR", by_epoch=True, convert_to_iter_based=True),
+]"""
 
 
 def scale_ranges(scales: np.ndarray, *, levels: int = 5) -> tuple[tuple[int, int], ...]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from math import ceil
 from typing import Any
 
@@ -26,9 +26,9 @@ class TrainingSettings:
         batch_size: images a step.
         max_epochs: length of the training in epochs; None if ``max_iters`` is set.
         max_iters: length of the training in iterations.
+        warm_up: iterations in which the rate rises.
         num_classes: of the network; None if not told.
         classes: names of the classes to train; None if not told.
-        consistency: arguments of ``StructuredTeacherHook``.
     """
 
     image_scale: tuple[float, float] | None = (1333, 800)
@@ -37,11 +37,9 @@ class TrainingSettings:
     batch_size: int = 2
     max_epochs: int | None = 36
     max_iters: int | None = None
+    warm_up: int = 2000
     num_classes: int | None = None
     classes: tuple[str, ...] | None = None
-    consistency: Mapping[str, Any] = field(
-        default_factory=lambda: dict(fraction=0.25, mil_below=0.3)
-    )
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any]) -> TrainingSettings:
@@ -70,9 +68,9 @@ class TrainingSettings:
             batch_size=loader.get("batch_size", 1),
             max_epochs=loop.get("max_epochs"),
             max_iters=loop.get("max_iters"),
+            warm_up=_warm_up(config.get("param_scheduler") or ()),
             num_classes=head.get("num_classes"),
             classes=None if classes is None else tuple(classes),
-            consistency=_consistency(config.get("custom_hooks") or ()),
         )
 
     def factors(self, image_sizes: np.ndarray) -> np.ndarray:
@@ -123,8 +121,8 @@ def _scales(transform: Mapping[str, Any]) -> Iterator[tuple[float, float]]:
         yield from ((scale[0], scale[1]) for scale in scales or ())
 
 
-def _consistency(hooks: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
-    for hook in hooks:
-        if hook.get("type") == "StructuredTeacherHook" and hook.get("consistency"):
-            return dict(hook["consistency"])
-    return dict(fraction=0.25, mil_below=0.3)
+def _warm_up(schedulers: Mapping[str, Any] | Sequence[Mapping[str, Any]]) -> int:
+    """Last iteration of a scheduler that counts iterations and begins with the training."""
+    listed = [schedulers] if isinstance(schedulers, Mapping) else schedulers
+    ends = (s.get("end", 0) for s in listed if not s.get("by_epoch", True) and not s.get("begin"))
+    return max(ends, default=0)

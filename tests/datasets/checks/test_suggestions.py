@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 from checked_data import GOOD, coco
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -28,12 +29,32 @@ def test_suggested_ranges_hold_every_box(sizes, levels):
         assert any(low <= size <= high for low, high in ranges)
 
 
-def test_a_short_training_is_told(check):
+def test_a_schedule_for_few_pictures():
     table = BoxTable(coco(GOOD))
     short = suggest(table, TrainingSettings(batch_size=1, max_epochs=12))
-    assert (short.iterations, short.latest_opening, short.max_epochs) == (12, 3, 558)
-    assert "max_epochs = 558" in str(short)
-    by_loss = TrainingSettings(max_epochs=None, max_iters=9000, consistency=dict(mil_below=0.2))
-    long = suggest(table, by_loss)
-    assert (long.iterations, long.latest_opening, long.max_epochs) == (9000, None, None)
-    assert "L_con starts as soon as the MIL loss is low" in str(long)
+    assert short.iterations == 12
+    assert "# 12 iterations on one device\n# 2000 of them warm-up." in str(short)
+    written: dict = {}
+    exec(str(short), {}, written)  # what is printed is text to copy into a config
+    assert written["train_cfg"] == dict(max_epochs=558)
+    assert written["param_scheduler"][0]["end"] == 56
+
+
+def test_a_warm_up_that_is_too_long():
+    table = BoxTable(coco(GOOD))
+    slow = suggest(table, TrainingSettings(batch_size=1, max_epochs=1000, warm_up=251))
+    assert "max_epochs=1000" in slow.schedule
+    assert "end=100)" in slow.schedule
+
+
+@pytest.mark.parametrize(
+    "fits",
+    [
+        TrainingSettings(batch_size=1, max_epochs=1000, warm_up=250),
+        TrainingSettings(max_epochs=None, max_iters=9000),
+    ],
+)
+def test_a_schedule_that_fits(fits):
+    found = suggest(BoxTable(coco(GOOD)), fits)
+    assert found.schedule is None
+    assert "warm-up" not in str(found)

@@ -19,7 +19,7 @@ def read(name):
 def test_the_defaults_are_those_of_the_paper_config():
     settings = read("solov2_r50.py")
     default = TrainingSettings()
-    for field in ("image_scale", "mask_stride", "batch_size", "max_epochs", "consistency"):
+    for field in ("image_scale", "mask_stride", "batch_size", "max_epochs", "warm_up"):
         assert getattr(settings, field) == getattr(default, field), field
     assert settings.num_classes == 80
     assert tuple(map(tuple, settings.scale_ranges)) == default.scale_ranges
@@ -37,19 +37,24 @@ def test_a_config_of_ones_own_data():
     assert settings.iterations(600) == 8 * 150
 
 
-def test_wrappers_and_hooks_are_looked_into():
+def test_wrappers_and_schedulers_are_looked_into():
     inner = dict(type="CocoBoxDataset", pipeline=[dict(type="Resize", scale=320)])
     config = dict(
         model=dict(mask_head=dict()),
         train_dataloader=dict(batch_size=4, dataset=dict(type="RepeatDataset", dataset=inner)),
         train_cfg=dict(max_iters=100),
-        custom_hooks=[dict(type="StructuredTeacherHook", consistency=dict(iteration=7))],
+        param_scheduler=[
+            dict(type="LinearLR", by_epoch=False, end=7),
+            dict(type="MultiStepLR", end=9),
+        ],
     )
     settings = TrainingSettings.from_config(config)
     assert settings.image_scale == (320, 320)
     assert settings.scale_ranges is None
     assert settings.iterations(10) == 100
-    assert settings.consistency == dict(iteration=7)
+    assert settings.warm_up == 7
+    alone = dict(config, param_scheduler=dict(type="LinearLR", by_epoch=False, end=5))
+    assert TrainingSettings.from_config(alone).warm_up == 5
 
 
 def test_a_config_that_trains_nothing():
