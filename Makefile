@@ -37,6 +37,6 @@ bench: setup ## score and time the structured teacher, matching and the training
 	$(PY) tools/bench_correspondence.py
 	$(PY) tools/bench_step.py $(STEP_ARGS)
 
-clean: ## remove the environment, caches and results
-	rm -rf .venv .venv-onedl work_dirs build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
+clean: ## remove the environment, caches and the demo; trainings in work_dirs stay
+	rm -rf .venv .venv-onedl work_dirs/demo build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -89,6 +89,13 @@ def test_python_compiles_and_configs_parse(page, tmp_path):
             assert Config.fromfile(path).model.type
 
 
+def test_the_config_of_the_readme_is_the_shipped_one(tmp_path):
+    path = tmp_path / "config.py"
+    path.write_text(blocks(ROOT / "README.md", "python")[0])
+    shipped = Config.fromfile(ROOT / "configs" / "discobox" / "solov2_r50.py")
+    assert Config.fromfile(path).model == shipped.model
+
+
 def test_every_config_is_in_the_index():
     index = modelindex.load(str(ROOT / "model-index.yml"))
     index.build_models_with_collections()

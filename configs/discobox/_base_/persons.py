@@ -4,5 +4,5 @@ persons_root = "{{$DISCOBOX_DATA:data}}/persons/"
 persons_dataset = dict(
     data_root=persons_root,
     data_prefix=dict(img="images/"),
-    metainfo=dict(classes=("person",), palette=[(220, 20, 60)]),
+    metainfo=dict(classes=("person",)),
 )
