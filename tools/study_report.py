@@ -36,22 +36,34 @@ def summary(table: Table, out: Path) -> list[Json]:
     """What is known of each row."""
     rows = {row.name: _row_summary(row, out) for row in table.rows}
     for row in table.rows:
-        ap, bound = (rows.get(name or "", {}).get("ap") for name in (row.name, row.bound))
-        measured = ap and bound and bound["mean"] > 0
-        rows[row.name]["ratio"] = ap["mean"] / bound["mean"] if measured else None
+        rows[row.name]["ratio"] = _ratio(rows[row.name], rows.get(row.bound or ""))
     return list(rows.values())
+
+
+def _ratio(row: Json, bound: Json | None) -> float | None:
+    """AP against that of the bound, over the seeds that both have."""
+    if bound is None:
+        return None
+    ours, theirs = (
+        dict(zip(each["seeds"], each["ap"]["values"], strict=True)) if each["ap"] else {}
+        for each in (row, bound)
+    )
+    seeds = ours.keys() & theirs.keys()
+    total = sum(theirs[seed] for seed in seeds)
+    return sum(ours[seed] for seed in seeds) / total if total > 0 else None
 
 
 def _row_summary(row: Row, out: Path) -> Json:
     folder = out / row.data / row.name
-    results = [read_json(path) for path in sorted(folder.glob("seed*/result.json"))]
+    results = [read_json(path) for path in folder.glob("seed*/result.json")]
+    results.sort(key=lambda result: result["seed"])
     begun = [read_json(path) for path in sorted(folder.glob("seed*/run.json"))]
     failures = {str(run["seed"]): run["failure"] for run in begun if run.get("failure")}
     return dict(
         row=row.name,
         title=row.title,
         state=DONE if results else FAILED if failures else NOT_RUN,
-        seeds=sorted(result["seed"] for result in results),
+        seeds=[result["seed"] for result in results],
         failures=failures,
         revisions=sorted({str(each) for result in results for each in result["revisions"]}),
         seconds=[sum(result["seconds"].values()) for result in results],
@@ -74,7 +86,7 @@ def markdown(table: Table, rows: list[Json], settings: Json) -> str:
     revisions = sorted({revision for row in rows for revision in row["revisions"]})
     notes = [
         "Percent. Mean over the seeds, in brackets the least and the most. *Of the bound*: share "
-        "of the AP of the same network trained from masks.",
+        "of the AP of the same network trained from masks, with the seeds that both have.",
         f"Settings: {settings}. Code: {', '.join(revisions) or NOT_RUN}.",
     ]
     body = "\n".join(f"| {line} |" for line in lines)

@@ -157,7 +157,8 @@ def lines_of(text):
 def test_the_table_says_what_is_known(modules, tables, tmp_path):
     table = tables["persons"]
     rows = {row.name: row for row in table.rows}
-    write_result(tmp_path, rows["masks"], 0, ap=0.4, box_ap=None)
+    for seed, ap in ((10, 0.5), (0, 0.4)):
+        write_result(tmp_path, rows["masks"], seed, ap=ap, box_ap=None)
     for seed, ap in enumerate((0.2, 0.25, 0.36)):
         write_result(tmp_path, rows["full"], seed, ap=ap)
     write_failure(tmp_path, rows["full"], 3)
@@ -166,11 +167,12 @@ def test_the_table_says_what_is_known(modules, tables, tmp_path):
     assert (tmp_path / "persons.md").read_text() == text
     lines = lines_of(text)
     assert lines["SOLOv2 from masks"] == [
-        "SOLOv2 from masks", "40.0", "60.0", "20.0", "-", "70.0", "90.0", "", "0",
+        "SOLOv2 from masks", "45.0 (40.0-50.0)", "60.0 (60.0-60.0)", "20.0 (20.0-20.0)", "-",
+        "70.0 (70.0-70.0)", "90.0 (90.0-90.0)", "", "0, 10",
     ]  # fmt: skip
     full = lines[rows["full"].title]
     assert full[1] == "27.0 (20.0-36.0)"
-    assert full[-2] == "67.5%"
+    assert full[-2] == "50.0%"  # of the seed that both have
     assert full[-1] == "0, 1, 2; 3 failed: ValueError: a or b"
     assert "| L_mil | failed |" in text
     assert "0 failed: ValueError" in text
