@@ -24,6 +24,10 @@ class CocoBoxMetric(CocoMetric):
     3. ``iscrowd`` and ``area`` may be missing. No ``iscrowd`` is no crowd; the area, by which COCO
        sorts objects into small, medium and large, is that of the mask if there is one, else that
        of the box.
+    4. What ``ignore`` marks is a crowd, as in training. pycocotools overwrites the flag and counts
+       such an object as missed.
+    5. The ids of annotations may be 0 or strings. pycocotools takes a match with the id 0 for
+       none, and fails on strings at the end of the test.
 
     Args:
         ann_file: COCO json.
@@ -60,6 +64,7 @@ class CocoBoxMetric(CocoMetric):
             )
             self._leave_out_masks(message, without_masks)
         _complete(dataset)
+        self._index()
 
     def _leave_out_masks(self, message: str, without_masks: str) -> None:
         others = [metric for metric in self.metrics if metric != "segm"] or ["bbox"]
@@ -75,12 +80,19 @@ class CocoBoxMetric(CocoMetric):
         )
         self.metrics = others
 
+    def _index(self) -> None:
+        """Index the annotations anew, by their new ids."""
+        coco = self._coco_api
+        coco.createIndex()
+        coco.img_ann_map, coco.cat_img_map = coco.imgToAnns, coco.catToImgs
+
 
 def _complete(dataset: Json) -> None:
-    """Give the annotations the ``iscrowd`` and ``area`` that COCO's evaluation reads."""
+    """Give the annotations the ``id``, ``iscrowd`` and ``area`` that COCO's evaluation reads."""
     sizes = {image["id"]: (image["height"], image["width"]) for image in dataset["images"]}
-    for annotation in dataset.get("annotations", []):
-        annotation.setdefault("iscrowd", 0)
+    for number, annotation in enumerate(dataset.get("annotations", []), 1):
+        annotation["id"] = number  # 0 would be "not matched"
+        annotation["iscrowd"] = int(bool(annotation.get("iscrowd") or annotation.get("ignore")))
         if "area" not in annotation:
             annotation["area"] = _area(annotation, *sizes[annotation["image_id"]])
 

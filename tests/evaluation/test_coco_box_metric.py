@@ -90,6 +90,45 @@ def test_equals_the_parent_where_nothing_is_missing(tmp_path, kind):
     assert evaluated(incomplete) == expected
 
 
+def perfect(content):
+    """Both boxes of :func:`dataset` are found."""
+    found = sample()
+    found["pred_instances"]["bboxes"][1] = torch.tensor([6.0, 0, 12, 8])
+    found["img_id"] = content["images"][0]["id"]
+    return found
+
+
+@pytest.mark.parametrize("ids", [(0, 1), ("a1", "a2"), ("0", "7"), (5, 5)])
+def test_ids_of_annotations_mean_nothing(tmp_path, ids):
+    content = dataset(complete=True)
+    for annotation, number in zip(content["annotations"], ids, strict=True):
+        annotation["id"] = number
+    built = metric(tmp_path, content, classwise=True)
+    built.process({}, [perfect(content)])
+    result = built.evaluate(1)
+    assert result["coco/bbox_mAP"] == result["coco/cat_precision"] == 1
+    assert json.loads((tmp_path / "val.json").read_text()) == content
+
+
+@pytest.mark.parametrize("kind", ["bbox", "segm", "proposal", "proposal_fast"])
+@pytest.mark.parametrize("flag", [dict(ignore=True), dict(iscrowd=1), dict(ignore=1, iscrowd=0)])
+def test_what_is_ignored_may_be_missed(tmp_path, kind, flag):
+    """A third object that nothing finds, and that is marked."""
+    content = dataset(masks=True)
+    content["images"][0]["height"] = 20
+    third = dict(content["annotations"][0], id=3, bbox=[0, 10, 6, 8], **flag)
+    content["annotations"].append(dict(third, segmentation=polygon(0, 10, 6, 8)))
+    built = metric(tmp_path, content, metric=kind)
+    found = perfect(content)
+    found["ori_shape"] = (20, 12)
+    masks = torch.zeros(2, 20, 12, dtype=torch.bool)
+    masks[0, :8, :6] = masks[1, :8, 6:] = True
+    found["pred_instances"]["masks"] = masks
+    built.process({}, [found])
+    name = {"proposal": "AR@100", "proposal_fast": "AR@100"}.get(kind, f"{kind}_mAP_50")
+    assert built.evaluate(1)[f"coco/{name}"] == 1
+
+
 def test_a_list_of_images_can_be_formatted(tmp_path):
     """That of COCO's test-dev has no annotations at all."""
     content = dataset()
