@@ -12,34 +12,27 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
-import torch
 from mmcv import imwrite
-from mmdet.registry import MODELS
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
-from mmengine.runner import Runner, load_checkpoint, set_random_seed
+from mmengine.runner import Runner, set_random_seed
 
+from mmdet_discobox.apis import build_detector
 from mmdet_discobox.models.detectors.taught_images import taught_images
 from mmdet_discobox.utils.command_line import run
 from mmdet_discobox.visualization import draw_taught_image
 
 
-def build_model(config: Config, checkpoint: Path | None) -> torch.nn.Module:
+def build_model(config: Config, checkpoint: Path | None) -> Any:
     """Build the detector of a config, with the weights of a checkpoint or of the start."""
-    model = MODELS.build(config.model)
-    if getattr(model, "structured_teacher", None) is None:
+    if config.model.get("structured_teacher") is None:
         raise ValueError(
             f"Expected the model of '{config.filename}' to have a `structured_teacher`, but "
-            f"{type(model).__name__} has none: there is nothing to browse."
+            f"{config.model.type} has none: there is nothing to browse."
         )
-    if checkpoint is None:
-        model.init_weights()
-    elif not checkpoint.is_file():
-        raise FileNotFoundError(f"Expected a checkpoint at '{checkpoint}', but there is none.")
-    else:
-        load_checkpoint(model, str(checkpoint), map_location="cpu")
-    return model.to("cuda" if torch.cuda.is_available() else "cpu")
+    return build_detector(config, checkpoint)
 
 
 def main(argv: Sequence[str] | None = None) -> None:

@@ -14,6 +14,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
+#: what a DiscoBox detector adds to the task network, by prefix: a published student has none of it
+ADDITIONS = ("teacher.", "structured_teacher.")
+
 
 def read_checkpoint(path: str | Path) -> dict[str, Any]:
     """Read a checkpoint onto the CPU with ``weights_only=True``: no code of the file is run.

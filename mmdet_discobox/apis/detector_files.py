@@ -45,13 +45,7 @@ def load_detector(
         ValueError: if it is no DiscoBox detector, the weights do not fit, or no file names the
             classes.
     """
-    try:
-        model = build_detector(config, checkpoint, device)
-    except RuntimeError as error:  # sizes of the weights
-        raise ValueError(
-            f"Expected '{checkpoint}' to fit the model of '{config}', but: {error}. Give the "
-            "config that the checkpoint was trained with."
-        ) from error
+    model = build_detector(config, checkpoint, device)
     if not isinstance(model, StructuredTeachingMixin):
         raise ValueError(
             f"Expected the model of '{config}' to be a DiscoBoxSOLOv2 or DiscoBoxYOLACT but got "

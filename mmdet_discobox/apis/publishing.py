@@ -7,8 +7,8 @@ from typing import Any, Literal
 
 from torch import Tensor
 
-#: what a DiscoBox detector adds to the task network, by prefix
-_ADDITIONS = ("teacher.", "structured_teacher.")
+from .checkpoint_files import ADDITIONS
+
 _TEACHER = "teacher.module."
 _KEPT_META = ("dataset_meta", "cfg", "epoch", "iter", "mmengine_version")
 
@@ -34,7 +34,7 @@ def publish_weights(
     """
     if network not in ("student", "teacher"):
         raise ValueError(f"Expected `network` to be 'student' or 'teacher' but got {network!r}.")
-    student = {key: value for key, value in state_dict.items() if not key.startswith(_ADDITIONS)}
+    student = {key: value for key, value in state_dict.items() if not key.startswith(ADDITIONS)}
     if network == "student":
         if not student:
             raise ValueError("Expected the weights of a detector, but there is no student in them.")

@@ -1,0 +1,93 @@
+"""Detectors out of configs and checkpoints that fit, fit in part, or do not fit."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from mmdet.registry import MODELS
+from mmengine.registry import init_default_scope
+from tiny import build, tiny_solov2
+from tiny_matching import config_of
+
+from mmdet_discobox.apis import build_detector
+
+BANK = "structured_teacher.cross_image.bank."
+
+
+def saved(folder, weights):
+    path = folder / "weights.pth"
+    torch.save(dict(state_dict=weights), path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def trained():
+    init_default_scope("mmdet")
+    model = build(tiny_solov2(), seed=3)
+    model.teacher.update_parameters(model)
+    return model.state_dict()
+
+
+def pretrained(checkpoint):
+    """A detector whose backbone starts from a file."""
+    model = tiny_solov2()
+    model.backbone.init_cfg = dict(type="Pretrained", checkpoint=str(checkpoint))
+    return model
+
+
+def test_without_a_checkpoint_the_backbone_is_what_the_config_names(trained, tmp_path, capsys):
+    mark = "backbone."
+    backbone = {k.removeprefix(mark): v for k, v in trained.items() if k.startswith(mark)}
+    model = pretrained(saved(tmp_path, backbone))
+    detector = build_detector(config_of(model), device="cpu")
+    for name, weight in detector.backbone.state_dict().items():
+        assert torch.equal(weight, backbone[name]), name
+    assert not detector.teacher.started
+    assert "neck" not in capsys.readouterr().out  # mmengine would tell of every parameter
+
+
+def test_weights_that_a_backbone_has_from_its_package_stay():
+    pytest.importorskip("efficientnet_lite_pytorch", reason="the extra [demo] is missing")
+    model = tiny_solov2(backbone=dict(type="EfficientNetLite"))
+    model.neck.in_channels = [24, 40, 112, 320]
+    detector = build_detector(config_of(model), device="cpu")
+    init_default_scope("mmdet")
+    expected = MODELS.build(model.backbone).state_dict()
+    for name, weight in detector.backbone.state_dict().items():
+        assert torch.equal(weight, expected[name]), name
+
+
+def test_weights_that_cannot_be_had_are_named_and_a_checkpoint_needs_none(trained, tmp_path):
+    config = config_of(pretrained(tmp_path / "no.pth"))
+    with pytest.raises(OSError, match=r"DiscoBoxSOLOv2 starts from .*no\.pth.* give a checkpoint"):
+        build_detector(config, device="cpu")
+    build_detector(config, saved(tmp_path, trained), "cpu")
+
+
+def test_another_number_of_classes_is_refused(trained, tmp_path):
+    path = saved(tmp_path, trained)
+    message = (
+        r"2 of its .* other shapes, first 'mask_head.conv_cls.weight': \(3, .* instead of \(4, "
+    )
+    with pytest.raises(ValueError, match=message):
+        build_detector(config_of(tiny_solov2(num_classes=4)), path, "cpu")
+
+
+def test_a_bank_of_another_size_is_left_out_as_a_whole(trained, tmp_path):
+    """Inference can do without it; counts that were loaded without their objects would lie."""
+    full = {**trained, f"{BANK}counts": torch.full((3,), 8)}
+    model = tiny_solov2()
+    model.structured_teacher.cross_image.bank.capacity = 9
+    with pytest.warns(UserWarning, match=r"another `structured_teacher` than .*weights\.pth"):
+        detector = build_detector(config_of(model), saved(tmp_path, full), "cpu")
+    found = detector.state_dict()
+    assert not found[f"{BANK}counts"].any()
+    assert detector.teacher.started
+    for key, weight in full.items():
+        assert key.startswith("structured_teacher.") or torch.equal(found[key], weight), key
+
+
+def test_a_bank_that_fits_is_loaded(trained, tmp_path):
+    full = {**trained, f"{BANK}counts": torch.full((3,), 8)}
+    detector = build_detector(config_of(tiny_solov2()), saved(tmp_path, full), "cpu")
+    assert detector.state_dict()[f"{BANK}counts"].tolist() == [8, 8, 8]
