@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from mmdet.structures import DetDataSample
+from mmengine.structures import InstanceData
 
 from mmdet_discobox.structures import BoxObjects
 
@@ -19,13 +21,14 @@ class BoxedPicture:
         image: ``(H, W, 3)`` uint8 BGR, as mmdet loads it.
         boxes: ``(G, 4)`` ``(x1, y1, x2, y2)`` in pixels; they may reach past the picture.
         classes: names of the G classes.
-        image_id: id in the data set, by which the object bank knows the picture; -1 if unknown.
+        image_id: id in the data set, a number or a name, by which the object bank knows the
+            picture; -1 if unknown.
     """
 
     image: np.ndarray
     boxes: np.ndarray
     classes: Sequence[str]
-    image_id: int = -1
+    image_id: int | str = -1
 
     def __post_init__(self) -> None:
         image, boxes = np.shape(self.image), np.shape(self.boxes)
@@ -45,13 +48,12 @@ class BoxedPicture:
         """
         height, width = self.image.shape[:2]
         boxes = np.asarray(self.boxes, dtype=np.float32).clip(0, [width, height] * 2)
-        return BoxObjects(
-            boxes=torch.from_numpy(boxes.astype(np.float32)),
+        sample = DetDataSample(metainfo=dict(img_shape=(height, width), img_id=self.image_id))
+        sample.gt_instances = InstanceData(
+            bboxes=torch.from_numpy(boxes.astype(np.float32)),
             labels=torch.tensor(labels, dtype=torch.long),
-            image_inds=torch.zeros(len(boxes), dtype=torch.long),
-            image_sizes=torch.tensor([[height, width]], dtype=torch.float),
-            image_ids=torch.full((len(boxes),), self.image_id),
         )
+        return BoxObjects.from_samples([sample])  # as in training, so that ids are the bank's
 
 
 @dataclass(frozen=True)

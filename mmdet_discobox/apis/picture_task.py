@@ -42,8 +42,7 @@ class PictureTask:
         boxes = np.array([a["bbox"] for a in self.usable], dtype=float).reshape(-1, 4)
         boxes[:, 2:] += boxes[:, :2]
         classes = [self.names[a["category_id"]] for a in self.usable]
-        image_id = self.image["id"]
-        return BoxedPicture(pixels, boxes, classes, image_id if isinstance(image_id, int) else -1)
+        return BoxedPicture(pixels, boxes, classes, self.image["id"])
 
     @property
     def usable(self) -> list[Json]:

@@ -7,9 +7,14 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
+from mmdet.structures import DetDataSample
+from mmengine.structures import InstanceData
 from tiny import write_boxes
 
 from mmdet_discobox.apis import AutoLabeler, LabelRun
+from mmdet_discobox.apis.picture_task import PictureTask
+from mmdet_discobox.structures import BoxObjects
 
 HERE = Path(__file__).parent
 
@@ -131,6 +136,19 @@ def test_what_cannot_be_done_is_named_and_costs_the_others_nothing(make_run, roo
     assert "96 x 96 pixels, but its boxes are for 50 x 96" in reasons[3]
     assert reasons[5] == "its box [200, 10, 5, 5] has no area inside the picture"
     assert "no area" in reasons[6]
+
+
+def test_pictures_with_names_for_ids_are_those_of_the_bank(root):
+    """By the number that training gives the name, the bank leaves out a picture's own objects."""
+    sample = DetDataSample(metainfo=dict(img_shape=(96, 96), img_id="2008_000001"))
+    sample.gt_instances = InstanceData(bboxes=torch.ones(1, 4), labels=torch.zeros(1).long())
+    trained = BoxObjects.from_samples([sample])
+    image = dict(id="2008_000001", file_name="1.png", width=96, height=96)
+    task = PictureTask(image, [dict(id=1, bbox=[0, 0, 9, 9], category_id=1)], {1: "one"})
+    objects = task.read(root / "images").objects([0])
+    assert objects.image_ids.tolist() == trained.image_ids.tolist() != [-1]
+    task = PictureTask({**image, "id": 7}, task.annotations, task.names)
+    assert task.read(root / "images").objects([0]).image_ids.tolist() == [7]
 
 
 def test_a_wrong_folder_is_told_before_anything_is_written(make_run, tmp_path):
