@@ -27,7 +27,12 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from mmdet_discobox.apis.auto_labeler import AutoLabeler
 from mmdet_discobox.apis.label_run import LabelRun
 from mmdet_discobox.apis.label_truth import as_rle, compare_with_truth
-from mmdet_discobox.apis.labelled_boxes import LabelledBoxes, add_masks, keep_accepted
+from mmdet_discobox.apis.labelled_boxes import (
+    LabelledBoxes,
+    add_masks,
+    keep_accepted,
+    read_accepted,
+)
 from mmdet_discobox.apis.mask_encoding import decode_rle
 from mmdet_discobox.datasets.box_formats import read_boxes
 from mmdet_discobox.datasets.coco_records import Json
@@ -56,7 +61,9 @@ def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--teacher-only", action="store_true", help="without a checkpoint, from colours alone"
     )
-    parser.add_argument("--accepted", type=Path, help="keep only the boxes accepted on the page")
+    parser.add_argument(
+        "--accepted", type=Path, help="drop the boxes that the page showed and nobody accepted"
+    )
     parser.add_argument("--report", type=Path, metavar="DIR", help="write a page to look at")
     parser.add_argument(
         "--report-limit", type=int, default=2000, help="masks on it, worst first (%(default)s)"
@@ -101,7 +108,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     dataset = keep_accepted(read_json(args.boxes), args.accepted)
     args.out.parent.mkdir(parents=True, exist_ok=True)
     write_json(args.out, dataset)
-    print(f"{len(dataset['annotations'])} accepted masks: {args.out}")
+    accepted = len(set(read_accepted(args.accepted)[0]))
+    others = len(dataset["annotations"]) - accepted
+    more = f", and {others} that the page did not show" if others else ""
+    print(f"{accepted} accepted masks{more}: {args.out}")
     return 0
 
 
@@ -129,8 +139,8 @@ def label(args: argparse.Namespace) -> int:
         return 0
     labelled = add_masks(dataset, records, polygons=args.polygons)
     write_json(args.out, labelled.dataset)
-    work.remove_journals()
     tell(args, labelled)
+    forget(work, labelled)
     if truth is not None:
         print(compare_with_truth(labelled.dataset, truth))
     if args.report:
@@ -208,13 +218,27 @@ def tell(args: argparse.Namespace, labelled: LabelledBoxes) -> None:
             print(f"... and {len(labelled.failed) - NAMED} more", file=sys.stderr)
 
 
+def forget(work: LabelRun, labelled: LabelledBoxes) -> None:
+    """Remove the journals, unless there are pictures to mend."""
+    if not labelled.unread:
+        work.remove_journals()
+        return
+    print(
+        f"{labelled.unread} pictures could not be read. Mend them and give the same command: it "
+        f"does these alone, by '{work.journal_dir}'. Delete that folder if they stay away.",
+        file=sys.stderr,
+    )
+
+
 def report(args: argparse.Namespace, dataset: Json) -> None:
     """Write the page."""
     rated = [a for a in dataset["annotations"] if "mask_quality" in a]
-    chosen = sorted(rated, key=lambda a: a["mask_quality"])[: args.report_limit]
+    rated.sort(key=lambda a: a["mask_quality"])
+    chosen, others = rated[: args.report_limit], rated[args.report_limit :]
     path = args.report / "index.html"
     items = report_items(dataset, chosen, args.image_dir)
-    write_label_report(path, items, title=args.out.name, left_out=len(rated) - len(chosen))
+    left_out = [a["id"] for a in others]
+    write_label_report(path, items, title=args.out.name, left_out=left_out)
     print(f"page to look at: {path}")
 
 

@@ -18,7 +18,7 @@ from mmdet_discobox.datasets.coco_records import Json
 from mmdet_discobox.datasets.converters.files import Journal
 
 from .auto_labeler import AutoLabeler
-from .labelled_boxes import has_own_mask
+from .labelled_boxes import has_own_mask, is_unread
 from .picture_task import PictureTask
 
 #: called with the number of pictures that this process has done, and that it has to do
@@ -30,7 +30,8 @@ class LabelRun:
     """A data set on its way through an :class:`AutoLabeler`.
 
     Each process notes every finished picture in a journal of its own, one line each. Whatever is
-    killed when, the next run reads them all and does what is left.
+    killed when, the next run reads them all and does what is left; pictures that could not be read
+    are left, too.
 
     Attributes:
         dataset: a COCO json, see :func:`read_boxes`.
@@ -65,7 +66,7 @@ class LabelRun:
         """
         self._look_for_pictures()
         self._check_journals()
-        finished: list[Any] = [list(self.finished()) if get_rank() == 0 else None]
+        finished: list[Any] = [self._done() if get_rank() == 0 else None]
         broadcast_object_list(finished)  # nobody writes before all know what is done
         done = set(finished[0])
         left = [task for key, task in self._tasks.items() if key not in done]
@@ -79,12 +80,20 @@ class LabelRun:
         return self.finished() if get_rank() == 0 else {}
 
     def finished(self) -> dict[str, Json]:
-        """Records of the finished pictures by the ids of their images, see :class:`PictureTask`."""
+        """Records of the pictures by the ids of their images, see :class:`PictureTask`.
+
+        A picture that could be read once has that record, whatever other journals say.
+        """
         records: dict[str, Json] = {}
         for path in self._journal_files():
             with closing(self._journal(path)) as journal:
-                records.update(journal.done)
+                for key, record in journal.done.items():
+                    if key not in records or not is_unread(record):
+                        records[key] = record
         return records
+
+    def _done(self) -> list[str]:
+        return [key for key, record in self.finished().items() if not is_unread(record)]
 
     def remove_journals(self) -> None:
         """Forget the run, once its result is written."""

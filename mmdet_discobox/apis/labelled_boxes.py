@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -23,16 +24,23 @@ class LabelledBoxes:
         dataset: the json of the boxes, with masks.
         failed: boxes without a mask: the id of each and the reason.
         unpredicted: number of masks that come from colours alone.
+        unread: number of pictures that could not be read.
     """
 
     dataset: Json
     failed: list[tuple[Any, str]]
     unpredicted: int
+    unread: int
 
 
 def has_own_mask(annotation: Json) -> bool:
     """Whether a box is a crowd's with a mask already: that marks a region, and is left alone."""
     return bool(annotation.get("iscrowd")) and bool(annotation.get("segmentation"))
+
+
+def is_unread(record: Json) -> bool:
+    """Whether the record is of a picture that could not be read."""
+    return bool(record.get("unread"))
 
 
 def add_masks(
@@ -61,7 +69,8 @@ def add_masks(
         if a["id"] not in masks and not has_own_mask(a)
     ]
     unpredicted = sum(not mask["predicted"] for mask in masks.values())
-    return LabelledBoxes({**dataset, "annotations": annotations}, failed, unpredicted)
+    unread = sum(map(is_unread, records.values()))
+    return LabelledBoxes({**dataset, "annotations": annotations}, failed, unpredicted, unread)
 
 
 def _mask_fields(annotation: Json, mask: Json, polygons: bool) -> Json:
@@ -77,15 +86,18 @@ def _mask_fields(annotation: Json, mask: Json, polygons: bool) -> Json:
 def keep_accepted(dataset: Json, path: str | Path) -> Json:
     """Keep the annotations that somebody accepted on the page of ``--report``.
 
+    So are those that nobody was asked about: masks that had no room on the page, which are better
+    than all that are on it, and crowds that kept their own mask.
+
     Args:
         dataset: a COCO json; not changed.
-        path: the file that the page gave, a json with the list ``accepted`` of ids.
+        path: the file that the page gave, see :func:`read_accepted`.
 
     Raises:
         FileNotFoundError: if there is no such file.
         ValueError: if it has no such list, or an id that the data set has not.
     """
-    wanted = read_accepted(path)
+    wanted = [*chain(*read_accepted(path))]
     known = {annotation["id"] for annotation in dataset["annotations"]}
     if unknown := [value for value in wanted if value not in known]:
         raise ValueError(
@@ -93,11 +105,25 @@ def keep_accepted(dataset: Json, path: str | Path) -> Json:
             f"are not among theirs, first {quote(unknown[0])}."
         )
     chosen = set(wanted)
-    return {**dataset, "annotations": [a for a in dataset["annotations"] if a["id"] in chosen]}
+    annotations = [a for a in dataset["annotations"] if a["id"] in chosen or _never_rated(a)]
+    return {**dataset, "annotations": annotations}
 
 
-def read_accepted(path: str | Path) -> list[int | str]:
-    """Read the accepted ids; see :func:`keep_accepted`."""
+def _never_rated(annotation: Json) -> bool:
+    """Whether its own mask was left alone, so that it is on no page."""
+    return has_own_mask(annotation) and "mask_quality" not in annotation
+
+
+def read_accepted(path: str | Path) -> tuple[list[int | str], list[int | str]]:
+    """Read what the page gave: a json with lists of ids, or the list ``accepted`` alone.
+
+    Returns:
+        ``accepted``, and ``left_out``, those that had no room on the page.
+
+    Raises:
+        FileNotFoundError: if there is no such file.
+        ValueError: if it has no such lists.
+    """
     try:
         content = json.loads(Path(path).read_bytes())
     except (FileNotFoundError, IsADirectoryError) as error:
@@ -106,10 +132,16 @@ def read_accepted(path: str | Path) -> list[int | str]:
         ) from error
     except (ValueError, RecursionError) as error:
         raise ValueError(f"Expected '{path}' to be a json, but: {error}.") from error
-    ids = content.get("accepted") if isinstance(content, dict) else content
+    if not isinstance(content, dict):
+        content = dict(accepted=content)
+    return _ids(content, "accepted", path), _ids({"left_out": [], **content}, "left_out", path)
+
+
+def _ids(content: Json, name: str, path: str | Path) -> list[int | str]:
+    ids = content.get(name)
     if not isinstance(ids, list) or not all(type(value) in (int, str) for value in ids):
         raise ValueError(
-            f"Expected '{path}' to have a list `accepted` of ids, as the page of --report gives "
-            f"it, but got {quote(content)}."
+            f"Expected '{path}' to have a list `{name}` of ids, as the page of --report gives it, "
+            f"but got {quote(ids)}."
         )
     return ids

@@ -78,5 +78,6 @@ class PictureTask:
         )
 
     def failure(self, reason: str) -> Json:
-        """The record of a picture that could not be read."""
-        return dict(masks=[], failed=[dict(id=a["id"], reason=reason) for a in self.annotations])
+        """The record of a picture that could not be read: it is tried again, see ``unread``."""
+        failed = [dict(id=a["id"], reason=reason) for a in self.annotations]
+        return dict(masks=[], failed=failed, unread=True)

@@ -6,7 +6,7 @@ import base64
 import hashlib
 import html
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -47,21 +47,26 @@ class ReportItem:
 
 
 def write_label_report(
-    path: str | Path, items: Iterable[ReportItem], *, title: str, left_out: int = 0
+    path: str | Path,
+    items: Iterable[ReportItem],
+    *,
+    title: str,
+    left_out: Sequence[int | str] = (),
 ) -> None:
     """Write the page: worst masks first, sortable, filterable, and decided by keyboard.
 
-    Decisions are kept in the browser, and the accepted ids can be saved as a json.
+    Decisions are kept in the browser, and the accepted ids can be saved as a json. A page of other
+    masks, even of the same boxes, begins without decisions.
 
     Args:
         path: the html file; its folder has to be there.
         items: the masks.
-        title: what they are of; also tells the decisions of one page from those of another.
-        left_out: masks that are not on the page, for its reader to know.
+        title: what they are of.
+        left_out: ids of masks that had no room on the page, for its reader to know; they go into
+            the json.
     """
     rows = list(_rows(items))
-    digest = hashlib.sha256(json.dumps([title, [row["id"] for row in rows]]).encode()).hexdigest()
-    data = dict(title=title, key=digest[:16], leftOut=left_out, items=rows)
+    data = dict(title=title, key=_key(title, rows), leftOut=list(left_out), items=rows)
     # "<" would let a name in the data end the script
     text = json.dumps(data, ensure_ascii=False).replace("<", "\\u003c")
     page = _TEMPLATE.read_text(encoding="utf-8")
@@ -70,6 +75,12 @@ def write_label_report(
     unfinished = path.with_name(f".{path.name}.part")
     unfinished.write_text(page, encoding="utf-8", errors="replace")
     unfinished.replace(path)
+
+
+def _key(title: str, rows: list[dict[str, Any]]) -> str:
+    """Tells the decisions about these masks from those about others."""
+    judged = [{name: row[name] for name in row if name != "picture"} for row in rows]
+    return hashlib.sha256(json.dumps([title, judged]).encode()).hexdigest()[:16]
 
 
 def _rows(items: Iterable[ReportItem]) -> Iterator[dict[str, Any]]:

@@ -138,6 +138,30 @@ def test_what_cannot_be_done_is_named_and_costs_the_others_nothing(make_run, roo
     assert "no area" in reasons[6]
 
 
+def test_a_picture_that_could_not_be_read_is_tried_again(make_run, root):
+    picture = root / "images" / "2.png"
+    away = picture.with_suffix(".away")
+    whole = make_run().label(Labeler())
+    make_run().remove_journals()
+    picture.rename(away)
+    try:
+        failed = make_run().label(Labeler())
+    finally:
+        away.rename(picture)
+    assert failed["2"] == dict(masks=[], failed=failed["2"]["failed"], unread=True)
+    labeler = Labeler()
+    assert make_run().label(labeler) == whole
+    assert labeler.seen == [2]
+    # a journal of another process, read later, still has the failure
+    journal = make_run().journal_dir / "0.jsonl"
+    header, *_ = journal.read_text().splitlines(keepends=True)
+    line = json.dumps(["2", failed["2"]])
+    journal.with_name("3.jsonl").write_text(f"{header}{line}\n")
+    labeler = Labeler()
+    assert make_run().label(labeler) == whole
+    assert labeler.seen == []
+
+
 def test_pictures_with_names_for_ids_are_those_of_the_bank(root):
     """By the number that training gives the name, the bank leaves out a picture's own objects."""
     sample = DetDataSample(metainfo=dict(img_shape=(96, 96), img_id="2008_000001"))

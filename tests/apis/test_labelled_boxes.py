@@ -61,6 +61,7 @@ def test_everything_is_kept_and_masks_are_added():
     assert crowd == before["annotations"][3]
     assert labelled.failed == [(9, "no area")]
     assert labelled.unpredicted == 1
+    assert labelled.unread == 0
 
 
 def test_polygons():
@@ -73,8 +74,16 @@ def test_accepted_boxes_are_kept(tmp_path, content):
     path = tmp_path / "ja.json"
     path.write_text(json.dumps(content))
     kept = keep_accepted(boxes(), path)
-    assert [a["id"] for a in kept["annotations"]] == ["x", 9]
+    assert [a["id"] for a in kept["annotations"]] == ["x", 9, 10]  # 10 is a crowd with its mask
     assert kept["images"] == boxes()["images"]
+
+
+def test_a_crowd_whose_mask_was_made_has_to_be_accepted(tmp_path):
+    dataset = boxes()
+    dataset["annotations"][3]["mask_quality"] = 0.5
+    (tmp_path / "a.json").write_text('{"accepted": [7], "left_out": ["x"]}')
+    kept = keep_accepted(dataset, tmp_path / "a.json")
+    assert [a["id"] for a in kept["annotations"]] == [7, "x"]
 
 
 @pytest.mark.parametrize(
@@ -83,6 +92,8 @@ def test_accepted_boxes_are_kept(tmp_path, content):
         ("{", "to be a json"),
         ('{"accepted": 3}', "a list `accepted` of ids"),
         ('{"accepted": [[1]]}', "a list `accepted` of ids"),
+        ('{"accepted": [7], "left_out": 3}', "a list `left_out` of ids, .* but got 3"),
+        ('{"accepted": [7], "left_out": [8]}', "1 of its 2 ids are not among theirs, first 8"),
         ('{"accepted": ["7"]}', "1 of its 1 ids are not among theirs, first '7'"),
     ],
 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -94,6 +95,23 @@ def test_colours_alone_and_back_from_the_page(tool, root, tmp_path):
     assert [a["id"] for a in good["annotations"]] == [3, 5]
 
 
+def test_masks_that_had_no_room_on_the_page_are_kept(tool, root, tmp_path):
+    out, accepted = tmp_path / "out.json", tmp_path / "accepted.json"
+    paths = ("--teacher-only", root / "boxes.json", root / "images")
+    tool(*paths, out, "--report", tmp_path / "page", "--report-limit", 5)
+    annotations = json.loads(out.read_text())["annotations"]
+    best = sorted(annotations, key=lambda a: a["mask_quality"])
+    worst, rest = ([a["id"] for a in part] for part in (best[:5], best[5:]))
+    page = (tmp_path / "page" / "index.html").read_text()
+    data = json.loads(re.search(r'id="data">(.*?)</script>', page, re.DOTALL)[1])
+    assert data["leftOut"] == rest
+    accepted.write_text(json.dumps(dict(accepted=worst[:2], left_out=data["leftOut"])))
+    output = tool("--accepted", accepted, out, tmp_path / "good.json")
+    assert "2 accepted masks, and 3 that the page did not show" in output
+    good = json.loads((tmp_path / "good.json").read_text())
+    assert {a["id"] for a in good["annotations"]} == {*worst[:2], *rest}
+
+
 def test_polygons(tool, root, tmp_path):
     paths = ("--teacher-only", root / "boxes.json", root / "images", tmp_path / "out.json")
     tool(*paths, "--polygons")
@@ -122,6 +140,25 @@ def test_boxes_that_could_not_be_done_are_named(tool, root, tmp_path):
     assert "- annotation 1: there is no picture at" in output
     annotations = json.loads((tmp_path / "out.json").read_text())["annotations"]
     assert ["segmentation" in a for a in annotations] == [False] * 2 + [True] * 6
+
+
+def test_a_picture_that_is_mended_costs_the_others_nothing(tool, tmp_path):
+    root = write_boxes(tmp_path / "set", num_images=5)
+    paths = ("--teacher-only", root / "boxes.json", root / "images", tmp_path / "out.json")
+    picture = root / "images" / "2.png"
+    picture.rename(tmp_path / "away.png")
+    output = tool(*paths, status=1)
+    assert "1 pictures could not be read" in output
+    journal = tmp_path / "out.json.unfinished" / "0.jsonl"
+    (tmp_path / "away.png").rename(picture)
+    done = journal.read_text()
+    journal.write_text(done.replace('"quality": 0', '"quality": 1'))
+    assert "8 masks" in tool(*paths)
+    qualities = [
+        a["mask_quality"] for a in json.loads((tmp_path / "out.json").read_text())["annotations"]
+    ]
+    assert sum(quality > 1 for quality in qualities) == 8 - 2  # those were not made again
+    assert not journal.parent.exists()
 
 
 def test_bad_input_is_told_and_nothing_is_written(tool, root, trained, tmp_path):

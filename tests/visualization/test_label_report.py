@@ -3,6 +3,7 @@ from __future__ import annotations
 import base64
 import json
 import re
+from dataclasses import replace
 
 import cv2
 import numpy as np
@@ -31,10 +32,13 @@ ITEMS = [
 ]
 
 
+LEFT_OUT = [5, "b-6", 7]
+
+
 @pytest.fixture
 def page(tmp_path):
     path = tmp_path / "index.html"
-    write_label_report(path, ITEMS, title=NASTY, left_out=7)
+    write_label_report(path, ITEMS, title=NASTY, left_out=LEFT_OUT)
     return path
 
 
@@ -54,6 +58,31 @@ def test_the_page_holds_the_pictures(page):
     assert head == "data:image/png;base64"
     overlay = cv2.imdecode(np.frombuffer(base64.b64decode(content), np.uint8), cv2.IMREAD_UNCHANGED)
     assert overlay.shape == (220, 220, 4)
+
+
+def key_of(path, *items, title="a.json"):
+    write_label_report(path, items, title=title)
+    text = path.read_text(encoding="utf-8")
+    return json.loads(re.search(r'id="data">(.*?)</script>', text, re.DOTALL)[1])["key"]
+
+
+def test_decisions_are_kept_for_the_same_masks_alone(tmp_path):
+    """Made anew, the masks of the same boxes of the same file have not been decided on."""
+    first = item(1, "dog", 0.9)
+    mask = first.mask.copy()
+    mask[20:] = False
+    others = [
+        [replace(first, mask=mask)],
+        [replace(first, quality=0.8)],
+        [replace(first, file_name="b.png")],
+        [replace(first, ann_id=2)],
+        [first, item(2, "dog", 0.9)],
+    ]
+    path = tmp_path / "index.html"
+    key = key_of(path, first)
+    assert key_of(path, first) == key
+    assert key_of(path, first, title="b.json") != key
+    assert key not in [key_of(path, *items) for items in others]
 
 
 def test_cut_out_shows_the_mask_in_its_place():
@@ -127,12 +156,14 @@ def test_the_page_in_a_browser(page, tmp_path):
     assert seen["plain"] is True
     assert seen["accepted"] == ["b-2", "4"]
     assert seen["name"] == "accepted.json"
-    assert json.loads(seen["saved"]) == {"accepted": ["b-2", 4], "rejected": [3]}
+    assert json.loads(seen["saved"]) == {
+        "accepted": ["b-2", 4], "rejected": [3], "left_out": LEFT_OUT
+    }  # fmt: skip
     assert seen["count"] == "2 of 4 shown, 2 accepted, 1 rejected"
-    assert seen["note"] == "7 masks of better quality are not on this page."
+    assert seen["note"] == "3 masks of better quality are not on this page. They are kept."
     assert seen["network"] == "no"
     accepted = tmp_path / seen["name"]
     accepted.write_text(seen["saved"])
-    annotations = [dict(id=item.ann_id) for item in ITEMS]
+    annotations = [dict(id=ann_id) for ann_id in [*(item.ann_id for item in ITEMS), *LEFT_OUT]]
     kept = keep_accepted(dict(annotations=annotations), accepted)
-    assert kept == dict(annotations=[dict(id="b-2"), dict(id=4)])
+    assert [a["id"] for a in kept["annotations"]] == ["b-2", 4, *LEFT_OUT]
