@@ -8,7 +8,8 @@ Examples:
     python tools/eval_correspondence.py multi_object val_pairs.npz images --config C --checkpoint X
 
 Without a checkpoint the detector has what its config loads by itself, such as the ImageNet weights
-of EfficientNetLite: its backbone's features can be compared, its neck's and its masks are chance.
+of EfficientNetLite or, downloaded, those of a ResNet: its backbone's features can be compared, its
+neck's and its masks are chance.
 The DISCOBOX- of Table 5 is `icm` with a checkpoint that was trained without L_nce.
 """
 
@@ -92,7 +93,7 @@ def benchmark(args: argparse.Namespace, inferencer: Any) -> tuple[Any, Any, Base
 
 
 def evaluate(name: str, dataset: Any, task: Any, metric: BaseMetric) -> dict[str, float]:
-    """Run a matcher over a data set; images are described once for all matchers."""
+    """Run a matcher over a data set; the task remembers the images of the matcher before."""
     matcher = build_matcher(name)
     metric.results.clear()
     for index in track(range(len(dataset)), name, console=Console(stderr=True)):

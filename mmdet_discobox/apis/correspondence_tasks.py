@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -17,13 +16,12 @@ from mmdet_discobox.datasets.pairs import KeypointImage, KeypointPair
 from .image_describer import ImageDescriber
 from .matchers import Matcher
 from .object_matches import DescribedObjects, ObjectMatch, match_objects
+from .remembered_images import RememberedImages
 
 #: where boxes come from
 BOXES = ("annotated", "detected", "image")
 #: where the predictions of a pair of objects start
 SPREADS = ("box", "mask")
-#: images whose objects are remembered: each is in many pairs
-_REMEMBERED = 8192
 #: predictions along a side of a box: the finest threshold is 0.75 % of the diagonal, and closer
 #: points than that change nothing
 _DENSITY = 84
@@ -35,7 +33,8 @@ class CorrespondenceTask:
     """What both tasks share: the boxes, the classes, and a memory of images.
 
     Args:
-        describe: finds the objects of an image.
+        describe: finds the objects of an image. Images are in many pairs, so what it finds is
+            kept, see :class:`.RememberedImages`.
         classes: names of the detector's classes.
         boxes: ``'annotated'``, ``'detected'``, or the whole ``'image'``.
 
@@ -50,12 +49,7 @@ class CorrespondenceTask:
             raise ValueError(f"Expected `boxes` to be one of {BOXES}, but got {boxes!r}.")
         self.classes = list(classes)
         self.boxes = boxes
-
-        @lru_cache(maxsize=_REMEMBERED)
-        def remembered(path: str, boxes: Any, labels: Any) -> DescribedObjects:
-            return describe(path, boxes, labels)[0]
-
-        self._remembered = remembered
+        self._remembered = RememberedImages(describe)
 
     def _describe(self, path: Any, boxes: Any = None, labels: Any = None) -> DescribedObjects:
         """Objects of an image, in its boxes or (None) where the detector sees them."""

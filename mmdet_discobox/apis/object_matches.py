@@ -46,6 +46,12 @@ class DescribedObjects:
     def __len__(self) -> int:
         return len(self.boxes)
 
+    @property
+    def num_bytes(self) -> int:
+        """Memory of all tensors, in bytes."""
+        tensors = (getattr(self, field.name) for field in fields(self))
+        return sum(tensor.numel() * tensor.element_size() for tensor in tensors)
+
     def __getitem__(self, rows: Tensor | slice) -> DescribedObjects:
         return DescribedObjects(*(getattr(self, field.name)[rows] for field in fields(self)))
 

@@ -19,6 +19,7 @@ from mmdet_discobox.apis import (
     MultiObjectMatching,
     build_matcher,
 )
+from mmdet_discobox.apis.remembered_images import RememberedImages
 from mmdet_discobox.datasets.pairs import KeypointImage, KeypointPair
 from mmdet_discobox.evaluation import MultiObjectCorrespondenceMetric, PCKMetric
 
@@ -96,6 +97,23 @@ def test_the_best_detection_of_the_class_is_taken(pair):
     assert len(calls) == 1  # the picture is remembered
     assert task._object(pair.source, "three").boxes.tolist() == [[0, 0, 96, 96]]
     assert calls[-1][2] == (-1,)  # a whole picture is not taught
+
+
+def test_images_are_remembered_up_to_a_number_of_bytes():
+    """One object: 64 x 6 x 6 features, 6 x 6 masks, a box and a score in 4 bytes, a label in 8."""
+    size = 4 * (64 * 36 + 36 + 4 + 1) + 8
+    calls, box, label = [], ((0.0, 0.0, 9.0, 9.0),), (0,)
+    remembered = RememberedImages(fake_describer(calls), limit=3 * size - 1)
+    for path in "abaca":
+        assert len(remembered(path, box, label)) == 1
+        assert remembered.num_bytes <= 2 * size
+    assert [path for path, *_ in calls] == ["a", "b", "c"]  # b made room for c, not a
+    remembered("b", box, label)
+    assert [path for path, *_ in calls] == ["a", "b", "c", "b"]
+    remembered("a", box * 4, label * 4)  # larger than all the room: alone, and not for long
+    assert remembered.num_bytes == 4 * size
+    remembered("a", box, label)
+    assert remembered.num_bytes == size
 
 
 def multi_object_sample():
