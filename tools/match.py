@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import cv2
 import mmcv
 import numpy as np
 import torch
@@ -26,6 +27,7 @@ from mmdet_discobox.apis import (
     ObjectMatch,
     best_matches,
 )
+from mmdet_discobox.datasets.pictures import read_picture
 from mmdet_discobox.utils.command_line import run
 from mmdet_discobox.visualization import MatchedMasks, draw_correspondence
 
@@ -33,6 +35,8 @@ from mmdet_discobox.visualization import MatchedMasks, draw_correspondence
 def main(argv: Sequence[str] | None = None) -> None:
     """Match and draw."""
     args = parse(argv)
+    check_out(args.out)
+    pictures = [read(path) for path in args.images]
     inferencer = CorrespondenceInferencer(
         args.config,
         args.checkpoint,
@@ -48,12 +52,29 @@ def main(argv: Sequence[str] | None = None) -> None:
         args.images, boxes=args.boxes, labels=labels, across_images=len(args.images) > 1
     )
     drawn = best_matches(found.matches)
-    pictures = [mmcv.imread(path, channel_order="rgb") for path in args.images]
     records = [to_draw(match, found) for match in drawn]
     picture = draw_correspondence(pictures, records, lines=args.lines, height=args.height)
     args.out.parent.mkdir(parents=True, exist_ok=True)
     mmcv.imwrite(picture[..., ::-1], str(args.out))
     report(args, found, drawn, inferencer.model.dataset_meta["classes"])
+
+
+def check_out(path: Path) -> None:
+    """Refuse what no picture can be written to."""
+    if path.is_dir() or not cv2.haveImageWriter(str(path)):
+        raise ValueError(
+            f"Expected --out to be a picture, with a suffix such as .png or .jpg, but got '{path}'."
+        )
+
+
+def read(path: Path) -> np.ndarray:
+    """Read a picture, ``(H, W, 3)`` uint8 RGB."""
+    if not path.is_file():
+        raise FileNotFoundError(f"Expected an image at '{path}', but there is no file.")
+    try:
+        return np.ascontiguousarray(read_picture(path)[..., ::-1])
+    except ValueError as error:
+        raise ValueError(f"Expected an image at '{path}', but {error}.") from error
 
 
 def to_draw(match: ObjectMatch, found: MatchedImages) -> MatchedMasks:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import torch
 from mmcv.transforms import Compose
@@ -29,6 +30,7 @@ class _Network:
 
     inputs: Tensor  # (1, 3, H, W)
     sample: DetDataSample
+    name: str  # for errors: the image's path in quotes, if it has one
 
     @property
     def scale(self) -> Tensor:
@@ -70,8 +72,9 @@ class ImageDescriber:
         self.size = size
         self.score_thr = score_thr
         first, *rest = _without_annotations(pipeline, image_scale)
-        self._read = Compose([first, *rest])
-        self._take = Compose([dict(type="mmdet.LoadImageFromNDArray"), *rest])
+        self._read = Compose([first])
+        self._take = Compose([dict(type="mmdet.LoadImageFromNDArray")])
+        self._prepare = Compose(rest)
 
     @torch.no_grad()
     def __call__(
@@ -92,7 +95,7 @@ class ImageDescriber:
 
         Raises:
             FileNotFoundError: if there is no such image.
-            ValueError: if the image or the boxes cannot be used.
+            ValueError: if the image or the boxes cannot be used; it names the image.
         """
         view = self._load(image)
         with captured_maps(self.model, self.level[0]) as maps:
@@ -125,14 +128,24 @@ class ImageDescriber:
                     f"Expected an image of shape (H, W, 3), uint8 BGR, but got {image.shape}, "
                     f"{image.dtype}."
                 )
-            data = self._take(dict(img=image))
+            name, data = "", self._take(dict(img=image))
         else:
-            if not Path(image).is_file():
-                raise FileNotFoundError(f"Expected an image at '{image}', but there is no file.")
-            data = self._read(dict(img_path=str(image)))
+            name, data = f" '{image}'", self._open(image)
+        data = self._prepare(data)
         batch = dict(inputs=[data["inputs"]], data_samples=[data["data_samples"]])
         batch = self.model.data_preprocessor(batch, False)
-        return _Network(batch["inputs"], batch["data_samples"][0])
+        return _Network(batch["inputs"], batch["data_samples"][0], name)
+
+    def _open(self, path: str | Path) -> Any:
+        if not Path(path).is_file():
+            raise FileNotFoundError(f"Expected an image at '{path}', but there is no file.")
+        try:
+            return self._read(dict(img_path=str(path)))
+        except (AssertionError, cv2.error) as error:  # mmcv's loader, of what it cannot decode
+            raise ValueError(
+                f"Expected an image at '{path}', but the file cannot be read as one. Mend it, or "
+                "leave it out."
+            ) from error
 
     def _detect(self, view: _Network) -> tuple[InstanceData, Tensor]:
         """Detections and their masks in pixels of the image; full boxes of a plain detector."""
@@ -181,22 +194,26 @@ def _checked(boxes: Any, labels: Any, view: _Network) -> tuple[Tensor, Tensor]:
     boxes = torch.as_tensor(np.asarray(boxes, dtype=np.float32), device=device)
     if boxes.ndim != 2 or boxes.shape[1] != 4:
         raise ValueError(
-            f"Expected `boxes` of an image of shape (n, 4), but got {tuple(boxes.shape)}."
+            f"Expected `boxes` of an image{view.name} of shape (n, 4), but got "
+            f"{tuple(boxes.shape)}."
         )
     if labels is None:
         labels = [-1] * len(boxes)
     labels = torch.as_tensor(np.asarray(labels, dtype=np.int64), device=device)
     if labels.shape != boxes.shape[:1]:
         raise ValueError(
-            f"Expected a label for each of the {len(boxes)} boxes, but got {tuple(labels.shape)}."
+            f"Expected a label for each of the {len(boxes)} boxes of an image{view.name}, but got "
+            f"{tuple(labels.shape)}."
         )
     height, width = view.size
     inside = boxes.clamp_min(0).minimum(boxes.new_tensor([width, height, width, height]))
     empty = ~(inside[:, 2:] > inside[:, :2]).all(1)  # of NaN, too
     if empty.any():
+        first = int(empty.nonzero()[0])
         raise ValueError(
-            f"Expected boxes (x1, y1, x2, y2) with x1 < x2 and y1 < y2 that touch the image of "
-            f"{width} x {height} pixels, but got {boxes[empty][0].tolist()}."
+            "Expected boxes (x1, y1, x2, y2) with x1 < x2 and y1 < y2 that touch the "
+            f"image{view.name} of {width} x {height} pixels, but no. {first} of its boxes (from 0) "
+            f"is {boxes[first].tolist()}. Mend it, or leave it out."
         )
     return inside, labels
 

@@ -251,6 +251,28 @@ def test_images_that_are_none(inferencer, tmp_path):
             inferencer(single)
     with pytest.raises(FileNotFoundError, match="Expected an image at"):
         inferencer([tmp_path / "no.png"])
+    for content in (b"", b"no picture"):
+        (tmp_path / "bad.png").write_bytes(content)
+        with pytest.raises(ValueError, match=r"Expected an image at '.*bad\.png', but the file"):
+            inferencer([tmp_path / "bad.png"])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (
+            dict(boxes=[[BOX, [40, 40, 40, 45]]]),
+            r"no\. 1 of its boxes .* is \[40.0, 40.0, 40.0, 45",
+        ),
+        (dict(boxes=[BOX]), r"shape \(n, 4\)"),
+        (dict(boxes=[[BOX]], labels=[[1, 2]]), "label for each of the 1 boxes"),
+    ],
+)
+def test_the_image_of_wrong_boxes_is_named(inferencer, tmp_path, arguments, message):
+    cv2.imwrite(str(tmp_path / "bild.png"), texture())
+    with pytest.raises(ValueError, match=message) as error:
+        inferencer([tmp_path / "bild.png"], **arguments)
+    assert f"image '{tmp_path / 'bild.png'}'" in str(error.value)
 
 
 @pytest.mark.parametrize(

@@ -128,3 +128,16 @@ def test_arguments_that_do_not_fit(files, capsys):
     assert "expected X1,Y1,X2,Y2 but got '1,2,3'" in capsys.readouterr().err
     with pytest.raises(FileNotFoundError, match="Expected an image at"):
         tool("match", "no.png", "no.png", *network, "--out", "m.png")
+
+
+def test_match_tells_early_of_files_that_are_no_pictures(files, tmp_path):
+    picture, *_ = files
+    network = ("--config", tmp_path / "is not needed.py")  # before a network is built
+    (tmp_path / "bad.png").write_text("no picture")
+    with pytest.raises(ValueError, match=r"Expected an image at '.*bad\.png', but OpenCV cannot"):
+        tool("match", picture, tmp_path / "bad.png", *network, "--out", tmp_path / "m.png")
+    (tmp_path / "folder.png").mkdir()
+    for name in ("m", "m.txt", "folder.png"):
+        with pytest.raises(ValueError, match="--out to be a picture, with a suffix"):
+            tool("match", picture, *network, "--out", tmp_path / name)
+    assert not (tmp_path / "m.png").exists()
