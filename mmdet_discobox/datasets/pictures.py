@@ -33,12 +33,12 @@ def read_picture(path: str | Path, *, size: tuple[float, float] | None = None) -
         content = np.fromfile(str(path), dtype=np.uint8)  # any name, on any system
     except (OSError, ValueError) as error:
         raise FileNotFoundError(f"there is no picture at '{path}'") from error
-    upright = _decode(content, _UPRIGHT)
+    upright = decode(content, _UPRIGHT)
     if upright is None:
         raise ValueError(f"OpenCV cannot read the picture '{path}'")
     if size is None or _size(upright) == tuple(size):
         return upright
-    stored = _decode(content, _STORED)
+    stored = decode(content, _STORED)
     if stored is not None and _size(stored) == tuple(size):
         return stored
     raise ValueError(
@@ -47,7 +47,17 @@ def read_picture(path: str | Path, *, size: tuple[float, float] | None = None) -
     )
 
 
-def _decode(content: np.ndarray, flags: int) -> np.ndarray | None:
+def decode(content: np.ndarray, flags: int = _UPRIGHT) -> np.ndarray | None:
+    """Decode a picture with OpenCV.
+
+    Args:
+        content: ``(n,)`` uint8, the file.
+        flags: of ``cv2.imdecode``; the default are those of mmdet's loader.
+
+    Returns:
+        ``(H, W, 3)`` uint8 BGR, with other flags of another depth and other channels; None if it
+        cannot be read.
+    """
     if not content.size:
         return None
     try:

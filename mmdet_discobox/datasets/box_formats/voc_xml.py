@@ -9,8 +9,9 @@ from xml.etree import ElementTree
 from xml.etree.ElementTree import Element
 
 from mmdet_discobox.datasets.coco_records import Json, quote
+from mmdet_discobox.datasets.converters.files import is_file
 
-from .picture_files import find_picture, picture_size, pictures_by_stem
+from .picture_files import Pictures, find_picture, picture_size, pictures_by_stem
 
 _CORNERS = ("xmin", "ymin", "xmax", "ymax")
 #: fields of a record that the xml has under other names
@@ -34,7 +35,7 @@ def read_voc_xml(folder: str | Path, image_dir: str | Path) -> Json:
 
     Raises:
         FileNotFoundError: if a picture is missing whose size no ``<size>`` tells.
-        ValueError: if a file is no such xml.
+        ValueError: if a file is no such xml, or several pictures have its name.
     """
     folder, image_dir = Path(folder), Path(image_dir)
     pictures = pictures_by_stem(image_dir)
@@ -69,9 +70,9 @@ def _parse(path: Path) -> Element:
     return root
 
 
-def _image(root: Element, path: Path, image_dir: Path, pictures: dict[str, str]) -> Json:
+def _image(root: Element, path: Path, image_dir: Path, pictures: Pictures) -> Json:
     name = (root.findtext("filename") or "").strip()
-    if not name or not _is_file(image_dir / name):
+    if not name or not is_file(image_dir / name):
         # tools write wrong suffixes and whole paths of another machine here
         name = find_picture(path.stem, pictures, label_file=path)
     others = {child.tag: _value(child) for child in root if child.tag not in ("object", "filename")}
@@ -131,10 +132,3 @@ def _value(element: Element) -> Any:
 
 def _without(record: Json, field: str) -> Json:
     return {key: value for key, value in record.items() if key != field}
-
-
-def _is_file(path: Path) -> bool:
-    try:
-        return path.is_file()
-    except (OSError, ValueError):  # too long, or with a null byte
-        return False

@@ -39,7 +39,7 @@ def read_yolo_txt(folder: str | Path, image_dir: str | Path) -> Json:
 
     Raises:
         FileNotFoundError: if a picture is missing.
-        ValueError: if a line is no box, or a file is no text.
+        ValueError: if a line is no box, a file is no text, or several pictures have its name.
     """
     folder, image_dir = Path(folder), Path(image_dir)
     pictures = pictures_by_stem(image_dir)

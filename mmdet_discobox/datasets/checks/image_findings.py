@@ -11,6 +11,7 @@ import warnings
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
@@ -18,10 +19,12 @@ import numpy as np
 from PIL import ExifTags, Image, UnidentifiedImageError
 
 from mmdet_discobox.datasets.coco_records import Json, quote
+from mmdet_discobox.datasets.pictures import decode
 
 from .findings import Finding, Level, found
 
 Observation = tuple[str, str]  # kind and particulars
+Size = tuple[float, float]  # width and height
 
 _KINDS: dict[str, tuple[Level, str, str]] = {
     "missing": ("error", "{count} image files are missing", "Restore them, or mend `file_name`"),
@@ -116,60 +119,74 @@ def observe(image: Json, image_dir: str | Path) -> list[Observation]:
         content = (Path(image_dir) / image["file_name"]).read_bytes()
     except (OSError, ValueError):  # a name with a null byte is a ValueError
         return [("missing", "")]
-    pixels = _decode(content)
+    pixels = decode(np.frombuffer(content, np.uint8))
     if pixels is None:
         return [("unreadable", "")]
     return list(_oddities(pixels, content, (image["width"], image["height"])))
 
 
-def _oddities(
-    pixels: np.ndarray, content: bytes, wanted: tuple[float, float]
-) -> Iterator[Observation]:
-    mode, orientation, is_whole = _header(content)
-    stored = (pixels.shape[1], pixels.shape[0])
-    size = stored[::-1] if orientation >= 5 else stored
+def _oddities(pixels: np.ndarray, content: bytes, wanted: Size) -> Iterator[Observation]:
+    header = _header(content)
+    size = (pixels.shape[1], pixels.shape[0])
     if size != wanted:
-        kind = "unrotated" if stored == wanted else "size"
+        kind = "unrotated" if header.stored == wanted else "size"
         yield (kind, f": is {size[0]} x {size[1]}, the json says {wanted[0]} x {wanted[1]}")
-    elif orientation >= 5:
+    elif header.stored not in (None, size):
         yield ("upright", "")
-    elif orientation > 1:
-        yield ("mirrored", f": orientation {orientation}")
-    if not is_whole:
+    elif header.orientation > 1:
+        yield ("mirrored", f": orientation {header.orientation}")
+    if not header.is_whole:
         yield ("damaged", "")
+    if header.mode == "CMYK":
+        yield ("cmyk", "")
+    yield from _reductions(content)
+
+
+def _reductions(content: bytes) -> Iterator[Observation]:
+    """What is lost in 8 bits and three channels."""
+    pixels = decode(np.frombuffer(content, np.uint8), cv2.IMREAD_UNCHANGED)
+    if pixels is None:
+        return
     if pixels.dtype != np.uint8:
         yield ("depth", f": {pixels.dtype}")
-    if mode == "CMYK":
-        yield ("cmyk", "")
     if pixels.ndim == 2:
         yield ("gray", "")
     elif pixels.shape[2] == 4:
         yield ("alpha", "")
 
 
-def _decode(content: bytes) -> np.ndarray | None:
-    """Pixels as they are stored, or None."""
-    if not content:
-        return None
-    try:
-        return cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_UNCHANGED)
-    except cv2.error:
-        return None
+@dataclass
+class _Header:
+    """What Pillow tells of a file: colours, size, EXIF orientation, and whether it is whole."""
+
+    mode: str = ""
+    stored: Size | None = None  # before the turn
+    orientation: int = 1  # upright
+    is_whole: bool = True
 
 
-def _header(content: bytes) -> tuple[str, int, bool]:
-    """Colour mode, EXIF orientation (1 is upright), and whether the picture is whole."""
-    mode, orientation = "", 1
+def _header(content: bytes) -> _Header:
+    header = _Header()
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             with Image.open(io.BytesIO(content)) as picture:
-                mode = picture.mode
+                header.mode = picture.mode
                 value = picture.getexif().get(ExifTags.Base.Orientation, 1)
-                orientation = value if value in range(1, 9) else 1
+                header.orientation = value if value in range(1, 9) else 1
+                header.stored = _stored_size(picture)
                 picture.load()
     except (UnidentifiedImageError, Image.DecompressionBombError):
-        return mode, orientation, True  # of a kind or size that OpenCV alone reads
+        pass  # of a kind or size that OpenCV alone reads
     except (OSError, SyntaxError, ValueError):
-        return mode, orientation, False
-    return mode, orientation, True
+        header.is_whole = False
+    return header
+
+
+def _stored_size(picture: Image.Image) -> Size:
+    tags = getattr(picture, "tag_v2", {})  # of a TIFF, whose `size` newer versions of Pillow turn
+    width, height = picture.size
+    return (
+        tags.get(ExifTags.Base.ImageWidth, width),
+        tags.get(ExifTags.Base.ImageLength, height),
+    )

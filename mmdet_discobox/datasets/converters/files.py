@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any, BinaryIO, TextIO
 
 Json = dict[str, Any]
 
@@ -47,6 +48,32 @@ def _raise_missing(missing: list[Path], source: str) -> None:
         raise FileNotFoundError(f"Expected '{missing[0]}'{more}, but it is not there. {source}")
 
 
+def is_file(path: Path) -> bool:
+    """Whether there is such a file; False for a name that no file can have."""
+    try:
+        return path.is_file()
+    except (OSError, ValueError):  # too long, or with a null byte
+        return False
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[BinaryIO]:
+    """Open a file such that there is the old one or the new one, never half of one.
+
+    Args:
+        path: File to write or replace. What is written is beside it, as ``.part``, until the
+            context ends, and gone if it ends in an error.
+    """
+    unfinished = path.with_name(f"{path.name}.part")
+    try:
+        with unfinished.open("wb") as file:
+            yield file
+        os.replace(unfinished, path)
+    except BaseException:
+        unfinished.unlink(missing_ok=True)
+        raise
+
+
 def write_json(path: Path, content: Json) -> None:
     """Write a json such that there is the old file or the new one, never half of one.
 
@@ -54,9 +81,8 @@ def write_json(path: Path, content: Json) -> None:
         path: File to write or replace.
         content: What to write.
     """
-    unfinished = path.with_name(f"{path.name}.part")
-    unfinished.write_text(json.dumps(content), encoding="utf-8")
-    os.replace(unfinished, path)
+    with replacing(path) as file:
+        file.write(json.dumps(content).encode())
 
 
 class Journal:

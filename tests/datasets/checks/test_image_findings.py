@@ -16,10 +16,15 @@ def _picture(mode="RGB", size=(WIDTH, HEIGHT)):
     return Image.fromarray(noise).convert(mode)
 
 
-def _oriented(value, size):
+def _oriented(value, size, kind="JPEG"):
     exif = Image.Exif()
     exif[0x0112] = value
-    return lambda path: _picture(size=size).save(path, "JPEG", exif=exif)
+    return lambda path: _picture(size=size).save(path, kind, exif=exif)
+
+
+def _floats(shape):
+    noise = np.random.default_rng(1).random(shape).astype(np.float32)
+    return lambda path: path.write_bytes(cv2.imencode(".tif", noise)[1].tobytes())
 
 
 def _deep(shape):
@@ -44,7 +49,11 @@ def _truncated(path):
         (_oriented(1, (WIDTH, HEIGHT)), None, ""),
         (_oriented(6, (HEIGHT, WIDTH)), "note", "turned upright by their EXIF orientation, as the"),
         (_oriented(6, (WIDTH, HEIGHT)), "error", "boxes are for the picture as it is stored"),
+        (_oriented(6, (HEIGHT, WIDTH), "TIFF"), "note", "EXIF orientation, as the json expects"),
+        (_oriented(6, (WIDTH, HEIGHT), "TIFF"), "error", "boxes are for the picture as it is"),
         (_oriented(3, (WIDTH, HEIGHT)), "warning", "without a change of size"),
+        (_floats((HEIGHT, WIDTH)), "error", "cannot be read by OpenCV"),
+        (_floats((HEIGHT, WIDTH, 3)), "error", "cannot be read by OpenCV"),
         (
             lambda path: _picture(size=(50, 40)).save(path, "PNG"),
             "error",
@@ -77,11 +86,20 @@ def test_a_picture_that_ends_early_is_told(check):
     assert list(_oddities(part, path.read_bytes(), (WIDTH, HEIGHT))) == [("damaged", "")]
 
 
-def test_upright_sizes_agree_with_the_loader(check):
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "TIFF", "WEBP"])
+def test_upright_sizes_agree_with_the_loader(check, kind):
     from mmcv import imfrombytes
 
     for value in range(1, 9):
-        _oriented(value, (WIDTH, HEIGHT))(check.folder / "Straße 图.png")
+        _oriented(value, (WIDTH, HEIGHT), kind)(check.folder / "Straße 图.png")
         shape = imfrombytes((check.folder / "Straße 图.png").read_bytes()).shape[:2]
         same = shape == (HEIGHT, WIDTH)
         assert check(coco(GOOD)).stops_training == (not same), value
+
+
+def test_a_square_picture_does_not_tell_which_way_round_its_boxes_are(check):
+    path = check.folder / "Straße 图.png"
+    _oriented(6, (WIDTH, WIDTH))(path)
+    picture = cv2.imdecode(np.frombuffer(path.read_bytes(), np.uint8), cv2.IMREAD_COLOR)
+    found = list(_oddities(picture, path.read_bytes(), (WIDTH, WIDTH)))
+    assert found == [("mirrored", ": orientation 6")]

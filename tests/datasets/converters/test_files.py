@@ -6,7 +6,7 @@ from contextlib import closing
 
 import pytest
 
-from mmdet_discobox.datasets.converters.files import Journal, write_json
+from mmdet_discobox.datasets.converters.files import Journal, is_file, replacing, write_json
 
 SETTINGS = {"version": 1, "folder": "Bilder für VOC"}
 PIECES = {"a": [1, 2], "b": {"name": "ä\n"}, "c": None}
@@ -58,3 +58,26 @@ def test_a_json_that_cannot_be_written_leaves_the_old_one(tmp_path):
         write_json(path, {"a": {1, 2}})
     assert path.read_text() == '{"a": 1}'
     assert [each.name for each in tmp_path.iterdir()] == ["a.json"]
+
+
+def test_a_file_that_is_not_finished_leaves_the_old_one(tmp_path):
+    path = tmp_path / "a b.npz"
+    with replacing(path) as file:
+        file.write(b"old")
+
+    def stop_half_way():
+        with replacing(path) as file:
+            file.write(b"half")
+            assert path.read_bytes() == b"old"
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        stop_half_way()
+    assert path.read_bytes() == b"old"
+    assert [each.name for each in tmp_path.iterdir()] == ["a b.npz"]
+
+
+def test_a_name_that_no_file_can_have(tmp_path):
+    (tmp_path / "a").touch()
+    assert is_file(tmp_path / "a")
+    assert not any(is_file(tmp_path / name) for name in ("b", ".", "null\0byte", "x" * 5000))
