@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import zipfile
+import zlib
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -9,11 +11,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from mmdet_discobox.datasets.converters.files import replacing
+
 from .objects import KeypointObjects
 
 _OBJECT_FIELDS = tuple(field.name for field in fields(KeypointObjects))
 _PAIR_FIELDS = ("image_pairs", "object_pairs", "first")
 _NAMES = ("images", "classes")
+# what reading another file raises, and an empty, cut or damaged one
+_UNREADABLE = (
+    *(ValueError, KeyError, AttributeError, TypeError),
+    *(EOFError, OSError, RuntimeError, zipfile.BadZipFile, zlib.error),
+)
 
 
 @dataclass(frozen=True)
@@ -64,7 +73,7 @@ class ObjectPairSet:
         }
 
     def save(self, path: str | Path) -> None:
-        """Write everything to one compressed ``.npz``.
+        """Write everything to one compressed ``.npz``, whole or not at all.
 
         Args:
             path: File to write; it should end in ``.npz``.
@@ -72,7 +81,7 @@ class ObjectPairSet:
         arrays = {name: getattr(self.objects, name) for name in _OBJECT_FIELDS}
         arrays |= {name: getattr(self, name) for name in _PAIR_FIELDS}
         arrays |= {name: np.array(getattr(self.objects, name), dtype=np.str_) for name in _NAMES}
-        with Path(path).open("wb") as file:
+        with replacing(Path(path)) as file:
             np.savez_compressed(file, **arrays)
 
     @classmethod
@@ -87,7 +96,7 @@ class ObjectPairSet:
 
         Raises:
             FileNotFoundError: If there is no such file.
-            ValueError: If it is another kind of file.
+            ValueError: If it is another kind of file, or damaged.
         """
         path = Path(path)
         make_it = "Write it with tools/make_multi_object_pairs.py."
@@ -96,7 +105,7 @@ class ObjectPairSet:
         try:
             with np.load(path, allow_pickle=False) as file:
                 arrays = {name: file[name] for name in (*_OBJECT_FIELDS, *_PAIR_FIELDS)}
-        except (ValueError, KeyError, AttributeError, TypeError) as error:
+        except _UNREADABLE as error:
             raise ValueError(
                 f"Expected '{path}' to be a file of object pairs, but got: {error}. {make_it}"
             ) from error

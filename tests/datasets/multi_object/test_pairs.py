@@ -130,6 +130,46 @@ def test_other_files_are_told(tmp_path):
             ObjectPairSet.load(tmp_path / name)
 
 
+@pytest.mark.parametrize("share", [0, 0.001, 0.3, 0.999])
+def test_a_cut_file_is_told(tmp_path, share):
+    path = tmp_path / "pairs.npz"
+    make_object_pairs(random_objects(3)).save(path)
+    path.write_bytes(path.read_bytes()[: int(share * path.stat().st_size)])
+    with pytest.raises(ValueError, match=r"pairs\.npz' to be .*, but got.*make_multi_object_pairs"):
+        ObjectPairSet.load(path)
+
+
+def test_a_damaged_file_is_told(tmp_path):
+    path = tmp_path / "pairs.npz"
+    make_object_pairs(random_objects(3)).save(path)
+    whole, told = path.read_bytes(), 0
+    for place in range(0, len(whole), 7):
+        path.write_bytes(whole[:place] + bytes([whole[place] ^ 255]) + whole[place + 1 :])
+        try:
+            ObjectPairSet.load(path)
+        except ValueError as error:
+            assert "pairs.npz" in str(error)  # noqa: PT017 - some bytes mean nothing
+            told += 1
+    assert told > 100
+
+
+def test_a_file_is_whole_or_not_there(tmp_path, monkeypatch):
+    path = tmp_path / "pairs.npz"
+    found = make_object_pairs(random_objects(3))
+    found.save(path)
+    before = path.read_bytes()
+
+    def cut(file, **_):
+        file.write(b"half")
+        raise OSError("no space left")
+
+    monkeypatch.setattr(np, "savez_compressed", cut)
+    with pytest.raises(OSError, match="no space left"):
+        found.save(path)
+    assert path.read_bytes() == before
+    assert list(tmp_path.iterdir()) == [path]
+
+
 def test_no_objects_make_no_pairs():
     nothing = random_objects(0, count=0)
     assert len(make_object_pairs(nothing)) == 0
