@@ -25,6 +25,7 @@ from mmdet_discobox.utils.command_line import run
 def main() -> None:
     """Parse the command line, enumerate the pairs and write them."""
     arguments = parse_arguments()
+    arguments.output.parent.mkdir(parents=True, exist_ok=True)  # before the minutes of reading
     objects, max_angle = read(arguments)
     pairs = make_object_pairs(
         objects, max_angle=max_angle, both_directions=arguments.both_directions

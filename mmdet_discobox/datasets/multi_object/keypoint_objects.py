@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from mmengine.logging import print_log
 
 from mmdet_discobox.datasets.coco_records import Json
 from mmdet_discobox.datasets.coco_validation import check_coco_boxes, load_coco_json
@@ -17,8 +19,9 @@ from .objects import KeypointObjects
 def read_coco_keypoints(path: str | Path, *, min_visibility: int = 2) -> KeypointObjects:
     """Read boxes and visible key points; COCO knows no orientations.
 
-    Crowds are left out. Objects without key points are kept: they belong to no pair, but a
-    detection of one is told from a detection of its neighbour.
+    Crowds are left out, and so are objects whose box has no area inside its image, with a warning:
+    they can be neither described nor scored. Objects without key points are kept: they belong to no
+    pair, but a detection of one is told from a detection of its neighbour.
 
     Args:
         path: A COCO json whose annotations have ``keypoints``, ``[x1, y1, v1, x2, ...]``.
@@ -38,6 +41,7 @@ def read_coco_keypoints(path: str | Path, *, min_visibility: int = 2) -> Keypoin
     categories = {category["id"]: place for place, category in enumerate(content["categories"])}
     annotations = [item for item in content["annotations"] if not item.get("iscrowd", 0)]
     lengths = _num_keypoints(content["categories"], annotations, str(path))
+    annotations = _with_area(annotations, content["images"], str(path))
     records = [
         {
             "image": images[item["image_id"]],
@@ -77,6 +81,23 @@ def _num_keypoints(categories: list[Json], annotations: list[Json], name: str) -
             "Use a COCO key-point json (person_keypoints_*.json, not instances_*.json)."
         )
     return lengths
+
+
+def _with_area(annotations: list[Json], images: list[Json], name: str) -> list[Json]:
+    """Leave out the objects whose box, in float32 and cut at the border, has no area."""
+    sizes = {image["id"]: (image["width"], image["height"]) for image in images}
+    limits = np.array([sizes[item["image_id"]] for item in annotations], np.float32).reshape(-1, 2)
+    boxes = np.array([_corners(item["bbox"]) for item in annotations], np.float32).reshape(-1, 4)
+    low, high = boxes[:, :2].clip(0), np.minimum(boxes[:, 2:], limits)
+    kept = [annotations[place] for place in np.flatnonzero((low < high).all(axis=1))]
+    if len(kept) < len(annotations):
+        print_log(
+            f"'{name}': of {len(annotations)} objects, {len(annotations) - len(kept)} are left "
+            "out: their box has no area inside its image.",
+            logger="current",
+            level=logging.WARNING,
+        )
+    return kept
 
 
 def _corners(bbox: list[float]) -> tuple[float, float, float, float]:

@@ -11,6 +11,7 @@ import pytest
 
 from mmdet_discobox.datasets.multi_object import (
     ObjectPairSet,
+    keypoint_objects,
     make_object_pairs,
     read_coco_keypoints,
 )
@@ -64,6 +65,23 @@ def test_reads_objects_in_the_order_of_their_images(write):
     assert make_object_pairs(found).object_pairs.tolist() == [[0, 1]]
 
 
+@pytest.mark.parametrize(
+    "bbox", [[40, 30, 0, 5], [40, 30, 5, 0], [60, 0, 5, 5], [-5, 0, 5, 5], [16, 0, 1e-7, 5]]
+)
+@pytest.mark.parametrize("place", [0, 4])
+def test_boxes_without_area_are_left_out(write, monkeypatch, bbox, place):
+    """The last object is in no pair, but is described with its image all the same."""
+    lines = []
+    monkeypatch.setattr(keypoint_objects, "print_log", lambda text, **_: lines.append(text))
+    content = copy.deepcopy(CONTENT)
+    content["annotations"][place]["bbox"] = bbox
+    found = read_coco_keypoints(write(content))
+    assert len(found) == 3
+    assert (found.boxes[:, 2:] > found.boxes[:, :2]).all()
+    assert "of 4 objects, 1 are left out" in lines[0]
+    assert len(make_object_pairs(found)) == (place == 4)
+
+
 def test_hidden_key_points_on_demand(write):
     found = read_coco_keypoints(write(CONTENT), min_visibility=1)
     np.testing.assert_array_equal(found.visible[1], [1, 1])
@@ -94,7 +112,7 @@ def tool(monkeypatch):
 
 
 def test_the_tool_writes_the_pairs(write, tool, monkeypatch, tmp_path, capsys):
-    output = tmp_path / "pairs.npz"
+    output = tmp_path / "neu ö" / "pairs.npz"
     monkeypatch.setattr(sys, "argv", ["tool", str(write(CONTENT)), str(output)])
     tool.main()
     assert "1 image pairs, 1 object pairs of 3 images with 4 objects" in capsys.readouterr().out
