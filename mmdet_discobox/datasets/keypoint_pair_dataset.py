@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -28,6 +29,8 @@ _READERS: dict[str, Any] = {
 class KeypointPairDataset(Dataset):
     """The pairs of a set; the pictures are read by whoever transfers the points.
 
+    Pairs of COCO key points are made when they are asked for: memory does not grow with them.
+
     Args:
         reader: ``'pf_pascal'``, ``'pf_willow'``, ``'spair'`` or ``'coco'``, see
             :mod:`mmdet_discobox.datasets.pairs`.
@@ -41,22 +44,24 @@ class KeypointPairDataset(Dataset):
     def __init__(self, reader: str, *, limit: int | None = None, **settings: Any) -> None:
         if reader not in _READERS:
             raise ValueError(f"Expected `reader` to be one of {[*_READERS]}, but got {reader!r}.")
-        pairs = list(_READERS[reader](**settings))
-        self.pairs: list[KeypointPair] = [pairs[place] for place in drawn(len(pairs), limit)]
+        self.pairs: Sequence[KeypointPair] = _READERS[reader](**settings)
+        self.places = drawn(len(self.pairs), limit)
 
     def __len__(self) -> int:
-        return len(self.pairs)
+        return len(self.places)
 
     def __getitem__(self, index: int) -> dict[str, KeypointPair]:
-        return {"item": self.pairs[index]}
+        return {"item": self.pairs[self.places[index]]}
 
 
-def drawn(count: int, limit: int | None) -> list[int]:
+def drawn(count: int, limit: int | None) -> Sequence[int]:
     """Places to keep: all, or some that are drawn with a fixed seed, in order.
 
     Args:
         count: how many there are.
         limit: how many to keep, None for all.
     """
-    order = np.arange(count) if limit is None else np.random.default_rng(0).permutation(count)
+    if limit is None:
+        return range(count)
+    order = np.random.default_rng(0).permutation(count)
     return sorted(order[:limit].tolist())

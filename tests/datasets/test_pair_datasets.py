@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pytest
 from datasets.pairs.pictures import write_picture
 
 from mmdet_discobox.datasets import KeypointPairDataset, ObjectPairDataset
 from mmdet_discobox.datasets.multi_object import KeypointObjects, make_object_pairs
+from mmdet_discobox.datasets.pairs import coco_keypoints
 
 
 def write_willow(root, rows=12):
@@ -28,10 +31,49 @@ def test_all_pairs_or_some(tmp_path):
         str(number) for number in range(12)
     ]
     some, again = (KeypointPairDataset(**settings, limit=5) for _ in range(2))
-    drawn = [int(some[i]["item"].source.path.stem) for i in range(5)]
-    assert drawn == sorted(set(drawn)) != [0, 1, 2, 3, 4]
-    assert [item.pair_id for item in again.pairs] == [item.pair_id for item in some.pairs]
+    found = [int(some[i]["item"].source.path.stem) for i in range(5)]
+    assert found == sorted(set(found)) != [0, 1, 2, 3, 4]
+    assert [int(again[i]["item"].source.path.stem) for i in range(5)] == found
     assert len(KeypointPairDataset(**settings, limit=99)) == 12
+
+
+def write_coco(root, count):
+    """A json of one object in each of ``count`` pictures, which all have a common key point."""
+    sides = dict(width=50, height=40)
+    images = [dict(id=i, file_name=f"{i}.png", **sides) for i in range(count)]
+    for image in images:
+        (root / image["file_name"]).touch()
+    annotations = [
+        dict(id=i, image_id=i, category_id=1, bbox=[1, 1, 9, 9], keypoints=[i % 9, 2, 2])
+        for i in range(count)
+    ]
+    content = dict(images=images, annotations=annotations, categories=[dict(id=1, name="cat")])
+    (root / "keypoints.json").write_text(json.dumps(content))
+    return dict(reader="coco", ann_file=root / "keypoints.json", image_root=root)
+
+
+def test_pairs_that_are_not_drawn_are_not_made(tmp_path, monkeypatch):
+    settings = write_coco(tmp_path, 40)
+    every = list(KeypointPairDataset(**settings).pairs)
+    assert len(every) == 40 * 39
+    made = []
+    monkeypatch.setattr(coco_keypoints, "KeypointPair", lambda *a: made.append(a) or a)
+    some = KeypointPairDataset(**settings, limit=5)
+    ids = [some[i]["item"][0] for i in range(len(some))]
+    assert len(made) == 5
+    places = np.random.default_rng(0).permutation(len(every))[:5]  # docs quote figures on these
+    assert ids == [every[place].pair_id for place in sorted(places)]
+
+
+def test_all_pairs_have_numbers(tmp_path):
+    dataset = KeypointPairDataset(**write_coco(tmp_path, 6))
+    ids = [pair.pair_id for pair in dataset.pairs]
+    assert [dataset[i]["item"].pair_id for i in range(len(dataset))] == ids
+    assert len(set(ids)) == len(dataset) == 6 * 5
+    assert dataset.pairs[-1].pair_id == ids[-1]
+    assert [pair.pair_id for pair in dataset.pairs[3:9:2]] == ids[3:9:2]
+    with pytest.raises(IndexError):
+        dataset[len(dataset)]
 
 
 def test_a_reader_that_is_none():

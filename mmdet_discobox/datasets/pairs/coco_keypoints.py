@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import overload
 
 import numpy as np
+from numpy.typing import NDArray
 
 from mmdet_discobox.datasets.converters.files import require_paths
 from mmdet_discobox.datasets.multi_object.keypoint_objects import read_coco_keypoints
@@ -16,11 +18,11 @@ from .keypoint_pair import KeypointImage, KeypointPair
 
 def read_coco_keypoint_pairs(
     ann_file: str | Path, image_root: str | Path, *, min_common: int = 1
-) -> Iterator[KeypointPair]:
+) -> Sequence[KeypointPair]:
     """Read the objects and pair each with all others of its class in other pictures.
 
     A pair and its reverse are two pairs, as in PF-WILLOW. A key point counts if it is visible
-    (``v`` is 2), and crowds are left out.
+    (``v`` is 2). Crowds are left out, and so are objects whose box has no area inside its image.
 
     Args:
         ann_file: A json whose annotations have ``keypoints`` and ``bbox``.
@@ -41,7 +43,8 @@ def read_coco_keypoint_pairs(
         (paths[place] for place in np.unique(objects.image_index)),
         source=f"It is named in '{ann_file}': set `image_root` to the folder of its pictures.",
     )
-    return _pairs(objects, [_image(objects, row, paths) for row in range(len(objects))], min_common)
+    images = [_image(objects, row, paths) for row in range(len(objects))]
+    return _Pairs(objects, images, min_common)
 
 
 def _image(objects: KeypointObjects, row: int, paths: list[Path]) -> KeypointImage:
@@ -53,13 +56,45 @@ def _image(objects: KeypointObjects, row: int, paths: list[Path]) -> KeypointIma
     )
 
 
-def _pairs(
-    objects: KeypointObjects, images: list[KeypointImage], min_common: int
-) -> Iterator[KeypointPair]:
-    for source, image in enumerate(images):
+class _Pairs(Sequence[KeypointPair]):
+    """Pairs by their number, ordered by source and then by target; only counts are kept."""
+
+    def __init__(
+        self, objects: KeypointObjects, images: list[KeypointImage], min_common: int
+    ) -> None:
+        self._objects, self._images, self._min_common = objects, images, min_common
+        counts = [len(self._targets(source)) for source in range(len(objects))]
+        self._first = np.cumsum([0, *counts])  # (N + 1,), number of the first pair of a source
+
+    def __len__(self) -> int:
+        return int(self._first[-1])
+
+    @overload
+    def __getitem__(self, index: int) -> KeypointPair: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> list[KeypointPair]: ...
+
+    def __getitem__(self, index: int | slice) -> KeypointPair | list[KeypointPair]:
+        if isinstance(index, slice):
+            return [self[place] for place in range(len(self))[index]]
+        place = range(len(self))[index]  # also from the end, and an IndexError
+        source = int(np.searchsorted(self._first, place, side="right")) - 1
+        return self._pair(source, int(self._targets(source)[place - self._first[source]]))
+
+    def __iter__(self) -> Iterator[KeypointPair]:
+        for source in range(len(self._objects)):  # the targets of each once, not for each pair
+            for target in self._targets(source).tolist():
+                yield self._pair(source, target)
+
+    def _targets(self, source: int) -> NDArray[np.int64]:
+        objects = self._objects
         same_class = objects.labels == objects.labels[source]
         elsewhere = objects.image_index != objects.image_index[source]
-        common = (objects.visible & image.visible).sum(axis=1)
-        class_name = objects.classes[objects.labels[source]]
-        for target in np.flatnonzero(same_class & elsewhere & (common >= min_common)):
-            yield KeypointPair(f"{source}-{target}:{class_name}", class_name, image, images[target])
+        common = (objects.visible & objects.visible[source]).sum(axis=1)
+        return np.flatnonzero(same_class & elsewhere & (common >= self._min_common))
+
+    def _pair(self, source: int, target: int) -> KeypointPair:
+        name = self._objects.classes[self._objects.labels[source]]
+        sides = (self._images[source], self._images[target])
+        return KeypointPair(f"{source}-{target}:{name}", name, *sides)
