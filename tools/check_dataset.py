@@ -35,6 +35,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--config", type=Path, help="config to check the boxes against")
     parser.add_argument("--json", type=Path, help="file for the same report as json")
     args = parser.parse_args(argv)
+    if args.json is not None:
+        make_room(args.json)
     settings = TrainingSettings()
     if args.config is not None:
         settings = TrainingSettings.from_config(Config.fromfile(args.config))
@@ -43,8 +45,18 @@ def main(argv: Sequence[str] | None = None) -> int:
         report = check_dataset(args.ann_json, args.img_dir, settings=settings, progress=steps)
     print(report)
     if args.json is not None:
-        args.json.write_text(json.dumps(report.as_json(), indent=2, ensure_ascii=False) + "\n")
+        text = json.dumps(report.as_json(), indent=2, ensure_ascii=False) + "\n"
+        args.json.write_text(text, encoding="utf-8")
     return int(report.stops_training)
+
+
+def make_room(path: Path) -> None:
+    """Make the folder of the report before the pictures are read, which can take minutes."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if path.is_dir():
+        raise IsADirectoryError(
+            f"Expected --json to name a file, but '{path}' is a folder. Give a name in it."
+        )
 
 
 if __name__ == "__main__":

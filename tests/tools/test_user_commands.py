@@ -172,6 +172,20 @@ def test_check_dataset(tool, folder, tmp_path):
         tool("check_dataset", root / "images" / "1.png", root / "images")
 
 
+def test_check_dataset_looks_for_the_place_of_its_report_first(tool, folder, tmp_path, monkeypatch):
+    root = folder / "set"
+    out = tmp_path / "neu ö" / "report.json"
+    tool("check_dataset", root / "boxes.json", root / "images", "--json", out, status=0)
+    assert json.loads(out.read_text(encoding="utf-8"))["stops_training"] is False
+    (tmp_path / "file").touch()
+    monkeypatch.setattr("mmdet_discobox.datasets.dataset_check.image_findings", pytest.fail)
+    for path in (tmp_path, tmp_path / "file" / "report.json"):
+        with pytest.raises(
+            OSError, match=r"is a folder\. Give a name in it|exists|Not a directory"
+        ):
+            tool("check_dataset", root / "boxes.json", root / "images", "--json", path)
+
+
 @pytest.mark.parametrize("with_checkpoint", [True, False])
 def test_browse_pseudo_labels(tool, folder, tmp_path, with_checkpoint):
     checkpoint = [folder / "epoch_2.pth"] * with_checkpoint
