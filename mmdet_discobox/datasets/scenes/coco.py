@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
-from typing import Any
 
 import cv2
 import numpy as np
 from pycocotools import mask as mask_utils
+
+from mmdet_discobox.datasets.converters.files import Json, write_json
 
 from .scene import Scene, SceneObject, render_scene
 from .shapes import CLASSES, KEYPOINTS
@@ -18,8 +18,6 @@ from .shapes import CLASSES, KEYPOINTS
 _VERSION = 3
 _JPEG = (cv2.IMWRITE_JPEG_QUALITY, 92)
 _INFO = "scenes_info.json"
-
-Json = dict[str, Any]
 
 
 def make_dataset(
@@ -64,10 +62,10 @@ def make_dataset(
     train = _write_split(root, "train", num_train, image_size, [seed, 0])
     val = _write_split(root, "val", num_val, image_size, [seed, 1])
     boxes = [_without_masks(annotation) for annotation in train["annotations"]]
-    _write_json(root / "train_boxes.json", {**train, "annotations": boxes})
-    _write_json(root / "train_full.json", train)
-    _write_json(root / "val.json", val)
-    _write_json(root / _INFO, settings)
+    write_json(root / "train_boxes.json", {**train, "annotations": boxes})
+    write_json(root / "train_full.json", train)
+    write_json(root / "val.json", val)
+    write_json(root / _INFO, settings)
     return root
 
 
@@ -131,9 +129,3 @@ def _write_image(path: Path, scene: Scene) -> None:
     if not done:
         raise OSError(f"OpenCV could not encode '{path}' as JPEG.")
     path.write_bytes(code.tobytes())
-
-
-def _write_json(path: Path, content: Json) -> None:
-    unfinished = path.with_suffix(".part")
-    unfinished.write_text(json.dumps(content))
-    os.replace(unfinished, path)
