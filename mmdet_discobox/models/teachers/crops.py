@@ -22,6 +22,8 @@ def crop_regions(maps: Tensor, regions: Tensor, map_inds: Tensor, size: int) -> 
     Returns:
         ``(N, C, S, S)`` float32. Cells beyond the map are 0.
     """
+    if not len(regions):  # mmcv's operator would launch an empty grid, which is an error of CUDA
+        return maps.new_zeros(0, maps.shape[1], size, size, dtype=torch.float)
     rois = torch.cat([map_inds[:, None].float(), regions.float()], 1)  # (N, 5)
     # mmcv's operator reads memory as if it were contiguous, and does not check that it is
     return roi_align(maps.float().contiguous(), rois, (size, size), 1.0, 0, "avg", True)

@@ -10,6 +10,8 @@ import torch
 from mmdet.structures.mask import BitmapMasks
 from tiny import batch, build, losses_of, tiny_semantic_yolact, tiny_solov2, tiny_yolact
 
+from mmdet_discobox.models.teachers import crops
+
 #: keys of the losses that every network has, and those of one network alone
 KEYS = {"loss_cls", "loss_mil", "loss_con", "loss_nce", "teacher_valid", "teacher_agreement"}
 YOLACT_KEYS = {"loss_bbox", "loss_rescoring"}
@@ -67,6 +69,23 @@ def test_every_student_parameter_is_in_the_graph(detector, is_open, counts):
     for name, parameter in detector.named_parameters():
         frozen = name.startswith("teacher.") or not parameter.requires_grad
         assert (parameter.grad is None) == frozen, name
+
+
+def test_a_batch_without_objects_calls_no_operator_on_nothing(detector, monkeypatch):
+    """mmcv's RoIAlign of no region ends a training on a GPU, and is silent on a CPU."""
+
+    def on_a_gpu(maps, rois, *args):
+        if not len(rois):
+            raise RuntimeError("CUDA error: invalid configuration argument")
+        return roi_align(maps, rois, *args)
+
+    roi_align = crops.roi_align
+    monkeypatch.setattr(crops, "roi_align", on_a_gpu)
+    detector.teacher.update_parameters(detector)
+    for seed, counts in enumerate(((3, 2), (0, 0), (0, 0))):
+        losses = losses_of(detector, batch(counts, seed=seed))
+        sum(losses[key] for key in losses if "loss" in key).backward()
+        assert all(np.isfinite(value.item()) for value in losses.values())
 
 
 def test_a_shut_gate_gives_no_consistency_loss(detector):

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import torch
 
+from mmdet_discobox.models.teachers import crops
 from mmdet_discobox.models.teachers.crops import (
     crop_regions,
     grid_centres,
@@ -81,6 +82,15 @@ def test_a_box_survives_crop_and_paste():
     region = torch.tensor([[4.0, 6.0, 34.0, 29.0]])
     crop = crop_regions(image, region, torch.zeros(1), 64)[:, 0]
     assert torch.equal(paste_regions(crop, region, (40, 40)) > 0.5, image[0] > 0.5)
+
+
+def test_no_region_is_no_call_of_the_operator(monkeypatch):
+    """On a GPU mmcv launches a grid of as many blocks as there are regions, and 0 is an error."""
+    monkeypatch.setattr(crops, "roi_align", None)
+    maps = torch.rand(2, 3, 8, 8, dtype=torch.bfloat16)
+    found = crop_regions(maps, torch.zeros(0, 4), torch.zeros(0, dtype=torch.long), 4)
+    assert found.shape == (0, 3, 4, 4)
+    assert found.dtype == torch.float
 
 
 def test_nothing_and_degenerate_regions():
