@@ -17,6 +17,7 @@ from .cross_image import cross_image_logits
 from .fullness import doubt_fullness
 from .mean_field import mean_field, mean_field_alg1
 from .mil import bag_logits, mil_bce_loss, mil_dice_loss
+from .precision import without_autocast
 from .tightness import lift_to_box
 from .transfer import follow_matches, match_cells, transfer_masks, transfer_points
 from .transport import marginal_residual, scale_to_marginals, sinkhorn, step_mass
@@ -57,4 +58,5 @@ __all__ = [
     "sum_messages",
     "transfer_masks",
     "transfer_points",
+    "without_autocast",
 ]

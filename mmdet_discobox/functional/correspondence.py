@@ -19,6 +19,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from .checks import check_shapes
+from .precision import without_autocast
 from .transport import marginal_residual, scale_to_marginals
 
 
@@ -44,16 +45,18 @@ def cosine_similarity(source: Tensor, target: Tensor) -> Tensor:
         target: ``(P, C, S, S)`` features.
 
     Returns:
-        ``(P, N, N)`` in [-1, 1], in float32 for half precision. A zero feature is like nothing: 0.
+        ``(P, N, N)`` in [-1, 1], in float32 for half precision, under autocast too. A zero feature
+        is like nothing: 0.
 
     Raises:
         ValueError: if shapes disagree.
     """
     check_shapes(source=(source, "P C S S"), target=(target, "P C S S"))
     dtype = torch.promote_types(source.dtype, torch.float32)
-    source, target = (F.normalize(x.to(dtype).flatten(2), dim=1) for x in (source, target))
-    # p: pair, c: channel, n: source cell, m: target cell
-    return torch.einsum("pcn,pcm->pnm", source, target)
+    with without_autocast(source):
+        source, target = (F.normalize(x.to(dtype).flatten(2), dim=1) for x in (source, target))
+        # p: pair, c: channel, n: source cell, m: target cell
+        return torch.einsum("pcn,pcm->pnm", source, target)
 
 
 def geometric_votes(plan: Tensor, *, size: int, gamma: float) -> Tensor:

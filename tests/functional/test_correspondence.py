@@ -89,6 +89,16 @@ def test_cosine_similarity():
     assert (cosine_similarity(source * 0, target) == 0).all()
 
 
+def test_autocast_does_not_round_cosines():
+    source, target = random_features(), random_features().flip(1)
+    expected = cosine_similarity(source, target)
+    with torch.autocast("cpu", torch.bfloat16):
+        found = cosine_similarity(source, target)
+        assert torch.equal(found, expected)
+        half = cosine_similarity(source.bfloat16(), target.bfloat16())
+    assert half.dtype == torch.float
+
+
 def naive_modes(similarity, source, target, size, gamma, eps, iterations):
     """Sec. 3.3 for one pair in float64, each transport from scratch and to convergence."""
     total = similarity

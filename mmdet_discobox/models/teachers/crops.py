@@ -6,6 +6,8 @@ import torch
 from mmcv.ops import roi_align
 from torch import Tensor
 
+from mmdet_discobox.functional import without_autocast
+
 
 def crop_regions(maps: Tensor, regions: Tensor, map_inds: Tensor, size: int) -> Tensor:
     """Average each map over the cells of a grid laid over a region (RoIAlign).
@@ -45,8 +47,9 @@ def paste_regions(grids: Tensor, regions: Tensor, size: tuple[int, int]) -> Tens
     x1, y1, x2, y2 = regions.float().unbind(-1)
     rows = _interpolation(y1, y2, grids.shape[-2], size[0])  # (N, H, S)
     cols = _interpolation(x1, x2, grids.shape[-1], size[1])  # (N, W, S)
-    # r, c: rows and columns of the grid; bilinear interpolation is one matrix per axis
-    return torch.einsum("nhr,nrc,nwc->nhw", rows, grids.float(), cols)
+    with without_autocast(grids):
+        # r, c: rows and columns of the grid; bilinear interpolation is one matrix per axis
+        return torch.einsum("nhr,nrc,nwc->nhw", rows, grids.float(), cols)
 
 
 def _interpolation(start: Tensor, end: Tensor, cells: int, pixels: int) -> Tensor:

@@ -93,6 +93,13 @@ def test_no_region_is_no_call_of_the_operator(monkeypatch):
     assert found.dtype == torch.float
 
 
+def test_autocast_does_not_round():
+    grids, regions = torch.rand(2, 8, 8), torch.tensor([[3.0, 2.0, 19.0, 26.0]]).repeat(2, 1)
+    expected = paste_regions(grids, regions, (32, 32))
+    with torch.autocast("cpu", torch.bfloat16):
+        assert torch.equal(paste_regions(grids, regions, (32, 32)), expected)
+
+
 def test_nothing_and_degenerate_regions():
     assert paste_regions(torch.zeros(0, 4, 4), torch.zeros(0, 4), (5, 6)).shape == (0, 5, 6)
     point = torch.tensor([[3.0, 3.0, 3.0, 3.0]])
