@@ -33,6 +33,17 @@ def test_a_step_is_computed_in_bfloat16_and_made_in_float32(config):
     assert any(name.startswith("backbone") for name in moved)
 
 
+def test_the_focal_loss_gets_float32():
+    """On a GPU it is an operator of mmcv that has no bfloat16."""
+    model = MODELS.build(tiny_solov2()).train()
+    dtypes = []
+    model.mask_head.loss_cls.register_forward_pre_hook(lambda _, args: dtypes.append(args[0].dtype))
+    data = model.data_preprocessor(demo_mm_inputs(2, [(3, 128, 128)] * 2, num_classes=3), True)
+    with torch.autocast("cpu", torch.bfloat16):
+        model(**data, mode="loss")
+    assert dtypes == [torch.float]
+
+
 def test_gradients_are_accumulated_as_in_float32():
     model = torch.nn.Linear(4, 1, bias=False)
     optimizer = torch.optim.SGD(model.parameters(), lr=1.0)

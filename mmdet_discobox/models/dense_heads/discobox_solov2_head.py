@@ -70,7 +70,8 @@ class DiscoBoxSOLOv2Head(SOLOV2Head):
         num_positives = len(proposals)
         flat = torch.cat([level.flatten(2) for level in cls_logits], 2)  # (B, classes, cells)
         loss_cls = self.loss_cls(
-            flat.transpose(1, 2).reshape(-1, self.cls_out_channels),
+            # float32, as mmcv's focal loss on a GPU has no kernel for bfloat16
+            flat.transpose(1, 2).reshape(-1, self.cls_out_channels).float(),
             assignment.labels.flatten(),
             avg_factor=num_positives + 1,
         )
