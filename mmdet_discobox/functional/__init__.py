@@ -15,6 +15,7 @@ from .correspondence import (
 )
 from .cross_image import cross_image_logits
 from .fullness import doubt_fullness
+from .host_numbers import numbers_like
 from .mean_field import mean_field, mean_field_alg1
 from .mil import bag_logits, mil_bce_loss, mil_dice_loss
 from .precision import without_autocast
@@ -51,6 +52,7 @@ __all__ = [
     "mil_bce_loss",
     "mil_dice_loss",
     "neighbour_offsets",
+    "numbers_like",
     "rgb_to_lab",
     "scale_to_marginals",
     "sinkhorn",

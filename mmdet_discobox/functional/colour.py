@@ -9,6 +9,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from .host_numbers import numbers_like
+
 # sRGB (D65) to XYZ, each row divided by the white point, so that white becomes (1, 1, 1).
 _RGB_TO_XYZ = (
     (0.412453 / 0.950456, 0.357580 / 0.950456, 0.180423 / 0.950456),
@@ -33,7 +35,7 @@ def rgb_to_lab(rgb: Tensor) -> Tensor:
         raise ValueError(f"Expected `rgb` of shape (N, 3, H, W) but got {tuple(rgb.shape)}.")
     unit = (rgb / 255).clamp(0, 1)
     linear = torch.where(unit <= 0.04045, unit / 12.92, ((unit + 0.055) / 1.055) ** 2.4)
-    matrix = rgb.new_tensor(_RGB_TO_XYZ)
+    matrix = numbers_like([factor for row in _RGB_TO_XYZ for factor in row], rgb).view(3, 3)
     xyz = torch.einsum("xc,nchw->nxhw", matrix, linear)  # x: X, Y, Z; c: R, G, B
     cubic = torch.where(xyz > 0.008856, xyz.clamp_min(1e-12) ** (1 / 3), 7.787 * xyz + 16 / 116)
     x, y, z = cubic.unbind(1)

@@ -7,14 +7,15 @@ whatever comes after it does not know which network that was.
 from __future__ import annotations
 
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 import torch
 from mmdet.structures import DetDataSample
+from mmengine.structures import InstanceData
 from torch import Tensor
 
-from mmdet_discobox.functional import check_shapes
+from mmdet_discobox.functional import check_shapes, numbers_like
 
 
 @dataclass(frozen=True)
@@ -68,18 +69,32 @@ class BoxObjects:
         """
         instances = [sample.gt_instances for sample in samples]
         boxes = torch.cat([i.bboxes for i in instances]).float()
-        counts = torch.tensor([len(i.bboxes) for i in instances])
-        image_inds = torch.repeat_interleave(torch.arange(len(samples)), counts).to(boxes.device)
-        sizes = boxes.new_tensor([sample.img_shape[:2] for sample in samples])  # (B, 2)
-        ids = torch.tensor([_image_id(sample) for sample in samples], device=boxes.device)
+        image_inds = _repeat(range(len(samples)), instances, boxes.device)
+        sides = [side for sample in samples for side in sample.img_shape[:2]]
+        sizes = numbers_like(sides, boxes).view(-1, 2)  # (B, 2)
         limits = sizes.flip(1).repeat(1, 2)[image_inds]  # (G, 4)
         return cls(
             boxes=boxes.clamp_min(0).minimum(limits),
             labels=torch.cat([i.labels for i in instances]),
             image_inds=image_inds,
             image_sizes=sizes,
-            image_ids=ids[image_inds],
+            image_ids=_repeat(map(_image_id, samples), instances, boxes.device),
         )
+
+
+def _repeat(
+    numbers: Iterable[int], instances: Sequence[InstanceData], device: torch.device
+) -> Tensor:
+    """``(G,)`` int64: the number of each image for each of its objects.
+
+    Fills, as a copy to a GPU would wait for it.
+    """
+    return torch.cat(
+        [
+            torch.full((len(found.bboxes),), number, device=device)
+            for number, found in zip(numbers, instances, strict=True)
+        ]
+    )
 
 
 def _image_id(sample: DetDataSample) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import zlib
 
 import pytest
 import torch
@@ -34,6 +35,16 @@ def test_images_are_concatenated_in_order_and_boxes_clipped_to_their_own_image()
     assert objects.image_inds.tolist() == [0, 0, 2]
     assert objects.image_sizes.tolist() == [[50, 60], [20, 30], [64, 32]]
     assert len(objects) == 3
+
+
+def test_ids_of_images_are_numbers_or_checksums_of_names():
+    samples = [sample([[1.0, 2.0, 30.0, 40.0]] * 2, [0, 0], (50, 60)) for _ in range(3)]
+    samples[0].set_metainfo(dict(img_id=2**40 + 1))
+    samples[1].set_metainfo(dict(img_id="2007_000032"))
+    expected = [2**40 + 1] * 2 + [zlib.crc32(b"2007_000032")] * 2 + [-1] * 2
+    objects = BoxObjects.from_samples(samples)
+    assert objects.image_ids.tolist() == expected
+    assert objects.image_ids.dtype == torch.long
 
 
 def test_boxes_beyond_the_image_are_clipped_at_both_ends():

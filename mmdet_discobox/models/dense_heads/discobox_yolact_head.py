@@ -11,6 +11,7 @@ from mmdet.models.dense_heads import YOLACTHead
 from mmdet.registry import MODELS
 from torch import Tensor
 
+from mmdet_discobox.functional import numbers_like
 from mmdet_discobox.structures import BoxObjects
 
 from .anchor_assignment import AnchorAssignment, assign_anchors, levels_to_anchors
@@ -115,8 +116,11 @@ class DiscoBoxYOLACTHead(YOLACTHead):
         return MaskCoefficients(mean, object_inds, image_counts, objects)
 
     def _anchors(self, levels: Sequence[Tensor]) -> Tensor:
-        sizes = [level.shape[-2:] for level in levels]
-        return torch.cat(self.prior_generator.grid_priors(sizes, device=levels[0].device))
+        sizes, device = [level.shape[-2:] for level in levels], levels[0].device
+        generator = self.prior_generator
+        # the generator copies them from the host for every level and step, and waits each time
+        generator.base_anchors = [anchors.to(device) for anchors in generator.base_anchors]
+        return torch.cat(generator.grid_priors(sizes, device=device))
 
     def _assign(self, objects: BoxObjects, anchors: Tensor) -> AnchorAssignment:
         return assign_anchors(
@@ -143,7 +147,7 @@ class DiscoBoxYOLACTHead(YOLACTHead):
         budgets = [ratio * max(count, 1) for count in assignment.image_counts]
         hardest = negatives.topk(min(max(budgets), labels.shape[1]), 1).values
         places = torch.arange(hardest.shape[1], device=hardest.device)
-        spent = places < torch.tensor(budgets, device=hardest.device)[:, None]
+        spent = places < numbers_like(budgets, labels)[:, None]
         return (losses * positive).sum() + (hardest * spent).sum()
 
     def _box_loss(
