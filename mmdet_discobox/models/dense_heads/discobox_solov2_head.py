@@ -14,8 +14,10 @@ from mmengine.structures import InstanceData
 from torch import Tensor
 
 from mmdet_discobox.functional import masks_to_boxes
+from mmdet_discobox.models.losses import BoxMILLoss
 from mmdet_discobox.structures import BoxObjects, MaskProposals
 
+from .part_types import check_part
 from .solo_assignment import CellAssignment, assign_cells
 
 
@@ -29,7 +31,14 @@ class DiscoBoxSOLOv2Head(SOLOV2Head):
        ``BoxMILLoss``, compares masks with boxes. No mask is read.
     2. The loss also returns its mask proposals, for the structured losses.
     3. Predicted boxes are tight around the predicted masks, where the parent returns zeros.
+
+    Raises:
+        TypeError: if ``loss_mask`` is another loss.
     """
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        check_part("loss_mask", self.loss_mask, BoxMILLoss)
 
     def propose(
         self, features: Sequence[Tensor], samples: Sequence[DetDataSample]

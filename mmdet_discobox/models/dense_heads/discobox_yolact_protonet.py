@@ -11,10 +11,12 @@ from mmdet.utils import ConfigType
 from torch import Tensor
 
 from mmdet_discobox.functional import numbers_like
+from mmdet_discobox.models.losses import BoxMILLoss
 from mmdet_discobox.models.teachers import crop_regions
 from mmdet_discobox.structures import MaskProposals, PseudoMasks
 
 from .discobox_yolact_head import MaskCoefficients
+from .part_types import check_part
 from .rescoring_protonet import RescoringProtonet
 from .semantic_targets import semantic_targets
 
@@ -43,6 +45,9 @@ class DiscoBoxYOLACTProtonet(RescoringProtonet):
         loss_mil: config of ``L_mil``; the paper has cross-entropy and a weight of 10 (Sec. 4.2).
         with_seg_branch: whether there is a semantic branch; see :func:`semantic_targets`.
         **kwargs: keyword arguments of the parent.
+
+    Raises:
+        TypeError: if ``loss_mil`` is another loss.
     """
 
     def __init__(
@@ -54,6 +59,7 @@ class DiscoBoxYOLACTProtonet(RescoringProtonet):
     ) -> None:
         super().__init__(*args, with_seg_branch=with_seg_branch, **kwargs)
         self.loss_mil = MODELS.build(loss_mil)
+        check_part("loss_mil", self.loss_mil, BoxMILLoss)
 
     def propose(
         self, features: Sequence[Tensor], chosen: MaskCoefficients, frame: tuple[int, int]

@@ -10,6 +10,8 @@ from mmdet.registry import MODELS
 from mmdet.structures import DetDataSample
 from torch import Tensor
 
+from mmdet_discobox.models.dense_heads import DiscoBoxYOLACTHead, DiscoBoxYOLACTProtonet
+from mmdet_discobox.models.dense_heads.part_types import check_part
 from mmdet_discobox.structures import BoxObjects, MaskProposals, PseudoMasks
 
 from .structured_teaching import StructuredTeachingMixin
@@ -25,12 +27,15 @@ class DiscoBoxYOLACT(StructuredTeachingMixin, YOLACT):
     in the backbone, nine anchors at a position, and ``rescoring`` in the mask head.
 
     Raises:
+        TypeError: if a head is another.
         ValueError: if the mask head has ``rescoring`` or a semantic branch without a structured
             teacher, from whose masks alone they can learn.
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        check_part("bbox_head", self.bbox_head, DiscoBoxYOLACTHead)
+        check_part("mask_head", self.mask_head, DiscoBoxYOLACTProtonet)
         for key, off in (("rescoring", None), ("with_seg_branch", False)):
             if getattr(self.mask_head, key) != off and self.structured_teacher is None:
                 raise ValueError(

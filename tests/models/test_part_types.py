@@ -1,0 +1,68 @@
+"""Components of another kind are refused when the model is built, with the way to mend it."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from mmdet.registry import MODELS
+from tiny import build, tiny_solov2, tiny_yolact
+
+from mmdet_discobox.models.dense_heads import DiscoBoxSOLOv2Head
+from mmdet_discobox.models.losses import BoxMILLoss
+
+DICE = dict(type="DiceLoss", use_sigmoid=True, loss_weight=3.0)
+
+
+@pytest.mark.parametrize(
+    ("tiny", "place", "change", "expected"),
+    [
+        (
+            tiny_solov2,
+            "mask_head",
+            dict(loss_mask=DICE),
+            "`loss_mask` to be a BoxMILLoss but got DiceLoss. Set .*_delete_=True",
+        ),
+        (
+            tiny_solov2,
+            "mask_head",
+            dict(type="SOLOV2Head"),
+            "`mask_head` to be a DiscoBoxSOLOv2Head but got SOLOV2Head",
+        ),
+        (
+            tiny_yolact,
+            "mask_head",
+            dict(loss_mil=DICE),
+            "`loss_mil` to be a BoxMILLoss but got DiceLoss",
+        ),
+        (
+            tiny_yolact,
+            "mask_head",
+            dict(type="YOLACTProtonet"),
+            "`mask_head` to be a DiscoBoxYOLACTProtonet but got YOLACTProtonet",
+        ),
+        (
+            tiny_yolact,
+            "bbox_head",
+            dict(type="YOLACTHead"),
+            "`bbox_head` to be a DiscoBoxYOLACTHead but got YOLACTHead",
+        ),
+    ],
+)
+def test_another_component_is_named(tiny, place, change, expected):
+    config = tiny()
+    config.mask_head.pop("rescoring", None)  # which a stock head does not know
+    config[place].update(change)
+    with pytest.raises(TypeError, match=f"Expected {expected}"):
+        MODELS.build(config)
+
+
+def test_classes_that_inherit_are_welcome():
+    class Head(DiscoBoxSOLOv2Head):
+        pass
+
+    class Loss(BoxMILLoss):
+        pass
+
+    config = tiny_solov2()
+    config.mask_head.update(type=Head, loss_mask=dict(type=Loss))
+    assert isinstance(build(config), torch.nn.Module)
