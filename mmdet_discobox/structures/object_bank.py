@@ -107,6 +107,10 @@ class ObjectBank(nn.Module):
         self.register_buffer("counts", torch.zeros(num_classes, dtype=torch.long))
         self.register_buffer("random_state", torch.tensor(_scramble(seed)))
 
+    def clear(self) -> None:
+        """Forget all objects: rows that are not counted are never read."""
+        self.counts.zero_()
+
     @property
     def num_bytes(self) -> int:
         """Memory of all buffers, in bytes."""

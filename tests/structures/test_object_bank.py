@@ -45,6 +45,15 @@ def contents(bank):
     return {name: value for name, value in bank.state_dict().items() if name != "random_state"}
 
 
+def test_a_cleared_bank_is_an_empty_one():
+    bank = bank_of()
+    bank.push(**objects([1, 2, 3, 4, 5], [0, 0, 1, 0, 2]))
+    bank.clear()
+    assert [names_in(bank, label) for label in range(CLASSES)] == [[]] * CLASSES
+    bank.push(**objects([6, 7], [0, 2]))
+    assert [names_in(bank, label) for label in range(CLASSES)] == [[6], [], [7]]
+
+
 def test_no_row_is_written_twice():
     # on a GPU the order of two writes to a row is not defined; the CPU would hide it
     bank = bank_of()

@@ -58,6 +58,11 @@ class TeacherNetwork(ExponentialMovingAverage):
         self.steps += 1
         self._updates += 1
 
+    def restart(self) -> None:
+        """Forget the average: the next update copies, and until then it has not started."""
+        self.steps.zero_()
+        self._updates = 0
+
     def _step(self) -> float:
         if not self._updates:
             return 1.0

@@ -172,6 +172,21 @@ def test_a_checkpoint_from_before_the_first_update_has_not_started():
     assert not teacher.started
 
 
+def test_after_a_restart_the_next_update_copies():
+    model = student()
+    teacher = TeacherNetwork(model)
+    for update in range(3):
+        move(model, update)
+        teacher.update_parameters(model)
+    assert not equal(weights(teacher), weights(model))
+    teacher.restart()
+    assert not teacher.started
+    assert teacher.steps.item() == 0
+    teacher.update_parameters(model)
+    assert equal(weights(teacher), weights(model))
+    assert teacher.steps.item() == 1
+
+
 def test_a_checkpoint_of_the_student_alone_does_not_start_it():
     detector = Detector()
     detector.load_state_dict(student_state(detector), strict=False)
