@@ -1,4 +1,8 @@
-"""A step waits for the device only to learn how many masks there are, and never after that."""
+"""A step reads of the device only how many masks there are, and copies no number of ours to it.
+
+On a GPU both wait. What is counted is what a CPU shows: calls that read, and calls that make
+tensors of numbers of the host. A tensor of the host that a step moves is not seen.
+"""
 
 from __future__ import annotations
 
@@ -27,8 +31,11 @@ READING = dict(
 )
 #: methods of a tensor that copy it to the host without an operator, if it is there already
 COPYING = (torch.Tensor.tolist, torch.Tensor.numpy, torch.Tensor.cpu)
-#: what only looks like it: a one-hot code that no GPU makes, numbers that begin on the host
-HOST_FILE, HOST_CODE = "focal_loss.py", "from_samples"
+#: functions that copy numbers from the host to the device
+MAKING = (torch.tensor, torch.as_tensor, torch.from_numpy, torch.Tensor.new_tensor)
+#: what only looks like waiting: a one-hot code that no GPU makes. (mmcv's operator, in its place,
+#: reads the largest label)
+HOST_FILE = "focal_loss.py"
 
 
 class Synchronisations(TorchDispatchMode):
@@ -36,7 +43,7 @@ class Synchronisations(TorchDispatchMode):
 
     def __init__(self):
         super().__init__()
-        self.found = []
+        self.found, self.made = [], []
         self.methods = _CopyingMethods(self)
 
     def __enter__(self):
@@ -56,9 +63,13 @@ class Synchronisations(TorchDispatchMode):
         return func(*args, **(kwargs or {}))
 
     def report(self, times=1):
-        stack = traceback.extract_stack()[::-1]
-        if times and not any(f.filename.endswith(HOST_FILE) or f.name == HOST_CODE for f in stack):
-            self.found += [[frame.name for frame in stack]] * times
+        self.found += self.stacks(times)
+
+    def stacks(self, times=1):
+        stack = traceback.extract_stack()[::-1] if times else []
+        if any(frame.filename.endswith(HOST_FILE) for frame in stack):
+            return []
+        return [[frame.name for frame in stack]] * times
 
 
 class _CopyingMethods(TorchFunctionMode):
@@ -69,6 +80,8 @@ class _CopyingMethods(TorchFunctionMode):
     def __torch_function__(self, func, types, args=(), kwargs=None):
         if func in COPYING or (func is torch.Tensor.to and "cpu" in args):
             self.synchronisations.report()
+        if func in MAKING:
+            self.synchronisations.made += self.synchronisations.stacks()
         return func(*args, **(kwargs or {}))
 
 
@@ -120,22 +133,43 @@ def test_what_does_not_wait_is_not_found():
 
 
 @pytest.mark.parametrize(
-    ("tiny", "expected"),
+    "make",
+    [
+        lambda x: torch.tensor([1, 2], device=x.device),
+        lambda x: x.new_tensor([1, 2]),
+        lambda x: torch.as_tensor([1, 2]),
+    ],
+    ids=["tensor", "new_tensor", "as_tensor"],
+)
+def test_what_copies_from_the_host_is_found(make):
+    numbers = torch.arange(4)
+    with Synchronisations() as synchronisations:
+        make(numbers)
+        numbers.new_full((2,), 3) + torch.zeros(2) + torch.arange(2)
+    assert len(synchronisations.made) == 1
+
+
+@pytest.mark.parametrize(
+    ("tiny", "expected", "made"),
     [
         # student and teacher network: the number of positive cells of each image
-        pytest.param(tiny_solov2, ["assign_cells"] * 2, id="solov2"),
+        pytest.param(tiny_solov2, ["assign_cells"] * 2, [], id="solov2"),
         # both: positive anchors, of the batch and of each image; teacher network: objects that
-        # have some, likewise
+        # have some, likewise. Copies are of mmdet: both networks, the eps of its IoU; its box
+        # coder, means and deviations
         pytest.param(
-            tiny_yolact, ["assign_anchors"] * 4 + ["object_coefficients"] * 2, id="yolact"
+            tiny_yolact,
+            ["assign_anchors"] * 4 + ["object_coefficients"] * 2,
+            ["bbox_overlaps"] * 2 + ["encode"] * 2,
+            id="yolact",
         ),
     ],
 )
-def test_a_step_reads_the_numbers_of_masks_alone(tiny, expected):
+def test_a_step_reads_the_numbers_of_masks_alone(tiny, expected, made):
     model = build(tiny())
     runner = SimpleNamespace(
         model=model,
-        iter=1,
+        iter=9,
         max_iters=100,
         optim_wrapper=SimpleNamespace(should_update=lambda: True),
     )
@@ -151,5 +185,25 @@ def test_a_step_reads_the_numbers_of_masks_alone(tiny, expected):
         for hook in hooks:
             hook.after_train_iter(runner, 0, outputs=log)
     assert losses["loss_nce"] > 0, "objects of the bank were matched"
-    places = [next(name for name in stack if name in expected) for stack in synchronisations.found]
-    assert sorted(places) == expected
+    assert sorted(places(synchronisations.found, expected)) == expected
+    assert sorted(places(synchronisations.made, made)) == made
+
+
+def places(stacks, known):
+    """The known function of each stack, or its innermost where there is none."""
+    return [next((name for name in stack if name in known), stack[:6]) for stack in stacks]
+
+
+@pytest.mark.parametrize(
+    ("opening", "looks"), [(dict(fraction=0.9), 0), (dict(iteration=50, mil_below=0.0), 2)]
+)
+def test_the_running_loss_is_read_only_where_a_shut_gate_follows_it(opening, looks):
+    model = build(tiny_solov2())
+    runner = SimpleNamespace(model=model, iter=0, max_iters=100)
+    hook = StructuredTeacherHook(consistency=opening, interval=10)
+    hook.before_train(runner)
+    losses = dict(loss_mil=torch.tensor(1.0))
+    with Synchronisations() as synchronisations:
+        for runner.iter in range(20):
+            hook.after_train_iter(runner, 0, outputs=losses)
+    assert len(synchronisations.found) == looks

@@ -165,6 +165,47 @@ def test_a_fresh_training_shuts_gates_that_a_checkpoint_left_open(model, data_ro
     assert recorder.gates == [False, False, False, True, True, True]
 
 
+class FirstCopy(Hook):
+    """Look at the bank when the training starts, and at the teacher after its first update."""
+
+    priority = "LOWEST"
+
+    def before_train(self, runner):
+        self.counts = runner.model.structured_teacher.cross_image.bank.counts.clone()
+        self.started = runner.model.teacher.started
+
+    def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None):
+        teacher, student = runner.model.teacher, dict(runner.model.named_parameters())
+        if teacher.steps == 1:
+            averages = teacher.module.named_parameters()
+            self.copied = all(torch.equal(value, student[name]) for name, value in averages)
+
+
+def test_a_fresh_training_forgets_the_teacher_and_the_bank_of_a_checkpoint(
+    model, data_root, tmp_path
+):
+    first, _ = train(training_config(model, data_root, tmp_path / "a", hooks=hooks(iteration=0)))
+    assert first.model.structured_teacher.cross_image.bank.counts.sum() > 0
+    averaging, structured = hooks(iteration=0)
+    averaging["start"] = dict(iteration=3)
+    config = training_config(
+        model,
+        data_root,
+        tmp_path / "b",
+        hooks=[averaging, structured],
+        load_from=str(tmp_path / "a" / "iter_6.pth"),
+    )
+    runner = Runner.from_cfg(config)
+    looks, recorder = FirstCopy(), Recorder()
+    runner.register_hook(looks)
+    runner.register_hook(recorder)
+    runner.train()
+    assert looks.counts.sum() == 0
+    assert not looks.started
+    assert recorder.updates == [0, 0, 1, 2, 3, 4]
+    assert looks.copied
+
+
 def test_the_teacher_moves_once_per_optimiser_step(model, data_root, tmp_path):
     config = training_config(
         model,

@@ -1,4 +1,4 @@
-"""Run by two processes: one step of training in which the second rank has no object at all."""
+"""Run by two processes: two steps of training in which the second rank has no object at all."""
 
 from __future__ import annotations
 
@@ -14,27 +14,42 @@ from mmengine.registry import init_default_scope
 from tiny import batch, build, tiny_solov2, tiny_yolact
 
 import mmdet_discobox  # noqa: F401
-from mmdet_discobox.engine.hooks import StructuredTeacherHook
+from mmdet_discobox.engine.hooks import StructuredTeacherHook, TeacherEMAHook
 
 
 def step(model: torch.nn.Module, rank: int) -> dict:
     """Train on nothing at all, or on five objects, and tell what came of it."""
     model = MMDistributedDataParallel(module=model)
-    runner = SimpleNamespace(model=model, iter=0, max_iters=10, logger=logging.getLogger())
-    hook = StructuredTeacherHook(consistency=dict(mil_below=0.5), interval=1)
-    hook.before_train(runner)
-    gate = model.module.structured_teacher.consistency_gate
+    structured = StructuredTeacherHook(consistency=dict(mil_below=1000.0), interval=2)
+    averaging = TeacherEMAHook(start=dict(mil_below=0.5))
+    runner = SimpleNamespace(
+        model=model,
+        iter=0,
+        max_iters=10,
+        logger=logging.getLogger(),
+        hooks=[averaging, structured],
+        optim_wrapper=SimpleNamespace(should_update=lambda: True),
+    )
+    averaging.before_train(runner)
+    structured.before_train(runner)
+    teacher = model.module.structured_teacher
+    gate = teacher.consistency_gate
     gate.set(True)
     data = batch((3, 2) if rank == 0 else (0, 0))
     losses = model(**model.module.data_preprocessor(data, True), mode="loss")
     sum(losses[key] for key in losses if "loss" in key).backward()
     gate.set(False)
-    hook.after_train_iter(runner, 0, outputs=losses)
+    running = []
+    for runner.iter in range(2):
+        averaging.after_train_iter(runner, 0, outputs=losses)
+        structured.after_train_iter(runner, 0, outputs=losses)
+        running.append(float(teacher.running_mil))
     return dict(
         keys=sorted(losses),
         mil=losses["loss_mil"].item(),
-        running=float(model.module.structured_teacher.running_mil),
+        running=running,
         is_open=gate.is_open,
+        started=model.module.teacher.started,
         gradients=[p.grad.double().sum().item() for p in model.parameters() if p.requires_grad],
     )
 

@@ -15,7 +15,7 @@ class Opening:
     for 100,000; a threshold on the running MIL loss follows the student instead of the clock.
 
     Attributes:
-        iteration: open at this iteration; 0 is from the start.
+        iteration: open after this many iterations; 0 is from the start.
         fraction: open at this fraction of the whole training, in [0, 1].
         mil_below: open when the running mean of ``loss_mil`` falls below this value. The loss
             carries its weight ``alpha_mil``: with another weight goes another threshold.
@@ -43,7 +43,7 @@ class Opening:
         Args:
             runner: the runner, for the length of the schedule.
             iteration: iterations done so far.
-            running_mil: running mean of the MIL loss.
+            running_mil: running mean of the MIL loss, infinite where nothing is known of it.
         """
         if self.iteration is not None and iteration >= self.iteration:
             return f"iteration {self.iteration} is reached"

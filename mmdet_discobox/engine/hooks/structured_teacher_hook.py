@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import torch
@@ -27,15 +28,20 @@ class StructuredTeacherHook(Hook):
     while ``L_con`` is on.
 
     What it keeps lives in buffers of the ``StructuredTeacher``: a resumed training goes on as it
-    would have.
+    would have. A fresh one, also from the weights of another (``load_from``), begins with gates
+    shut, no running loss and an empty bank.
+
+    The running mean is that of the batches with objects, over all ranks alike: a batch without
+    masks to compare, or with a loss that is not finite, says nothing of the student.
 
     Args:
         consistency: arguments of :class:`Opening` for ``L_con``.
         correspondence: arguments of :class:`Opening` for the cross-image term and ``L_nce``, if
             the teacher has them; never before ``L_con``.
         smoothing: weight of a new value in the running mean of the MIL loss, in (0, 1].
-        interval: iterations between two looks at the running mean. It is averaged over the ranks
-            then, and read, which waits for the device.
+        interval: iterations between two looks at the running mean, each of which waits for the
+            device. Only a shut gate with ``mil_below`` takes them; conditions on the iteration
+            hold exactly.
 
     Raises:
         TypeError: when the training starts, if the model has no structured teacher.
@@ -56,12 +62,14 @@ class StructuredTeacherHook(Hook):
         self.interval = interval
 
     def before_train(self, runner: Runner) -> None:
-        """Shut the gate of a fresh training; a resumed one keeps what its checkpoint says."""
+        """Begin a fresh training anew; a resumed one keeps what its checkpoint says."""
         teacher = self._teacher(runner)
         if runner.iter == 0:
-            teacher.running_mil.fill_(float("inf"))
+            teacher.running_mil.fill_(math.inf)
             for _, gate, _ in self._gates(teacher):
                 gate.set(False)
+            if teacher.cross_image is not None:
+                teacher.cross_image.bank.clear()
             self._look(runner, iteration=0)
 
     def after_train_iter(
@@ -71,14 +79,21 @@ class StructuredTeacherHook(Hook):
         data_batch: Any = None,
         outputs: dict[str, torch.Tensor] | None = None,
     ) -> None:
-        """Update the running mean and, every ``interval`` iterations, look at the gate."""
-        teacher = self._teacher(runner)
+        """Update the running mean, and look whether a gate opens."""
         if outputs is not None and "loss_mil" in outputs:
-            value = outputs["loss_mil"].detach().to(teacher.running_mil)
-            mean = torch.lerp(teacher.running_mil, value, self.smoothing)
-            first = torch.isinf(teacher.running_mil)
-            teacher.running_mil.copy_(torch.where(first, value, mean))
+            self._follow(self._teacher(runner).running_mil, outputs["loss_mil"].detach())
         self._look(runner, iteration=runner.iter + 1)
+
+    def _follow(self, running: torch.Tensor, value: torch.Tensor) -> None:
+        """Move the running mean towards the mean of the ranks whose batch says something."""
+        value = value.to(running)
+        counts = value.isfinite() & (value != 0)  # exactly 0 is the loss of no mask at all
+        total = torch.stack([torch.where(counts, value, 0), counts.to(value)])
+        all_reduce(total)
+        value = total[0] / total[1].clamp_min(1)
+        moved = torch.lerp(running, value, self.smoothing)
+        moved = torch.where(running.isfinite(), moved, value)  # it has no value yet
+        running.copy_(torch.where(total[1] > 0, moved, running))
 
     def _gates(self, teacher: Any) -> list[tuple[str, Gate, Opening]]:
         """What opens, in its order."""
@@ -91,10 +106,10 @@ class StructuredTeacherHook(Hook):
     def _look(self, runner: Runner, iteration: int) -> None:
         teacher = self._teacher(runner)
         shut = [gate for gate in self._gates(teacher) if not gate[1].is_open]
-        if not shut or iteration % self.interval:
-            return
-        all_reduce(teacher.running_mil, op="mean")
-        running_mil = float(teacher.running_mil)
+        running_mil = math.inf
+        follows = any(opening.mil_below is not None for _, _, opening in shut)
+        if follows and iteration % self.interval == 0:
+            running_mil = float(teacher.running_mil)
         for message, gate, opening in shut:
             reason = opening.reason(runner, iteration, running_mil)
             if reason is None:

@@ -1,0 +1,75 @@
+"""What the hook takes from each iteration, and when it looks."""
+
+from __future__ import annotations
+
+import logging
+import math
+from types import SimpleNamespace
+
+import pytest
+import torch
+
+from mmdet_discobox.engine.hooks import StructuredTeacherHook
+from mmdet_discobox.models.teachers import StructuredTeacher
+
+TERM = dict(type="CrossImageTerm", num_classes=3, channels=4, size=4)
+
+
+def runner_of(max_iters=20):
+    teacher = StructuredTeacher(cross_image=TERM)
+    model = SimpleNamespace(structured_teacher=teacher)
+    return SimpleNamespace(model=model, iter=0, max_iters=max_iters, logger=logging.getLogger())
+
+
+def follow(hook, runner, losses):
+    """Run the hook after iterations with these MIL losses; when the gates were open."""
+    teacher = runner.model.structured_teacher
+    gates = []
+    for loss in losses:
+        hook.after_train_iter(runner, 0, outputs=dict(loss_mil=torch.tensor(loss)))
+        gates.append((teacher.consistency_gate.is_open, teacher.cross_image.gate.is_open))
+        runner.iter += 1
+    return gates
+
+
+@pytest.mark.parametrize("nothing", [0.0, math.nan, math.inf])
+@pytest.mark.parametrize("place", [0, 1, 3])
+def test_losses_that_say_nothing_are_left_out(nothing, place):
+    losses = [2.0, 1.0, 4.0]
+    runner, hook = runner_of(), StructuredTeacherHook(smoothing=0.5)
+    hook.before_train(runner)
+    follow(hook, runner, [*losses[:place], nothing, nothing, *losses[place:]])
+    expected = 0.5 * (0.5 * (2.0 + 1.0)) + 0.5 * 4.0
+    assert runner.model.structured_teacher.running_mil.item() == expected
+
+
+def test_before_the_first_object_nothing_is_known():
+    runner, hook = runner_of(), StructuredTeacherHook(consistency=dict(mil_below=9.0), interval=1)
+    hook.before_train(runner)
+    assert follow(hook, runner, [0.0, 0.0]) == [(False, False)] * 2
+    assert runner.model.structured_teacher.running_mil.item() == math.inf
+
+
+def test_a_checkpoint_with_nan_recovers():
+    runner, hook = runner_of(), StructuredTeacherHook()
+    runner.model.structured_teacher.running_mil.fill_(math.nan)
+    runner.iter = 5
+    hook.before_train(runner)
+    follow(hook, runner, [3.0])
+    assert runner.model.structured_teacher.running_mil.item() == 3
+
+
+def test_iterations_and_fractions_are_exact_and_the_loss_is_looked_at_by_interval():
+    hook = StructuredTeacherHook(
+        consistency=dict(iteration=3), correspondence=dict(fraction=0.3), interval=10
+    )
+    runner = runner_of()
+    hook.before_train(runner)
+    gates = follow(hook, runner, [1.0] * 8)
+    assert gates == [(False, False)] * 2 + [(True, False)] * 3 + [(True, True)] * 3
+    hook = StructuredTeacherHook(
+        consistency=dict(mil_below=5.0), correspondence=dict(iteration=2), interval=4
+    )
+    runner = runner_of()
+    hook.before_train(runner)
+    assert follow(hook, runner, [1.0] * 5) == [(False, False)] * 3 + [(True, True)] * 2
