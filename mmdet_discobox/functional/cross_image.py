@@ -33,7 +33,7 @@ def cross_image_logits(
         source_masks: ``(P, N)`` likewise, to balance the votes by; None leaves them as they are.
 
     Returns:
-        ``(P, N)`` log-odds; unbalanced they lie in [-max C, max C], else in twice this.
+        ``(P, N)`` log-odds; unbalanced they lie in [-max C, max C], else in thrice this.
     """
     check_shapes(
         plan=(plan, "P N M"), similarity=(similarity, "P N M"), target_masks=(target_masks, "P M")

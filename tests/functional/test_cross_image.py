@@ -78,6 +78,24 @@ def test_balanced_votes_of_a_match_without_information_say_what_the_own_mask_say
         torch.testing.assert_close(found, expected)
 
 
+@pytest.mark.parametrize("largest", [1.0, 1.7])
+def test_votes_are_bounded_and_the_bounds_are_reached(largest):
+    plan, similarity, masks = random_case(pairs=50)
+    similarity = similarity / similarity.max() * largest
+    own = torch.rand(50, 5, dtype=torch.float64)
+    assert cross_image_logits(plan, similarity, masks).abs().max() <= largest
+    assert cross_image_logits(plan, similarity, masks, own).abs().max() <= 3 * largest
+    # each cell has its own match, of which one is foreground, and the own mask is full
+    cells = 49
+    plan, full = torch.eye(cells)[None], torch.ones(1, cells)
+    one = torch.zeros(1, cells)
+    one[0, 0] = 1
+    similarity = largest * torch.ones(1, cells, cells)
+    assert cross_image_logits(plan, similarity, one).abs().max() == pytest.approx(largest)
+    balanced = cross_image_logits(plan, similarity, one, full)
+    assert balanced.max().item() == pytest.approx((3 - 2 / cells) * largest)
+
+
 def test_an_empty_row_is_zero():
     plan, similarity, masks = random_case()
     plan[0, 2] = 0
