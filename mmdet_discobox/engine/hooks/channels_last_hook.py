@@ -17,6 +17,11 @@ class ChannelsLastHook(Hook):
     prefer it too. Names, shapes and values of the weights stay, and so do checkpoints.
 
     It works for every model, also of stock MMDetection, in training, validation and test.
+
+    Where ranks share the training, the model has been wrapped before, and torch warns in the first
+    step that gradients have other strides than their buckets. ``DistributedDataParallel`` then
+    makes its buckets anew, in the layout of the weights. With ``find_unused_parameters=True``,
+    which no config here has, it does not: gradients are copied between the layouts in every step.
     """
 
     # Before weights are initialised or loaded, which fills what is there.
