@@ -8,9 +8,10 @@ Importing this package registers everything a config can name in mmdet's registr
 from __future__ import annotations
 
 from .utils.safe_globals import register_safe_globals
-from .utils.versions import check_versions
+from .utils.versions import check_versions, warn_of_missing_cuda
 
 check_versions()
+warn_of_missing_cuda()
 register_safe_globals()
 
 # Only after the versions are known to fit.

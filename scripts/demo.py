@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import time
@@ -74,6 +75,7 @@ def correspond(checkpoint: str) -> None:
 def main() -> None:
     """Generate, train, test, draw, match."""
     start = time.time()
+    os.environ["CUDA_VISIBLE_DEVICES"] = ""  # mmdet takes a GPU that it sees, also with --gpus 0
     print("Generating pictures: train (boxes only) and val (with exact masks) ...", flush=True)
     make_dataset(WORK / "data", num_train=600, num_val=100, image_size=160, seed=0)
     mmdet = distribution_of("mmdet")

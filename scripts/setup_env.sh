@@ -219,6 +219,9 @@ install_mmcv_that_works() {
   local cores minutes
   cores=$(getconf _NPROCESSORS_ONLN)
   export MAX_JOBS=${MAX_JOBS:-$cores}
+  has_nvcc || ! command -v nvidia-smi >/dev/null ||
+    say 'There is a GPU but no nvcc: mmcv is compiled for the CPU alone. For the GPU install the CUDA toolkit, remove' \
+      "$VENV and call this again."
   minutes="$((1 + 17 / MAX_JOBS)) to $((2 + 38 / MAX_JOBS))"
   step "Installing $mmcv: compiling takes $minutes minutes (more with CUDA), nothing if pip has it cached" \
     install_mmcv

@@ -51,7 +51,9 @@ class ObjectBank(nn.Module):
     with the answers: to ask changes nothing.
 
     Each process of a distributed training fills its own bank; a checkpoint holds the one of the
-    first process.
+    first process. What makes buffers alike in all processes would break it: mmengine's
+    ``SyncBuffersHook`` takes means, also of ids, and ``broadcast_buffers=True`` copies those of the
+    first process. Neither is mmdet's default.
 
     Args:
         num_classes: number of classes.

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import importlib
 import importlib.metadata
+import warnings
 from collections.abc import Callable
 
 from packaging.specifiers import SpecifierSet
@@ -78,6 +79,26 @@ def installed_version(distribution: str) -> str | None:
         return importlib.metadata.version(distribution)
     except importlib.metadata.PackageNotFoundError:
         return None
+
+
+def warn_of_missing_cuda() -> None:
+    """Warn if torch sees a GPU that mmcv's operators were not compiled for.
+
+    mmcv compiles for CUDA where it sees a GPU and a compiler. Else everything works on the CPU, and
+    ends in ``implementation for device cuda:0 not found`` on the GPU, which is taken by default.
+    """
+    import torch
+    from mmcv._ext import get_compiling_cuda_version
+
+    if torch.cuda.is_available() and get_compiling_cuda_version() == "not available":
+        name = distribution_of("mmcv")
+        warnings.warn(
+            f"torch sees a GPU, but mmcv's operators were compiled without CUDA and fail on it. "
+            f"With the CUDA toolkit of torch {torch.version.cuda}: FORCE_CUDA=1 {_BUILD} "
+            f"--force-reinstall --no-deps '{name}=={installed_version(name)}'. Or stay on the CPU: "
+            "CUDA_VISIBLE_DEVICES= before the command.",
+            stacklevel=3,
+        )
 
 
 def distribution_of(module: str, *, lookup: Lookup | None = None) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import subprocess
 import sys
+import warnings
 
 import pytest
 
@@ -190,3 +191,18 @@ def test_this_environment_passes_without_importing_mmdet() -> None:
         [sys.executable, "-c", code], capture_output=True, text=True, check=False
     )
     assert result.returncode == 0, result.stderr
+
+
+@pytest.mark.parametrize(
+    ("sees_gpu", "compiled", "told"),
+    [(True, "not available", True), (True, "12.6", False), (False, "not available", False)],
+)
+def test_operators_without_cuda_beside_a_gpu_are_told(
+    monkeypatch: pytest.MonkeyPatch, sees_gpu: bool, compiled: str, told: bool
+) -> None:
+    monkeypatch.setattr("torch.cuda.is_available", lambda: sees_gpu)
+    monkeypatch.setattr("mmcv._ext.get_compiling_cuda_version", lambda: compiled)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        versions.warn_of_missing_cuda()
+    assert ["FORCE_CUDA=1" in str(warning.message) for warning in caught] == [True] * told

@@ -27,6 +27,9 @@ class TeacherNetwork(ExponentialMovingAverage):
         model: the task network; it is copied.
         momentum: ``1 - m``, in (0, 1). The paper has m = 0.999 (Sec. 3.5).
         warmup: length of the young average, in updates.
+
+    Attributes:
+        started: whether it holds weights of the student, known without waiting for the device.
     """
 
     def __init__(self, model: nn.Module, momentum: float = 0.001, warmup: float = 10.0) -> None:
@@ -34,12 +37,12 @@ class TeacherNetwork(ExponentialMovingAverage):
         if warmup < 0:
             raise ValueError(f"Expected `warmup` to be at least 0 but got {warmup}.")
         self.warmup = warmup
-        self._updates = 0
+        self._count(0)
 
-    @property
-    def started(self) -> bool:
-        """Whether it holds weights of the student, known without a host synchronisation."""
-        return self._updates > 0
+    def _count(self, updates: int) -> None:
+        self._updates = updates
+        # A flag of its own, as torch.compile would compile anew for each number that is read.
+        self.started = updates > 0
 
     def update_parameters(self, model: nn.Module) -> None:
         """Move towards ``model``; the first update copies it.
@@ -56,12 +59,12 @@ class TeacherNetwork(ExponentialMovingAverage):
         for average, current in zip(buffers, model.buffers(), strict=False):
             average.copy_(current)
         self.steps += 1
-        self._updates += 1
+        self._count(self._updates + 1)
 
     def restart(self) -> None:
         """Forget the average: the next update copies, and until then it has not started."""
         self.steps.zero_()
-        self._updates = 0
+        self._count(0)
 
     def _step(self) -> float:
         if not self._updates:
@@ -75,4 +78,4 @@ class TeacherNetwork(ExponentialMovingAverage):
 
     def _load_from_state_dict(self, *args: Any, **kwargs: Any) -> None:
         super()._load_from_state_dict(*args, **kwargs)
-        self._updates = int(self.steps)
+        self._count(int(self.steps))
