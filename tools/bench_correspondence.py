@@ -3,38 +3,33 @@
     python tools/bench_correspondence.py [--device cuda] [--repeats N]
 
 Beside the votes stands the size of the tensor that their definition asks for, one number for each
-two matches: the votes are summed over offsets instead, and it is never made. Transport and
-iterated conditional modes are timed at the default numbers of iterations.
+two matches: the votes are summed over offsets instead, and it is never made. Transport alone and
+iterated conditional modes are those of `CorrespondenceSolver` with its defaults.
 """
 
 from __future__ import annotations
 
 import argparse
+import multiprocessing
 import resource
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from mmdet_discobox.functional.correspondence import (
-    cosine_similarity,
-    geometric_votes,
-    iterated_conditional_modes,
-)
-from mmdet_discobox.functional.transport import sinkhorn, step_mass
-
-EPS, ITERATIONS = 0.15, 50
+from mmdet_discobox.functional import geometric_votes
+from mmdet_discobox.models.teachers import CorrespondenceSolver
 
 
-def objects(pairs: int, size: int, device: str) -> tuple[Tensor, Tensor, Tensor]:
-    """Cost volume and masses of smooth random objects and their noisy copies."""
+def objects(pairs: int, size: int, device: str) -> tuple[Tensor, ...]:
+    """Features of smooth random objects and of their noisy copies, and masks of both."""
     source = F.interpolate(torch.randn(pairs, 32, 5, 5, device=device), size=size, mode="bicubic")
-    similarity = cosine_similarity(source, source + 0.5 * torch.randn_like(source))
-    masses = [step_mass(torch.rand(pairs, size**2, device=device)) for _ in range(2)]
-    return similarity, masses[0], masses[1]
+    masks = (torch.rand(pairs, size, size, device=device) for _ in range(2))
+    return source, source + 0.5 * torch.randn_like(source), *masks
 
 
 def measure(work: Callable[[], Any], device: str, repeats: int) -> tuple[float, Any]:
@@ -57,23 +52,25 @@ def peak_memory(device: str) -> float:
 
 
 def bench_votes(sizes: list[int], device: str, repeats: int) -> None:
-    """One pair at a time, smallest grid first: the peak grows by what the row needs."""
-    geometric_votes(torch.ones(1, 1, 1, device=device), size=1, gamma=1.0)  # loads what it loads
+    """One pair at a time, each size in a process of its own: a peak is never undone."""
     print(f"{'votes, one pair':16s} {'ms':>9s} {'plan':>10s} {'peak grew by':>13s} {'naive':>13s}")
-    for size in sorted(sizes):
-        plan = torch.rand(1, size**2, size**2, device=device) / size**4
-        before = peak_memory(device)
-        gamma = (0.2 * size) ** 2
-        seconds, _ = measure(
-            lambda plan=plan, size=size, gamma=gamma: geometric_votes(plan, size=size, gamma=gamma),
-            device,
-            repeats,
-        )
-        grown = peak_memory(device) - before
+    for size in sizes:
+        with multiprocessing.get_context("spawn").Pool(1) as pool:
+            seconds, grown = pool.apply(_votes, (size, device, repeats))
         print(
             f"{size:3d} x {size:<10d} {1e3 * seconds:9.2f} {4e-6 * size**4:7.2f} MB "
             f"{grown:10.1f} MB {4e-9 * size**8:10.4g} GB"
         )
+
+
+def _votes(size: int, device: str, repeats: int) -> tuple[float, float]:
+    """Least seconds, and megabytes that the peak of this process grew by."""
+    geometric_votes(torch.ones(1, 1, 1, device=device), size=1, gamma=1.0)  # loads what it loads
+    plan = torch.rand(1, size**2, size**2, device=device) / size**4
+    before = peak_memory(device)
+    votes = partial(geometric_votes, plan, size=size, gamma=(0.2 * size) ** 2)
+    seconds, _ = measure(votes, device, repeats)
+    return seconds, peak_memory(device) - before
 
 
 def bench_solvers(sizes: list[int], device: str, repeats: int) -> None:
@@ -81,23 +78,11 @@ def bench_solvers(sizes: list[int], device: str, repeats: int) -> None:
     print(f"{'100 pairs':16s} {'transport':>11s} {'residual':>9s} {'modes':>11s} {'residual':>9s}")
     for size in sizes:
         pairs = max(1, min(100, 100_000_000 // (16 * size**4)))
-        similarity, *masses = objects(pairs, size, device)
-        plain, (_, first) = measure(
-            lambda s=similarity, m=masses: sinkhorn(-s, *m, eps=EPS, iterations=ITERATIONS),
-            device,
-            repeats,
-        )
-        whole, found = measure(
-            lambda s=similarity, m=masses, size=size: iterated_conditional_modes(
-                s, *m, size=size, gamma=(0.2 * size) ** 2
-            ),
-            device,
-            repeats,
-        )
-        print(
-            f"{size:3d} x {size:<10d} {100 / pairs * plain:9.3f} s {float(first.max()):9.1e} "
-            f"{100 / pairs * whole:9.3f} s {float(found.residual.max()):9.1e}"
-        )
+        given, line = objects(pairs, size, device), f"{size:3d} x {size:<10d}"
+        for solver in (CorrespondenceSolver(iterations=1), CorrespondenceSolver()):
+            seconds, found = measure(partial(solver, *given), device, repeats)
+            line += f" {100 / pairs * seconds:9.3f} s {float(found.residual.max()):9.1e}"
+        print(line)
 
 
 def main() -> None:

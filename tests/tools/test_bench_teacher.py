@@ -16,7 +16,7 @@ TOOLS = Path(__file__).parents[2] / "tools"
 def bench(monkeypatch):
     monkeypatch.syspath_prepend(str(TOOLS))
     yield importlib.import_module("bench_teacher")
-    for name in ("bench_teacher", "coarse_starts"):
+    for name in ("bench_teacher", "bench_models", "bench_batch", "coarse_starts"):
         sys.modules.pop(name, None)
 
 
@@ -57,7 +57,10 @@ def test_scores_every_kind_and_writes_everything(bench, dataset, tmp_path, capsy
     assert {row["size"] for row in report["summary"]} == {"all", "medium"}
     assert report["run"]["seed"] == 0
     assert report["run"]["settings"]["paper"]["algorithm"] == "alg1"
-    assert report["step_seconds"]["default"] > 0
+    alone, matching = (
+        report["step_seconds"][name] for name in ("default", "default with the cross-image term")
+    )
+    assert matching > alone > 0
     assert "14 objects in 2 images of 448x640" in capsys.readouterr().out
 
 
