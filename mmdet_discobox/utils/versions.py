@@ -87,10 +87,9 @@ def warn_of_missing_cuda() -> None:
     mmcv compiles for CUDA where it sees a GPU and a compiler. Else everything works on the CPU, and
     ends in ``implementation for device cuda:0 not found`` on the GPU, which is taken by default.
     """
-    import torch
-    from mmcv._ext import get_compiling_cuda_version
-
-    if torch.cuda.is_available() and get_compiling_cuda_version() == "not available":
+    torch, operators = map(importlib.import_module, ("torch", "mmcv._ext"))
+    compiled_for = operators.get_compiling_cuda_version()
+    if torch.cuda.is_available() and compiled_for == "not available":
         name = distribution_of("mmcv")
         warnings.warn(
             f"torch sees a GPU, but mmcv's operators were compiled without CUDA and fail on it. "
