@@ -80,6 +80,13 @@ def test_measures_every_section_and_writes_everything(bench, path, tmp_path, cap
         assert found[section][0]["ratio"] == 1
 
 
+def test_the_step_that_warms_up_is_not_counted(modules, config):
+    row = modules["bench_models"].Variant("full", "full")
+    work = modules["bench_batch"].Workload((64, 64), 1, 2)
+    found = modules["bench_measure"].step_seconds(config, [row], work, device="cpu", repeats=2)
+    assert len(found["full"]) == 2
+
+
 def test_the_parts_are_found_and_add_up(bench, path, capsys):
     args = bench.parse_args(["--config", str(path), *TINY])
     rows = bench.Bench(path, args).parts()

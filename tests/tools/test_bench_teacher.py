@@ -107,3 +107,15 @@ def test_rejects_what_it_cannot_use(bench, dataset, tmp_path, capsys):
     assert "IMG_DIR is needed" in capsys.readouterr().err
     with pytest.raises(SystemExit):
         bench.main(["--part", "3", "2"])
+
+
+def test_a_result_is_cut_at_the_box_as_its_start_is(bench, dataset, monkeypatch):
+    """A mask that leaves its box all around scores as the filled box does."""
+    args = bench.parse_args([str(dataset), str(dataset.parent)])
+    (picture,) = bench.pictures(args)
+    everything = np.ones_like(picture.masks)
+    monkeypatch.setattr(bench, "refine", lambda *given: everything)
+    records = bench.score(picture, {"default": None}, grab=False)
+    filled = 100 * float(bench.iou(bench.box_pixels(picture), picture.masks)[0])
+    found = [r["iou"] for r in records if r["method"] == "default"]
+    assert found == [pytest.approx(filled)] * len(bench.STARTS)
