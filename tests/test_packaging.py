@@ -1,20 +1,23 @@
-"""The wheel, the pins, the model index, and the errors of the set-up script."""
+"""The wheel, its requirements, the pins, the version and the model index."""
 
 from __future__ import annotations
 
-import os
+import ast
 import re
 import subprocess
 import sys
 import zipfile
+from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import modelindex
 import pytest
+import yaml
 from packaging.metadata import Metadata
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
+import mmdet_discobox
 from mmdet_discobox.utils import versions
 from mmdet_discobox.utils.versions import check_versions
 
@@ -32,11 +35,15 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> zipfile.ZipFile:
 
 
 @pytest.fixture(scope="module")
-def requirements(wheel: zipfile.ZipFile) -> list[Requirement]:
+def metadata(wheel: zipfile.ZipFile) -> Metadata:
     (path,) = (name for name in wheel.namelist() if name.endswith(".dist-info/METADATA"))
-    requirements = Metadata.from_email(wheel.read(path), validate=False).requires_dist
-    assert requirements
-    return requirements
+    return Metadata.from_email(wheel.read(path), validate=False)
+
+
+@pytest.fixture(scope="module")
+def requirements(metadata: Metadata) -> list[Requirement]:
+    assert metadata.requires_dist
+    return metadata.requires_dist
 
 
 def _pins(file: str) -> dict[str, str]:
@@ -104,6 +111,39 @@ def test_a_plain_installation_wants_no_development_tools(requirements: list[Requ
     assert plain.isdisjoint({"openmim", "pytest", "ruff", "efficientnet-lite-pytorch"})
 
 
+def _imported(folder: str) -> set[str]:
+    """Top-level names that the modules of a folder import, without Python's own and its own."""
+    paths = [Path(path) for path in _sources(folder) if path.endswith(".py")]
+    names = set()
+    for path in paths:
+        for node in ast.walk(ast.parse((ROOT / path).read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Import):
+                names |= {alias.name.split(".")[0] for alias in node.names}
+            elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+                names.add(node.module.split(".")[0])
+    return names - sys.stdlib_module_names - {path.stem for path in paths} - {"mmdet_discobox"}
+
+
+@pytest.mark.parametrize("folder", ["mmdet_discobox", "tools"])
+def test_what_is_imported_is_required(requirements: list[Requirement], folder: str) -> None:
+    required = {
+        canonicalize_name(need.name) for need in requirements if "dev" not in str(need.marker)
+    }
+    providers = packages_distributions()
+    # The fork has the stock stack's modules in distributions of other names.
+    missing = {
+        name
+        for name in _imported(folder)
+        if required.isdisjoint(map(canonicalize_name, [name, *providers.get(name, [])]))
+    }
+    assert missing == set()
+
+
+def test_the_version_is_the_same_everywhere(metadata: Metadata) -> None:
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
+    assert str(metadata.version) == citation["version"] == mmdet_discobox.__version__
+
+
 @pytest.mark.parametrize("pins", [STOCK_PINS, ONEDL_PINS], ids=["stock", "onedl"])
 def test_the_pinned_stack_is_a_supported_one(
     pins: dict[str, str], monkeypatch: pytest.MonkeyPatch
@@ -115,56 +155,3 @@ def test_the_pinned_stack_is_a_supported_one(
 def test_the_forks_pins_are_those_that_differ() -> None:
     same = [pin for pin in ONEDL_PINS.items() if pin in STOCK_PINS.items()]
     assert same == [("torch", STOCK_PINS["torch"])]
-
-
-def _failing_setup(tmp_path: Path, **variables: str) -> str:
-    """Error text of the set-up script, which must fail and must not make an environment."""
-    kept = {key: os.environ[key] for key in ("PATH", "HOME") if key in os.environ}
-    environment = {**kept, "VENV": str(tmp_path / "env"), **variables}
-    result = subprocess.run(
-        ["bash", str(SETUP)], env=environment, capture_output=True, text=True, check=False
-    )
-    assert result.returncode == 1
-    assert not (tmp_path / "env").exists()
-    return result.stderr
-
-
-def _script(path: Path, text: str) -> str:
-    path.write_text(f"#!/bin/sh\n{text}\n")
-    path.chmod(0o755)
-    return str(path)
-
-
-@pytest.mark.parametrize(
-    ("body", "reason"),
-    [
-        ("exit 127", "does not run"),
-        ("echo 'is Python 3.9; 3.10, 3.11 or 3.12 is needed'", "is Python 3.9; 3.10"),
-    ],
-)
-def test_setup_names_the_fault_of_a_python(tmp_path: Path, body: str, reason: str) -> None:
-    python = _script(tmp_path / "python", body)
-    error = _failing_setup(tmp_path, PYTHON=python, CXX=_script(tmp_path / "c++", "exit 0"))
-    assert "no suitable Python" in error
-    assert f"{python}: {reason}" in error
-
-
-def test_setup_names_a_python_that_is_not_there(tmp_path: Path) -> None:
-    missing = str(tmp_path / "python")
-    error = _failing_setup(tmp_path, PYTHON=missing, CXX=_script(tmp_path / "c++", "exit 0"))
-    assert f"{missing}: not found" in error
-
-
-def test_setup_names_a_compiler_that_does_not_work(tmp_path: Path) -> None:
-    error = _failing_setup(tmp_path, CXX=_script(tmp_path / "c++", "exit 1"))
-    assert "need a C++17 compiler" in error
-    assert "apt install g++" in error
-
-
-def test_setup_skip_wants_an_environment(tmp_path: Path) -> None:
-    assert "SETUP=skip, but there is no" in _failing_setup(tmp_path, SETUP="skip")
-
-
-def test_setup_names_the_stacks_that_there_are(tmp_path: Path) -> None:
-    error = _failing_setup(tmp_path, STACK="mmlab")
-    assert "Expected STACK=stock or STACK=onedl, but got STACK=mmlab." in error
