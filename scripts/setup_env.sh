@@ -3,8 +3,8 @@
 # it is already made. An interrupted run is mended by the next one. All variables are optional:
 #
 #   STACK       whose mmcv, mmengine and mmdet: stock (default), or onedl, the maintained fork
-#   VENV        folder of the environment (default .venv, or .venv-onedl); one that exists is completed,
-#               not replaced
+#   VENV        folder of the environment, without spaces (default .venv, or .venv-onedl); one that exists
+#               is completed, not replaced
 #   SETUP=skip  use VENV exactly as it is
 #   PYTHON      the interpreter to make it with (default: the first suitable of python3.11, 3.12, 3.10)
 #   TORCH       the torch to install, for instance torch==2.5.1 (remembered in the environment)
@@ -38,6 +38,7 @@ case $STACK in
 esac
 
 VENV=${VENV:-$venv}
+[[ $VENV != *[[:space:]]* ]] || die "Expected VENV without spaces, which make cannot handle, but got VENV='$VENV'."
 state=$VENV/.discobox  # made_for: this script made VENV, for that stack and torch; choice; stamp; log
 py=$VENV/bin/python
 
@@ -59,6 +60,9 @@ inputs() {
   echo "$made_for"
   cat "$VENV/pyvenv.cfg" 2>/dev/null || true
   sed '/^\[tool\./,$d' pyproject.toml
+  grep '^__version__' mmdet_discobox/__init__.py
+  # Another installation of the checkout puts copies where link_mim put links.
+  readlink "$VENV"/lib/python3*/site-packages/mmdet_discobox/.mim/* || true
   all_pins
   cat scripts/setup_env.sh
 }
@@ -82,8 +86,9 @@ PY
 }
 
 find_python() {
-  local candidate reason reasons=()
-  for candidate in ${PYTHON:-python3.11 python3.12 python3.10 python3}; do
+  local candidate reason reasons=() candidates=(python3.11 python3.12 python3.10 python3)
+  [ -z "${PYTHON:-}" ] || candidates=("$PYTHON")
+  for candidate in "${candidates[@]}"; do
     if ! command -v "$candidate" >/dev/null; then
       reasons+=("  $candidate: not found")
       continue
@@ -244,6 +249,25 @@ for need in map(Requirement, requires("mmdet_discobox")):
 PY
 }
 
+# pip copies what `mim` looks for even when it installs an editable package, and copies grow stale. Links into the
+# checkout do not. RECORD names the links alone: pip must neither remove nor overwrite files through them.
+link_mim() {
+  "$py" - <<'PY'
+import pathlib, shutil, sysconfig
+
+site = pathlib.Path(sysconfig.get_paths()["purelib"])
+(record,) = site.glob("mmdet_discobox-*.dist-info/RECORD")
+prefix = "mmdet_discobox/.mim/"
+names = sorted(path.name for path in (site / prefix).iterdir())
+lines = [line for line in record.read_text().splitlines() if not line.startswith(prefix)]
+record.write_text("".join(f"{line}\n" for line in [*lines, *(f"{prefix}{name},," for name in names)]))
+shutil.rmtree(site / prefix)
+(site / prefix).mkdir()
+for name in names:
+    (site / prefix / name).symlink_to(pathlib.Path(name).resolve(strict=True))
+PY
+}
+
 install_project() {
   if [ "$STACK" = stock ]; then
     install --no-build-isolation -e '.[demo,dev,study]'
@@ -288,6 +312,7 @@ main() {
   step 'Installing OpenCV' install_opencv
   install_mmcv_that_works
   step 'Installing MMDetection, this package and its tools' install_project
+  step "Linking what $mim looks for" link_mim
   step "Installing $mim" install_mim
   check_conflicts
   inputs >"$state/stamp"
