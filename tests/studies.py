@@ -13,8 +13,8 @@ import pytest
 
 TOOLS = Path(__file__).parents[1] / "tools"
 MODULES = (
-    "study_files", "study_rows", "study_measures", "study_settings", "study_runs", "study_tables",
-    "study_plots", "study_report", "study",
+    "study_files", "study_configs", "study_rows", "study_measures", "study_settings", "study_runs",
+    "study_tables", "study_plots", "study_report", "study",
 )  # fmt: skip
 
 

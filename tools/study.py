@@ -76,19 +76,28 @@ def main(argv: list[str] | None = None) -> int:
             "told in docs/study.md."
         )
     MMLogger.get_current_instance().setLevel("WARNING")  # every config tells its variables
-    os.environ["DISCOBOX_DATA"] = str(args.data.resolve())  # the configs read it
     settings = Settings(
-        args.out.resolve(), args.epochs, args.batch, args.bf16, args.gpus, args.cfg_options
+        out=args.out.resolve(),
+        epochs=args.epochs,
+        batch=args.batch,
+        bf16=args.bf16,
+        gpus=args.gpus,
+        options=args.cfg_options,
+        data=args.data.resolve(),
     )
+    os.environ["DISCOBOX_DATA"] = str(settings.data)  # the configs read it
     table = TABLES[args.table]()
     # seed by seed: the first of each row make a table already
     runs = [Run(row, seed, settings) for seed in args.seeds for row in chosen(table, args.rows)]
     if args.dry_run:
         show(runs)
         return 0
-    settings.check()
+    if args.report:  # of whatever settings the runs have
+        print(write_report(table, settings.out))
+        return 0
+    settings.check(path for run in runs for path in run.annotations)
     failed = 0
-    for number, run in enumerate([] if args.report else runs, 1):
+    for number, run in enumerate(runs, 1):
         name = f"[{number}/{len(runs)}] {run.row.name}, seed {run.seed}"
         if run.state == "done":
             print(f"{name}: done before", flush=True)

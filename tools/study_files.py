@@ -26,6 +26,14 @@ def read_json(path: Path) -> Any:
     return json.loads(path.read_text()) if path.exists() else None
 
 
+def whole_json(path: Path) -> Any:
+    """A json file, None if there is none, or if whoever wrote it was ended before the end."""
+    try:
+        return read_json(path)
+    except ValueError:  # of the json, or of a character that was cut
+        return None
+
+
 def write_json(path: Path, content: Json) -> None:
     """Write a json file whole or not at all."""
     write_text(path, json.dumps(content, indent=1))
@@ -35,13 +43,20 @@ def write_text(path: Path, text: str) -> None:
     """Write a file whole or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f"{path.name}.{os.getpid()}.part")
-    part.write_text(text)
+    with part.open("w") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())  # a name may outlive a loss of power that its content does not
     os.replace(part, path)
 
 
 @contextmanager
-def locked(path: Path) -> Iterator[int | None]:
+def locked(path: Path, *, wait: bool = False) -> Iterator[int | None]:
     """Hold a lock file until the context ends, and until all who inherit it have ended.
+
+    Args:
+        path: of the lock file.
+        wait: whether to wait for another process that holds it.
 
     Yields:
         Its descriptor, None if another process holds it.
@@ -50,7 +65,7 @@ def locked(path: Path) -> Iterator[int | None]:
 
     with path.open("w") as file:
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
         except BlockingIOError:
             yield None
         else:

@@ -6,7 +6,7 @@ import statistics
 from pathlib import Path
 from typing import Any
 
-from study_files import Json, read_json, write_json, write_text
+from study_files import Json, read_json, whole_json, write_json, write_text
 from study_measures import TITLES
 from study_plots import draw
 from study_rows import Row, Table
@@ -55,10 +55,10 @@ def _ratio(row: Json, bound: Json | None) -> float | None:
 
 def _row_summary(row: Row, out: Path) -> Json:
     folder = out / row.data / row.name
-    results = [read_json(path) for path in folder.glob("seed*/result.json")]
+    results = [found for found in map(whole_json, folder.glob("seed*/result.json")) if found]
     results.sort(key=lambda result: result["seed"])
-    begun = [read_json(path) for path in sorted(folder.glob("seed*/run.json"))]
-    failures = {str(run["seed"]): run["failure"] for run in begun if run.get("failure")}
+    begun = map(whole_json, sorted(folder.glob("seed*/run.json")))
+    failures = {str(run["seed"]): run["failure"] for run in begun if run and run.get("failure")}
     return dict(
         row=row.name,
         title=row.title,
@@ -84,11 +84,15 @@ def markdown(table: Table, rows: list[Json], settings: Json) -> str:
     lines = [" | ".join(columns), " | ".join(["---"] * len(columns))]
     lines += [" | ".join(_cells(row)) for row in rows]
     revisions = sorted({revision for row in rows for revision in row["revisions"]})
+    shared = {key: value for key, value in settings.items() if key != "data"}
     notes = [
         "Percent. Mean over the seeds, in brackets the least and the most. *Of the bound*: share "
         "of the AP of the same network trained from masks, with the seeds that both have.",
-        f"Settings: {settings}. Code: {', '.join(revisions) or NOT_RUN}.",
+        f"Settings: {shared}. Code: {', '.join(revisions) or NOT_RUN}.",
     ]
+    if digests := settings.get("data"):
+        names = ", ".join(f"{name} {digest[:12]}" for name, digest in digests.items())
+        notes.append(f"Photographs, by the sha256 of: {names}.")
     body = "\n".join(f"| {line} |" for line in lines)
     return f"# {table.name}\n\n{body}\n\n" + "\n".join(notes) + "\n"
 

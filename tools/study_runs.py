@@ -7,6 +7,7 @@ is there is not done again, and a training that was cut short goes on from its l
 
 from __future__ import annotations
 
+import copy
 import os
 import shlex
 import signal
@@ -16,6 +17,7 @@ import time
 from pathlib import Path
 
 from mmengine.config import Config
+from study_configs import annotations, read_config
 from study_files import Json, error_in, locked, machine, read_json, revision, write_json
 from study_measures import PREDICTIONS, measures, newest_metrics
 from study_rows import Row
@@ -38,7 +40,7 @@ class Run:
     def __init__(self, row: Row, seed: int, settings: Settings) -> None:
         self.row, self.seed, self.settings = row, seed, settings
         self.folder = settings.out / row.data / row.name / f"seed{seed}"
-        self.config = Config.fromfile(row.config)
+        self.config = read_config(row.config)
         epochs = settings.epochs or self.config.train_cfg.max_epochs
         self.epochs = max(1, round(epochs * row.stretch))
         self.checkpoint = self.folder / f"epoch_{self.epochs}.pth"
@@ -58,7 +60,23 @@ class Run:
             options["train_dataloader.batch_size"] = self.settings.batch
         if self.settings.bf16:
             options["optim_wrapper.type"] = "BFloat16OptimWrapper"
-        return {**options, **self.row.options, **self.settings.options}
+        shared = dict(sorted(self.settings.options.items()))  # the same, in whatever order given
+        return {**options, **self.row.options, **shared}
+
+    @property
+    def merged(self) -> Config:
+        """The config as `mim` runs it."""
+        config = copy.deepcopy(self.config)
+        config.merge_from_dict(self.options)
+        return config
+
+    @property
+    def annotations(self) -> set[Path]:
+        """The json files that it reads."""
+        try:
+            return annotations(self.merged)
+        except (KeyError, TypeError):  # options that do not fit: the run fails, and tells why
+            return annotations(self.config)
 
     @property
     def trained(self) -> bool:
@@ -101,7 +119,7 @@ class Run:
             if lock is None:
                 return BUSY
             record = read_json(self.folder / "run.json") or self._record()
-            record["failure"] = None
+            record.update(failure=None, data=self.settings.data and str(self.settings.data))
             if (now := revision()) not in record["revisions"]:
                 record["revisions"].append(now)
             record["failure"] = self._train_and_test(record, lock)
@@ -130,8 +148,7 @@ class Run:
             record["seconds"][step] += time.time() - start
             if failure:
                 return failure
-        self.config.merge_from_dict(self.options)
-        truth = Path(self.config.test_evaluator.ann_file)
+        truth = Path(self.merged.test_evaluator.ann_file)
         measured = measures(self.folder, truth, boxes=self.row.boxes)
         write_json(self.folder / "result.json", {**record, "measures": measured})
         for old in set(self.folder.glob("epoch_*.pth")) - {self.checkpoint}:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from study_files import Json, read_json, write_json
+from study_files import Json, locked, read_json, write_json
+
+FILE = "settings.json"
 
 
 @dataclass(frozen=True)
@@ -19,6 +23,7 @@ class Settings:
         bf16: whether to train in bfloat16.
         gpus: 0 or 1.
         options: further keys of the configs.
+        data: folder of the photographs. It may move: they are known by what their json files hold.
     """
 
     out: Path
@@ -27,24 +32,54 @@ class Settings:
     bf16: bool = False
     gpus: int = 0
     options: Json = field(default_factory=dict)
+    data: Path | None = None
 
-    def check(self) -> None:
-        """Keep runs of different lengths out of one table.
+    def check(self, files: Iterable[Path] = ()) -> None:
+        """Keep runs of different lengths or photographs out of one table.
+
+        Args:
+            files: the json files that the runs read. Of one that is absent `mim` tells.
 
         Raises:
-            ValueError: if the folder has runs with other settings.
+            ValueError: if the folder has runs with other settings, or from other photographs.
         """
         wanted = dict(
-            epochs=self.epochs, batch=self.batch, bf16=self.bf16, options=as_words(self.options)
+            epochs=self.epochs,
+            batch=self.batch,
+            bf16=self.bf16,
+            options=sorted(as_words(self.options)),
         )
-        present = read_json(self.out / "settings.json")
-        if present not in (None, wanted):
-            raise ValueError(
-                f"Expected the settings of the runs that are in {self.out}, {present}, but got "
-                f"{wanted}. Give the same --epochs, --batch, --bf16 and --cfg-options, or another "
-                "--out."
-            )
-        write_json(self.out / "settings.json", wanted)
+        there = sorted(path for path in set(files) if path.is_file())
+        digests = {self._name(path): _digest(path) for path in there}
+        self.out.mkdir(parents=True, exist_ok=True)
+        with locked(self.out / "settings.lock", wait=True):  # two first calls may differ
+            present = read_json(self.out / FILE) or wanted
+            # those of earlier code have no digests, and options as they were given
+            known = present.get("data", {})
+            present = {key: value for key, value in present.items() if key != "data"}
+            present["options"] = sorted(present.get("options", []))
+            if present != wanted:
+                raise ValueError(
+                    f"Expected the settings of the runs that are in {self.out}, {present}, but got "
+                    f"{wanted}. Give the same --epochs, --batch, --bf16 and --cfg-options, or "
+                    "another --out."
+                )
+            common = sorted(known.keys() & digests.keys())
+            if other := [name for name in common if known[name] != digests[name]]:
+                raise ValueError(
+                    f"Expected the photographs of the runs that are in {self.out}, but got others: "
+                    f"{', '.join(other)} in {self.data} differ. Give the same --data, or another "
+                    "--out."
+                )
+            write_json(self.out / FILE, {**wanted, "data": {**known, **digests}})
+
+    def _name(self, path: Path) -> str:
+        inside = self.data is not None and path.is_relative_to(self.data)
+        return (path.relative_to(self.data) if inside else path).as_posix()
+
+
+def _digest(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def as_words(options: Json) -> list[str]:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from mmengine.config import Config
+from study_configs import read_config
 from study_rows import Plot, Row, Table
 
 from mmdet_discobox.engine.hooks import Opening, StructuredTeacherHook
@@ -50,7 +51,7 @@ def comparison(data: str) -> Table:
 def sensitivity() -> Table:
     """Everything on, one weight or gate changed at a time, on persons."""
     full = method("persons", "full")
-    config = Config.fromfile(full.config)
+    config = read_config(full.config)
     rows, plots = [method("persons", "masks"), full], []
 
     def vary(setting: str, title: str, x_label: str, options: dict[float, Options]) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import threading
+import time
 
 import pytest
 from mmengine.config import Config
@@ -13,23 +15,36 @@ from mmdet_discobox.engine.hooks import StructuredTeacherHook
 MEASURED = dict(ap=0.3, ap50=0.6, ap75=0.2, box_ap=0.4, matched_iou=0.7, matched_share=0.9)
 
 
-@pytest.fixture
-def modules(monkeypatch):
-    yield from study_modules(monkeypatch)
+@pytest.fixture(scope="module")
+def modules():
+    with pytest.MonkeyPatch.context() as patch:
+        yield from study_modules(patch)
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def tables(modules):
     return {name: make() for name, make in modules["study_tables"].TABLES.items()}
 
 
-def merged(row):
-    config = Config.fromfile(row.config)
-    config.merge_from_dict(row.options)
-    return config
+@pytest.fixture(scope="module")
+def merged(modules):
+    """The config of a row."""
+
+    def merge(row):
+        config = modules["study_configs"].read_config(row.config)
+        config.merge_from_dict(row.options)
+        return config
+
+    return merge
 
 
-def test_every_row_is_a_config_that_ships(tables):
+@pytest.fixture(autouse=True)
+def _data(monkeypatch):
+    """The command sets it: set it here, so that it is restored."""
+    monkeypatch.setenv("DISCOBOX_DATA", "/nowhere")
+
+
+def test_every_row_is_a_config_that_ships(tables, merged):
     for table in tables.values():
         names = [row.name for row in table.rows]
         assert len(set(names)) == len(names) == len({row.title for row in table.rows})
@@ -40,7 +55,7 @@ def test_every_row_is_a_config_that_ships(tables):
             assert {name for curve in plot.curves.values() for name in curve.values()} <= set(names)
 
 
-def test_the_rows_of_the_comparison(tables):
+def test_the_rows_of_the_comparison(tables, merged):
     persons = [row.name for row in tables["persons"].rows]
     assert persons == [
         "masks", "boxinst", "mil", "mil_con", "full", "no_ema", "paper", "yolact_masks", "yolact",
@@ -60,7 +75,7 @@ def test_the_rows_of_the_comparison(tables):
         assert rows["no_ema"].model.structured_teacher == teachers["full"]
 
 
-def test_all_rows_of_a_data_set_have_its_pictures_and_budget(tables):
+def test_all_rows_of_a_data_set_have_its_pictures_and_budget(tables, merged):
     for table in (tables["persons"], tables["animals"]):
         budgets, tests, boxes = set(), set(), set()
         for row in table.rows:
@@ -78,7 +93,7 @@ def test_all_rows_of_a_data_set_have_its_pictures_and_budget(tables):
         assert len(budgets) == len(tests) == len(boxes) == 1
 
 
-def test_the_weights_and_gates_of_the_sensitivity(modules, tables):
+def test_the_weights_and_gates_of_the_sensitivity(modules, tables, merged):
     rows = {row.name: merged(row) for row in tables["sensitivity"].rows}
     curves = {plot.name: plot.curves["from boxes"] for plot in tables["sensitivity"].plots}
     for weight, key in modules["study_tables"].WEIGHTS.items():
@@ -132,6 +147,112 @@ def test_settings_that_do_not_fit(modules, tmp_path):
     settings(tmp_path, epochs=6, gpus=1).check()
     with pytest.raises(ValueError, match=r"(?s)'epochs': 6.*but got .*'epochs': 4.*another --out"):
         settings(tmp_path, epochs=4).check()
+    options = modules["study_settings"].Settings(tmp_path / "b", options=dict(a=1, b=2))
+    options.check()
+    modules["study_settings"].Settings(tmp_path / "b", options=dict(b=2, a=1)).check()
+    with pytest.raises(ValueError, match=r"'b=2'.*but got .*'b=3'"):
+        modules["study_settings"].Settings(tmp_path / "b", options=dict(a=1, b=3)).check()
+
+
+def write_photographs(data, text="{}"):
+    """The json files that a row reads, from images of one name or another."""
+    files = [data / "persons" / name for name in ("train_boxes.json", "val.json")]
+    files[0].parent.mkdir(parents=True)
+    for path in files:
+        path.write_text(text)
+    return files
+
+
+def test_photographs_that_are_not_those_of_the_table(modules, tmp_path):
+    make = modules["study_settings"].Settings
+    out, data, other = tmp_path / "out", tmp_path / "data", tmp_path / "other"
+    train, truth = write_photographs(data)
+    make(out, data=data).check([truth, data / "absent.json"])
+    make(out, data=data).check([train])
+    assert list(json.loads((out / "settings.json").read_text())["data"]) == [
+        "persons/val.json",
+        "persons/train_boxes.json",
+    ]
+    files = write_photographs(other, text="[]")
+    with pytest.raises(ValueError, match=r"persons/train_boxes.json, persons/val.json in .*other"):
+        make(out, data=other).check(files)
+    # the folder may move
+    for path in files:
+        path.write_text("{}")
+    make(out, data=other).check(files)
+    files[0].write_text("[1]")
+    with pytest.raises(
+        ValueError, match=r"(?s)others: persons/train_boxes.json in .*another --out"
+    ):
+        make(out, data=other).check(files)
+
+
+def test_the_settings_of_earlier_code_are_gone_on_with(modules, tmp_path):
+    files = write_photographs(tmp_path / "data")
+    earlier = dict(epochs=4, batch=None, bf16=False, options=["b=2", "a=1"])
+    (tmp_path / "settings.json").write_text(json.dumps(earlier))
+    make = modules["study_settings"].Settings
+    settings = make(tmp_path, epochs=4, options=dict(a=1, b=2), data=tmp_path / "data")
+    settings.check(files)
+    filled = json.loads((tmp_path / "settings.json").read_text())["data"]
+    assert set(filled) == {"persons/train_boxes.json", "persons/val.json"}
+    files[1].write_text("[]")
+    with pytest.raises(ValueError, match="Expected the photographs"):
+        settings.check(files)
+
+
+def test_two_first_calls_with_different_settings(modules, tmp_path, monkeypatch):
+    def slow(path):
+        found = json.loads(path.read_text()) if path.exists() else None
+        time.sleep(0.3)  # the other call reads as well
+        return found
+
+    def check(epochs):
+        try:
+            modules["study_settings"].Settings(tmp_path, epochs=epochs).check()
+        except ValueError:
+            refused.append(epochs)
+
+    refused = []
+    monkeypatch.setattr(modules["study_settings"], "read_json", slow)
+    calls = [threading.Thread(target=check, args=[epochs]) for epochs in (4, 6)]
+    for call in calls:
+        call.start()
+    for call in calls:
+        call.join()
+    assert len(refused) == 1
+    kept = json.loads((tmp_path / "settings.json").read_text())["epochs"]
+    assert {kept, *refused} == {4, 6}
+
+
+def test_the_annotations_of_a_run(modules, tables, tmp_path):
+    rows = {row.name: row for row in tables["persons"].rows}
+
+    def names(row, **options):
+        settings = modules["study_settings"].Settings(tmp_path, options=options)
+        found = modules["study_runs"].Run(rows[row], 0, settings).annotations
+        return sorted(str(path.relative_to("/nowhere/persons")) for path in found)
+
+    assert names("masks") == ["train_masks.json", "val.json"]
+    assert names("full") == ["train_boxes.json", "val.json"]
+    key = "train_dataloader.dataset.ann_file"
+    assert names("full", **{key: "few.json"}) == ["few.json", "val.json"]
+    # the run tells of it, not the study
+    assert names("full", **{"custom_hooks.9.type": "None"}) == ["train_boxes.json", "val.json"]
+    wrapped = dict(type="ConcatDataset", datasets=[dict(data_root="a", ann_file="b.json")])
+    config = Config(
+        dict(train_dataloader=dict(dataset=wrapped), test_evaluator=[dict(ann_file="c")])
+    )
+    found = modules["study_configs"].annotations(config)
+    assert sorted(map(str, found)) == ["a/b.json", "c"]
+
+
+def test_configs_are_read_once_and_are_ones_own(modules, tables, monkeypatch):
+    path, read = tables["persons"].rows[0].config, modules["study_configs"].read_config
+    read(path).model.type = "Other"
+    assert read(path).model.type == "SOLOv2"
+    monkeypatch.setenv("DISCOBOX_DATA", "/elsewhere")
+    assert read(path).test_evaluator.ann_file == "/elsewhere/persons/val.json"
 
 
 def write_result(out, row, seed, **changes):
@@ -177,6 +298,7 @@ def test_the_table_says_what_is_known(modules, tables, tmp_path):
     assert "| L_mil | failed |" in text
     assert "0 failed: ValueError" in text
     assert "| BoxInst of mmdet | not run |" in text
+    assert "Photographs" not in text
     assert len(lines) == len(rows) + 2
     found = json.loads((tmp_path / "persons.json").read_text())["rows"]
     states = {row["row"]: row["state"] for row in found}
@@ -202,6 +324,36 @@ def test_one_plot_for_each_setting(modules, tables, tmp_path):
     text = report.write_report(tables["data-size"], tmp_path)
     assert "not run" not in text
     assert (tmp_path / "data-size_data_size.png").exists()
+
+
+def test_a_report_neither_checks_nor_writes_settings(modules, tmp_path, capsys):
+    out = tmp_path / "out"
+    words = ["persons", "--data", str(tmp_path), "--out", str(out), "--rows", "mil", "--report"]
+    assert modules["study"].main(words) == 0
+    assert "| L_mil | not run |" in capsys.readouterr().out
+    assert not (out / "settings.json").exists()
+    files = write_photographs(tmp_path / "data")
+    settings = modules["study_settings"].Settings(out, epochs=4, data=tmp_path / "data")
+    settings.check(files)
+    before = (out / "settings.json").read_text()
+    assert modules["study"].main(words) == 0
+    text = capsys.readouterr().out
+    assert "'epochs': 4" in text
+    # of {}
+    assert "the sha256 of: persons/train_boxes.json 44136fa355b3, persons/val.json 44136" in text
+    assert (out / "settings.json").read_text() == before
+
+
+def test_a_study_of_other_photographs_is_refused(modules, tmp_path, monkeypatch):
+    ran = []
+    monkeypatch.setattr(modules["study"].Run, "execute", lambda run: ran.append(run.row.name))
+    write_photographs(tmp_path / "a")
+    write_photographs(tmp_path / "b", text="[]")
+    words = ["persons", "--out", str(tmp_path / "out"), "--rows", "mil", "--seeds", "0"]
+    assert modules["study"].main([*words, "--data", str(tmp_path / "a")]) == 0
+    with pytest.raises(ValueError, match="Expected the photographs"):
+        modules["study"].main([*words, "--data", str(tmp_path / "b")])
+    assert ran == ["mil"]
 
 
 def test_a_dry_run_tells_the_commands_and_leaves_nothing(modules, tmp_path, capsys):
