@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from pathlib import Path
 
-from study_files import read_json
+from study_files import Json, read_json, whole_json
 
 from mmdet_discobox.evaluation import match_masks
 
@@ -22,10 +22,12 @@ COCO = dict(ap="segm_mAP", ap50="segm_mAP_50", ap75="segm_mAP_75", box_ap="bbox_
 PREDICTIONS = "predictions"
 
 
-def newest_metrics(folder: Path) -> Path | None:
-    """The file that the last `mim test` of a run has written when it was through."""
-    found = folder.glob("test/*/*.json")
-    return max(found, key=lambda path: path.stat().st_mtime, default=None)
+def tested(folder: Path) -> tuple[Json, list[Json]] | None:
+    """Metrics and predictions of the last `mim test` of a run that was through, None without."""
+    paths = sorted(folder.glob("test/*/*.json"), key=lambda path: path.stat().st_mtime)
+    metrics = [found for found in map(whole_json, paths) if found is not None]
+    predictions = whole_json(folder / f"{PREDICTIONS}.segm.json")
+    return (metrics[-1], predictions) if metrics and predictions is not None else None
 
 
 def measures(folder: Path, truth: Path, *, boxes: bool) -> dict[str, float | None]:
@@ -42,15 +44,16 @@ def measures(folder: Path, truth: Path, *, boxes: bool) -> dict[str, float | Non
     Raises:
         FileNotFoundError: if the run has not been tested.
     """
-    metrics = newest_metrics(folder)
-    if metrics is None:
+    found = tested(folder)
+    if found is None:
         raise FileNotFoundError(
-            f"Expected metrics at {folder}/test/*/*.json but there are none: test the run first."
+            f"Expected metrics at {folder}/test/*/*.json and {PREDICTIONS}.segm.json but they are "
+            "absent or cut short: test the run first."
         )
-    coco, predictions = read_json(metrics), read_json(folder / f"{PREDICTIONS}.segm.json")
+    coco, predictions = found
     # of no predictions at all mmdet's metric has no figures
-    found = {name: coco[f"coco/{key}"] if predictions else 0.0 for name, key in COCO.items()}
+    figures = {name: coco[f"coco/{key}"] if predictions else 0.0 for name, key in COCO.items()}
     matched = match_masks(read_json(truth), predictions)
-    found.update(matched_iou=matched.mean_iou, matched_share=matched.share)
-    known = {name: value for name, value in found.items() if not math.isnan(value)}
+    figures.update(matched_iou=matched.mean_iou, matched_share=matched.share)
+    known = {name: value for name, value in figures.items() if not math.isnan(value)}
     return {name: known.get(name) for name in TITLES} | ({} if boxes else {"box_ap": None})

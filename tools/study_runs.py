@@ -10,16 +10,28 @@ from __future__ import annotations
 import copy
 import os
 import shlex
+import shutil
 import signal
 import subprocess
 import sys
 import time
+import zipfile
+from collections.abc import Callable
 from pathlib import Path
 
 from mmengine.config import Config
 from study_configs import annotations, read_config
-from study_files import Json, error_in, locked, machine, read_json, revision, write_json
-from study_measures import PREDICTIONS, measures, newest_metrics
+from study_files import (
+    Json,
+    error_in,
+    locked,
+    machine,
+    revision,
+    whole_json,
+    write_json,
+    write_text,
+)
+from study_measures import PREDICTIONS, measures, tested
 from study_rows import Row
 from study_settings import Settings, as_words
 
@@ -81,14 +93,19 @@ class Run:
     @property
     def trained(self) -> bool:
         """Whether the training has ended: the name is written after the checkpoint is."""
-        last = self.folder / "last_checkpoint"
-        there = self.checkpoint.exists() and last.exists()
-        return there and Path(last.read_text().strip()).name == self.checkpoint.name
+        last = self._last
+        return last is not None and last.name == self.checkpoint.name and self.checkpoint.exists()
+
+    @property
+    def _last(self) -> Path | None:
+        """What `last_checkpoint` names, a file or not; None if there is no such name."""
+        path = self.folder / "last_checkpoint"
+        return Path(path.read_text(errors="replace").strip()) if path.exists() else None
 
     @property
     def state(self) -> str:
         """How far the run got, for people."""
-        if (self.folder / "result.json").exists():
+        if whole_json(self.folder / "result.json"):
             return "done"
         if self.trained:
             return "trained"
@@ -114,15 +131,18 @@ class Run:
         Returns:
             Why there is no result, None if there is one.
         """
+        return _failure_of(self._take)
+
+    def _take(self) -> str | None:
         self.folder.mkdir(parents=True, exist_ok=True)
         with locked(self.folder / "lock") as lock:
             if lock is None:
                 return BUSY
-            record = read_json(self.folder / "run.json") or self._record()
+            record = whole_json(self.folder / "run.json") or self._record()
             record.update(failure=None, data=self.settings.data and str(self.settings.data))
             if (now := revision()) not in record["revisions"]:
                 record["revisions"].append(now)
-            record["failure"] = self._train_and_test(record, lock)
+            record["failure"] = _failure_of(lambda: self._train_and_test(record, lock))
             write_json(self.folder / "run.json", record)
         return record["failure"]
 
@@ -139,21 +159,42 @@ class Run:
         )
 
     def _train_and_test(self, record: Json, lock: int) -> str | None:
-        is_done = dict(train=self.trained, test=newest_metrics(self.folder) is not None)
-        for step in [step for step in is_done if not is_done[step]]:
-            record["starts"][step] += 1
-            write_json(self.folder / "run.json", record)
-            start = time.time()
-            failure = self._call(step, lock)
-            record["seconds"][step] += time.time() - start
-            if failure:
-                return failure
+        failure = None
+        self._mend_last_checkpoint()
+        if not self.trained:
+            # of a checkpoint that is gone
+            shutil.rmtree(self.folder / "test", ignore_errors=True)
+            failure = self._timed("train", record, lock)
+        if not failure and tested(self.folder) is None:
+            failure = self._timed("test", record, lock)
+        if failure:
+            return failure
         truth = Path(self.merged.test_evaluator.ann_file)
         measured = measures(self.folder, truth, boxes=self.row.boxes)
         write_json(self.folder / "result.json", {**record, "measures": measured})
         for old in set(self.folder.glob("epoch_*.pth")) - {self.checkpoint}:
             old.unlink()
         return None
+
+    def _mend_last_checkpoint(self) -> None:
+        """Let `last_checkpoint` name a file that is there, or be gone: else `--resume` fails."""
+        if self.trained or self._last is None or self._last.is_file():
+            return
+        # the end of a zip file is its index, so one that was cut is none
+        whole = [path for path in self.folder.glob("epoch_*.pth") if zipfile.is_zipfile(path)]
+        if whole:
+            newest = max(whole, key=lambda path: int(path.stem.removeprefix("epoch_")))
+            write_text(self.folder / "last_checkpoint", str(newest))
+        else:
+            (self.folder / "last_checkpoint").unlink()
+
+    def _timed(self, step: str, record: Json, lock: int) -> str | None:
+        record["starts"][step] += 1
+        write_json(self.folder / "run.json", record)
+        start = time.time()
+        failure = self._call(step, lock)
+        record["seconds"][step] += time.time() - start
+        return failure
 
     def _call(self, step: str, lock: int) -> str | None:
         """Run a command of `mim` with its output in a file; return why it failed."""
@@ -167,6 +208,14 @@ class Run:
             options = dict(cwd=self.folder, env=environment, stdout=log, stderr=log)
             status = _wait_for(words, pass_fds=[lock], **options)
         return error_in(path.read_text(errors="replace")) if status else None
+
+
+def _failure_of(work: Callable[[], str | None]) -> str | None:
+    """Do it, and return why it failed: whatever one run meets, the others go on."""
+    try:
+        return work()
+    except Exception as error:  # noqa: BLE001
+        return " ".join(f"{type(error).__name__}: {error}".split())[:300]
 
 
 def _wait_for(words: list[str], **options: object) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -10,6 +11,7 @@ import time
 from pathlib import Path
 
 import pytest
+import torch
 from mmengine.config import Config
 from pycocotools.coco import COCO
 from studies import study_modules
@@ -29,10 +31,16 @@ class FakeMim:
     def __init__(self, truth):
         self.truth = truth
         self.calls = []
+        self.words = {}
+        self.environments = {}
+        self.inherited = {}
         self.fails = None
+        self.ap = 0.3
 
-    def __call__(self, words, *, cwd, stdout, **options):
+    def __call__(self, words, *, cwd, env, pass_fds, stdout, **options):
         self.calls.append((words[1], "--resume" in words))
+        self.words[words[1]], self.environments[words[1]] = words, env
+        self.inherited[words[1]] = [os.fstat(descriptor).st_ino for descriptor in pass_fds]
         if self.fails == words[1]:
             stdout.write("Traceback\nValueError: no luck\nsubprocess.CalledProcessError: mim\n")
             return 1
@@ -41,8 +49,8 @@ class FakeMim:
                 (cwd / f"epoch_{epoch}.pth").write_text("")
             (cwd / "last_checkpoint").write_text(str(cwd / "epoch_2.pth"))
             return 0
-        (cwd / "test" / "now").mkdir(parents=True)
-        metrics = {"coco/segm_mAP": 0.3, "coco/segm_mAP_50": 0.6, "coco/segm_mAP_75": 0.2}
+        (cwd / "test" / "now").mkdir(parents=True, exist_ok=True)
+        metrics = {"coco/segm_mAP": self.ap, "coco/segm_mAP_50": 0.6, "coco/segm_mAP_75": 0.2}
         (cwd / "test" / "now" / "now.json").write_text(
             json.dumps({**metrics, "coco/bbox_mAP": 0.1})
         )
@@ -67,8 +75,12 @@ def make_run(modules, tmp_path, monkeypatch):
     mim = FakeMim(truth)
     monkeypatch.setattr(modules["study_runs"], "_wait_for", mim)
     row = modules["study_rows"].Row("tiny", "Tiny", "set", tmp_path / "config.py")
-    settings = modules["study_settings"].Settings(tmp_path / "out")
-    return mim, lambda: modules["study_runs"].Run(row, 3, settings)
+
+    def run(**options):
+        settings = modules["study_settings"].Settings(tmp_path / "out", data=tmp_path, **options)
+        return modules["study_runs"].Run(row, 3, settings)
+
+    return mim, run
 
 
 def test_a_run_is_trained_and_tested_once(make_run):
@@ -90,9 +102,41 @@ def test_a_run_is_trained_and_tested_once(make_run):
     assert "randomness.seed=3" in result["commands"]["train"]
     assert {"cpu", "cores", "torch", "gpu"} <= set(result["machine"])
     assert len(result["revisions"]) == 1
+    assert result["data"] == str(folder.parents[3])
     assert set(result["seconds"]) == {"train", "test"}
     # only the last checkpoint is kept, and no half-written files
     assert [path.name for path in folder.glob("*.p*")] == ["epoch_2.pth"]
+
+
+def test_what_mim_is_told(make_run, monkeypatch):
+    mim, run = make_run
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "7")
+    assert run(batch=4, options=dict(b=2, a=1)).execute() is None
+    for step, words in mim.words.items():
+        assert Path(words[0]) == Path(sys.executable).with_name("mim")
+        assert words[words.index("--gpus") + 1] == "0"
+        assert {"randomness.seed=3", "train_dataloader.batch_size=4"} <= set(words)
+        assert words.index("a=1") < words.index("b=2")
+        # one checkpoint is whole while another is written
+        assert "default_hooks.checkpoint.max_keep_ckpts=2" in words
+        assert not any("BFloat16" in word for word in words)
+        assert mim.environments[step]["CUDA_VISIBLE_DEVICES"] == ""
+        path = mim.environments[step]["PATH"].split(os.pathsep)
+        assert path[0] == str(Path(sys.executable).parent)
+        # what is left of a study that was killed keeps others from its run
+        assert mim.inherited[step] == [(run().folder / "lock").stat().st_ino]
+    assert "--auto-scale-lr" in mim.words["train"]
+
+
+def test_what_mim_is_told_for_a_gpu_in_bfloat16(make_run, monkeypatch):
+    mim, run = make_run
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "7")
+    assert run(gpus=1, bf16=True).execute() is None
+    for step, words in mim.words.items():
+        assert words[words.index("--gpus") + 1] == "1"
+        assert "optim_wrapper.type=BFloat16OptimWrapper" in words
+        assert mim.environments[step]["CUDA_VISIBLE_DEVICES"] == "7"
+    assert "--auto-scale-lr" not in mim.words["train"]
 
 
 def test_what_is_there_is_not_done_again(make_run):
@@ -120,6 +164,112 @@ def test_a_checkpoint_that_was_not_written_whole_is_not_the_last(make_run):
     assert run().state == "begun"
     run().execute()
     assert mim.calls[0] == ("train", True)
+
+
+def save_checkpoint(run, epoch):
+    torch.save(dict(epoch=epoch), run.folder / f"epoch_{epoch}.pth")
+
+
+@pytest.mark.parametrize("name", ["", "/moved/epoch_1.pth"])
+def test_a_last_checkpoint_that_names_no_file(make_run, monkeypatch, name):
+    """mmengine would resume from just that name, and fail each time."""
+    _, run = make_run
+    run = run(epochs=12)
+    last = run.folder / "last_checkpoint"
+    begun = []
+    monkeypatch.setattr(
+        run, "_call", lambda *_: begun.append(last.read_text() if last.exists() else None) or "no"
+    )
+    run.folder.mkdir(parents=True)
+    last.write_text(name)
+    assert run.execute() == "no"
+    for epoch in (9, 10, 11):
+        save_checkpoint(run, epoch)
+    cut = run.folder / "epoch_11.pth"
+    cut.write_bytes(cut.read_bytes()[:-30])
+    last.write_text(name)
+    assert run.execute() == "no"
+    assert run.execute() == "no"
+    whole = str(run.folder / "epoch_10.pth")
+    assert begun == [None, whole, whole]
+
+
+def test_a_training_is_over_if_its_checkpoint_is_whole_and_only_the_name_was_cut(make_run):
+    mim, run = make_run
+    run().folder.mkdir(parents=True)
+    save_checkpoint(run(), 2)
+    (run().folder / "last_checkpoint").write_text("")
+    assert run().execute() is None
+    assert mim.calls == [("test", False)]
+
+
+@pytest.mark.parametrize("name", ["test/now/now.json", "predictions.segm.json"])
+@pytest.mark.parametrize("text", ["", '{"coco/segm_mAP": 0.', None])
+def test_what_a_test_has_not_written_whole_is_as_if_absent(make_run, name, text):
+    mim, run = make_run
+    run().execute()
+    folder = run().folder
+    (folder / "result.json").unlink()
+    mim.calls.clear()
+    if text is None:
+        (folder / name).unlink()
+    else:
+        (folder / name).write_text(text)
+    assert run().execute() is None
+    assert mim.calls == [("test", False)]
+    assert run().state == "done"
+
+
+@pytest.mark.parametrize("name", ["run.json", "result.json"])
+def test_a_record_that_was_lost_with_the_power(modules, make_run, name):
+    _, run = make_run
+    run().execute()
+    folder = run().folder
+    (folder / name).write_text("")
+    row = run().row
+    table = modules["study_rows"].Table("tiny", (row,))
+    assert "Tiny" in modules["study_report"].write_report(table, run().settings.out)
+    assert (run().state == "done") == (name == "run.json")
+    assert run().execute() is None
+    assert run().state == "done"
+    assert json.loads((folder / "run.json").read_text())["seed"] == 3
+
+
+def test_a_new_training_is_tested_anew(make_run):
+    mim, run = make_run
+    run().execute()
+    folder = run().folder
+    (folder / "result.json").unlink()
+    run().checkpoint.unlink()
+    mim.calls.clear()
+    mim.ap = 0.4
+    assert run().execute() is None
+    assert mim.calls == [("train", True), ("test", False)]
+    assert json.loads((folder / "result.json").read_text())["measures"]["ap"] == 0.4
+
+
+def test_no_exception_of_a_run_ends_the_study(modules, make_run, monkeypatch):
+    mim, run = make_run
+
+    def broken(*_, **__):
+        raise RuntimeError("no\nluck")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(modules["study_runs"], "measures", broken)
+        assert run().execute() == "RuntimeError: no luck"
+    record = json.loads((run().folder / "run.json").read_text())
+    assert record["failure"] == "RuntimeError: no luck"
+    with monkeypatch.context() as patch:
+        patch.setattr(modules["study_runs"], "revision", broken)
+        assert run().execute() == "RuntimeError: no luck"
+    assert run().execute() is None
+
+    def ended(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(modules["study_runs"], "revision", ended)
+    with pytest.raises(KeyboardInterrupt):
+        run().execute()
 
 
 @pytest.mark.parametrize("step", ["train", "test"])
