@@ -63,7 +63,7 @@ def _curves(plot: Plot, known: dict[str, Json], path: Path) -> Path | None:
     axes.minorticks_off()
     axes.set_xlabel(plot.x_label)
     axes.set_ylabel("percent")
-    axes.set_ylim(bottom=0)
+    axes.set_ylim(0, 1.1 * axes.dataLim.ymax)
     return _save(figure, axes, path)
 
 
