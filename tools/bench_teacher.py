@@ -24,22 +24,20 @@ import cv2
 import numpy as np
 import torch
 import torch.nn.functional as F
-from bench_models import fill_bank
 from coarse_starts import STARTS, start_logits
 from pycocotools.coco import COCO
 from rich.console import Console
 from rich.table import Table
+from teacher_cost import MATCHING, STRIDE, time_step
 
 from mmdet_discobox.models.teachers import StructuredTeacher, paste_regions
 from mmdet_discobox.structures import BoxObjects
 
-STRIDE = 4
 #: Alg. 1 as printed, with the released values where the paper has none
 PAPER: dict[str, Any] = dict(
     algorithm="alg1", colour_space="rgb", w1=2.0, zeta=29.0, dilations=(1,), margin=0.0
 )
 SETTINGS: dict[str, dict[str, Any]] = {"paper": PAPER, "default": {}}
-MATCHING = dict(cross_image=dict(type="CrossImageTerm", num_classes=80, channels=256))
 #: upper ends of COCO's small and medium areas, in pixels of the original picture
 SIZES = {"small": 32**2, "medium": 96**2, "large": float("inf")}
 
@@ -220,32 +218,6 @@ def show(rows: list[dict], console: Console) -> None:
     for method in methods:
         cost = np.mean([row[f"{method}_ms"] for row in overall])
         console.print(f"{method}: {cost:.1f} ms per object, cropping and pasting included")
-
-
-def time_step(teacher: StructuredTeacher, repeats: int = 10) -> float:
-    """Median seconds for 14 objects in 2 images of 448 x 640, as in a training step."""
-    generator = torch.Generator().manual_seed(0)
-    corners = torch.rand(14, 2, generator=generator) * torch.tensor([320.0, 224.0])
-    sides = 40 + torch.rand(14, 2, generator=generator) * torch.tensor([280.0, 184.0])
-    objects = BoxObjects(
-        boxes=torch.cat([corners, corners + sides], 1),
-        labels=torch.zeros(14, dtype=torch.long),
-        image_inds=torch.arange(14) % 2,
-        image_sizes=torch.tensor([[448.0, 640.0]]).repeat(2, 1),
-        image_ids=torch.arange(14) % 2,
-    )
-    images = torch.rand(2, 3, 448, 640, generator=generator) * 255
-    logits = torch.randn(14, 448 // STRIDE, 640 // STRIDE, generator=generator)
-    term, features = teacher.cross_image, None
-    if term is not None:
-        fill_bank(term.bank)
-        features = torch.randn(14, *term.bank.features.shape[1:], generator=generator)
-    predicted, seconds = torch.ones(14, dtype=torch.bool), []
-    for _ in range(repeats + 1):
-        began = time.perf_counter()
-        teacher(logits, predicted, objects, images, stride=STRIDE, features=features)
-        seconds.append(time.perf_counter() - began)
-    return float(np.median(seconds[1:]))
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:

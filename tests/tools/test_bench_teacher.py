@@ -16,7 +16,7 @@ TOOLS = Path(__file__).parents[2] / "tools"
 def bench(monkeypatch):
     monkeypatch.syspath_prepend(str(TOOLS))
     yield importlib.import_module("bench_teacher")
-    for name in ("bench_teacher", "bench_models", "bench_batch", "coarse_starts"):
+    for name in ("bench_teacher", "teacher_cost", "bench_models", "bench_batch", "coarse_starts"):
         sys.modules.pop(name, None)
 
 
