@@ -23,7 +23,7 @@ FLOORS = [
 ]
 #: rooms beside the floors: they stand on floors 0 and 1, and no floor stands on them but in USING
 BESIDE = ["models.backbones", "datasets", "evaluation", "visualization", "utils"]
-USING = {"engine": {"visualization"}, "apis": {"datasets"}}
+USING = {"engine": {"visualization"}, "apis": {"datasets", "evaluation"}}
 #: packages that only gather rooms
 GATHERING = {"__init__", "models.__init__"}
 #: what the paper's mathematics may use

@@ -26,7 +26,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from mmdet_discobox.apis.auto_labeler import AutoLabeler
 from mmdet_discobox.apis.label_run import LabelRun
-from mmdet_discobox.apis.label_truth import as_rle, compare_with_truth
+from mmdet_discobox.apis.label_truth import compare_with_truth
 from mmdet_discobox.apis.labelled_boxes import (
     LabelledBoxes,
     add_masks,
@@ -39,6 +39,7 @@ from mmdet_discobox.datasets.coco_records import Json
 from mmdet_discobox.datasets.coco_validation import check_coco_boxes, load_coco_json
 from mmdet_discobox.datasets.converters.files import write_json
 from mmdet_discobox.datasets.pictures import read_picture
+from mmdet_discobox.evaluation.coco_masks import mask_code
 from mmdet_discobox.utils.command_line import run
 from mmdet_discobox.visualization.label_report import ReportItem, write_label_report
 
@@ -249,16 +250,17 @@ def report_items(dataset: Json, annotations: list[Json], image_dir: Path) -> Ite
         mine = [a for a in annotations if a["image_id"] == image["id"]]
         if not mine:
             continue
-        size = (image["width"], image["height"])
-        pixels = read_picture(image_dir / image["file_name"], size=size)
+        height, width = image["height"], image["width"]
+        pixels = read_picture(image_dir / image["file_name"], size=(width, height))
         for a in mine:
+            code = mask_code(a["segmentation"], height=height, width=width)
             yield ReportItem(
                 ann_id=a["id"],
                 class_name=names[a["category_id"]],
                 quality=a["mask_quality"],
                 file_name=image["file_name"],
                 image=pixels,
-                mask=decode_rle(as_rle(a["segmentation"], pixels.shape[:2])),
+                mask=decode_rle(code),
                 box=tuple(a["bbox"]),
             )
 

@@ -21,11 +21,11 @@ from rich.table import Table
 from scipy.stats import spearmanr
 
 from mmdet_discobox.apis import AutoLabeler, BoxedPicture
-from mmdet_discobox.apis.label_truth import as_rle
 from mmdet_discobox.apis.mask_encoding import decode_rle
 from mmdet_discobox.datasets.coco_records import Json
 from mmdet_discobox.datasets.coco_validation import check_coco_boxes, load_coco_json
 from mmdet_discobox.datasets.pictures import read_picture
+from mmdet_discobox.evaluation.coco_masks import mask_code
 from mmdet_discobox.functional import expand_boxes
 from mmdet_discobox.models.teachers import paste_regions
 from mmdet_discobox.utils.command_line import run
@@ -52,13 +52,13 @@ def pictures(args: argparse.Namespace) -> Iterator[tuple[BoxedPicture, np.ndarra
 def _picture(
     image: Json, annotations: list[Json], names: dict, folder: Path
 ) -> tuple[BoxedPicture, np.ndarray]:
-    pixels = read_picture(folder / image["file_name"], size=(image["width"], image["height"]))
-    size = pixels.shape[:2]
+    height, width = image["height"], image["width"]
+    pixels = read_picture(folder / image["file_name"], size=(width, height))
     boxes = np.array([a["bbox"] for a in annotations], dtype=float)
     boxes[:, 2:] += boxes[:, :2]
-    truth = [decode_rle(as_rle(a["segmentation"], size)) for a in annotations]
+    codes = [mask_code(a["segmentation"], height=height, width=width) for a in annotations]
     classes = [names[a["category_id"]] for a in annotations]
-    return BoxedPicture(pixels, boxes, classes), np.stack(truth)
+    return BoxedPicture(pixels, boxes, classes), np.stack([*map(decode_rle, codes)])
 
 
 def student_masks(labeler: AutoLabeler, picture: BoxedPicture) -> np.ndarray:

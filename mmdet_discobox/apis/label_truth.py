@@ -9,6 +9,7 @@ from pycocotools import mask as coco_mask
 from scipy.stats import spearmanr
 
 from mmdet_discobox.datasets.coco_records import Json
+from mmdet_discobox.evaluation.coco_masks import mask_code
 
 
 @dataclass(frozen=True)
@@ -66,10 +67,10 @@ def compare_with_truth(labelled: Json, truth: Json) -> TruthReport:
         )
     ious, box_ious = [], []
     for ours, theirs in pairs:
-        size = sizes[theirs["image_id"]]
-        expected = as_rle(theirs["segmentation"], size)
-        box = _box_rle(ours["bbox"], size)
-        mask = as_rle(ours["segmentation"], size)
+        height, width = sizes[theirs["image_id"]]
+        expected = mask_code(theirs["segmentation"], height=height, width=width)
+        box = _box_rle(ours["bbox"], (height, width))
+        mask = mask_code(ours["segmentation"], height=height, width=width)
         ious.append(coco_mask.iou([mask], [expected], [0])[0, 0])
         box_ious.append(coco_mask.iou([box], [expected], [0])[0, 0])
     return TruthReport(
@@ -78,22 +79,6 @@ def compare_with_truth(labelled: Json, truth: Json) -> TruthReport:
         box_ious=np.array(box_ious),
         qualities=np.array([ours["mask_quality"] for ours, _ in pairs]),
     )
-
-
-def as_rle(segmentation: Json | list, size: tuple[int, int]) -> Json:
-    """Turn polygons, or run lengths of either kind, into compressed run lengths.
-
-    Args:
-        segmentation: as COCO has it.
-        size: ``(height, width)`` of the picture.
-    """
-    if isinstance(segmentation, list):
-        if not segmentation:
-            return dict(coco_mask.encode(np.zeros(size, np.uint8, order="F")))
-        return dict(coco_mask.merge(coco_mask.frPyObjects(segmentation, *size)))
-    if isinstance(segmentation["counts"], list):
-        return dict(coco_mask.frPyObjects(segmentation, *size))
-    return segmentation
 
 
 def _box_rle(box: list[float], size: tuple[int, int]) -> Json:

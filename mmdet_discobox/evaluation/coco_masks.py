@@ -23,7 +23,7 @@ def mask_code(segmentation: Any, *, height: int, width: int) -> Rle:
     """Turn any of COCO's three kinds of segmentation into a compressed run-length code.
 
     Args:
-        segmentation: Polygons, counts, or a compressed code.
+        segmentation: Polygons (none is an empty mask), counts, or a compressed code.
         height: Of the image, in pixels.
         width: Of the image, in pixels.
 
@@ -31,6 +31,8 @@ def mask_code(segmentation: Any, *, height: int, width: int) -> Rle:
         The code, as pycocotools wants it.
     """
     if isinstance(segmentation, list):
+        if not segmentation:
+            return mask_utils.encode(np.zeros((height, width), np.uint8, order="F"))
         return mask_utils.merge(mask_utils.frPyObjects(segmentation, height, width))
     if isinstance(segmentation["counts"], list):
         return mask_utils.frPyObjects(segmentation, height, width)
