@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 
 from mmdet_discobox.functional import expand_boxes
-from mmdet_discobox.models.teachers import StructuredTeacher, paste_regions
-from mmdet_discobox.structures import BoxObjects, PseudoMasks
+from mmdet_discobox.models.teachers import StructuredTeacher, box_windows, paste_window
+from mmdet_discobox.structures import BoxObjects
 
 from .boxed_picture import BoxedPicture, BoxMask
 from .detector_files import load_detector
@@ -116,9 +116,10 @@ class AutoLabeler:
         fine = self.teacher(start, objects, rgb)
         quality = fine.quality.tolist()
         predicted = start.predicted.tolist()
-        for index, (x1, y1, x2, y2) in enumerate(_windows(objects)):
-            window = _paste(fine.pseudo, index, (x1, y1, x2, y2))
-            yield BoxMask(window, (x1, y1), quality[index], predicted[index])
+        pseudo, size = fine.pseudo, (rgb.shape[-2], rgb.shape[-1])
+        for index, window in enumerate(box_windows(objects.boxes, size)):
+            mask = paste_window(pseudo.masks[index], pseudo.regions[index], window)
+            yield BoxMask(np.asarray(mask.cpu()), window[:2], quality[index], predicted[index])
 
     def _start(self, objects: BoxObjects, seen: Seen | None, regions: Tensor) -> Start:
         size = self.teacher.crop_size
@@ -157,28 +158,6 @@ def _chunks(known: Sequence[bool], limit: int) -> Iterator[tuple[list[int], bool
         if index == len(known) or known[index] != known[first] or index - first == limit:
             yield list(range(first, index)), known[first]
             first = index
-
-
-def _windows(objects: BoxObjects) -> list[tuple[int, int, int, int]]:
-    """First and last pixels (exclusive) whose centres lie in the boxes, at least one."""
-    limits = objects.image_sizes.flip(1)[objects.image_inds] - 1
-    low, high = objects.boxes[:, :2], objects.boxes[:, 2:]
-    first, end = (low - 0.5).ceil(), (high - 0.5).ceil()
-    middle = ((low + high) / 2).floor().minimum(limits)
-    empty = end <= first
-    spans = torch.where(empty, middle, first), torch.where(empty, middle + 1, end)
-    return [tuple(row) for row in torch.cat(spans, 1).long().tolist()]
-
-
-def _paste(pseudo: PseudoMasks, index: int, window: tuple[int, int, int, int]) -> np.ndarray:
-    """Boolean pixels of a window; where no pixel reaches a half, the likeliest are taken."""
-    x1, y1, x2, y2 = window
-    region = pseudo.regions[index : index + 1]
-    shifted = region - region.new_tensor([x1, y1, x1, y1])
-    probs = paste_regions(pseudo.masks[index : index + 1], shifted, (y2 - y1, x2 - x1))[0]
-    best = probs.max()
-    mask = probs > 0.5 if best > 0.5 else probs >= best / 2
-    return np.asarray(mask.cpu())
 
 
 def _to(objects: BoxObjects, device: torch.device) -> BoxObjects:

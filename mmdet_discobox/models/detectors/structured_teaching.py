@@ -8,12 +8,12 @@ from typing import Any
 
 import torch
 from mmdet.models.detectors.single_stage_instance_seg import SingleStageInstanceSegmentor
-from mmdet.registry import MODELS
+from mmdet.registry import MODELS, TASK_UTILS
 from mmdet.structures import DetDataSample
 from mmdet.utils import ConfigType, OptConfigType
 from torch import Tensor
 
-from mmdet_discobox.functional import box_masks, cosine_similarity
+from mmdet_discobox.functional import box_masks, cosine_similarity, masks_to_boxes
 from mmdet_discobox.models.teachers import TeacherNetwork, paste_regions
 from mmdet_discobox.structures import MaskProposals, PseudoMasks, TaughtPairs
 
@@ -46,6 +46,8 @@ class StructuredTeachingMixin(SingleStageInstanceSegmentor):
         teacher_network: arguments of :class:`TeacherNetwork`; ``None`` lets the student's own
             masks and features be used. It starts to teach with its first update by a
             ``TeacherEMAHook``.
+        prediction_refiner: config of a :class:`PredictionRefiner` for the masks of
+            :meth:`predict`; ``None`` leaves them as the task network predicts them.
         **kwargs: keyword arguments of the task network.
 
     Raises:
@@ -59,6 +61,7 @@ class StructuredTeachingMixin(SingleStageInstanceSegmentor):
         loss_consistency: ConfigType = dict(type="MaskConsistencyLoss"),  # noqa: B006
         loss_nce: OptConfigType = dict(type="DenseNCELoss"),  # noqa: B006
         teacher_network: OptConfigType = None,
+        prediction_refiner: OptConfigType = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(*args, **kwargs)
@@ -79,6 +82,11 @@ class StructuredTeachingMixin(SingleStageInstanceSegmentor):
             self.loss_consistency = MODELS.build(loss_consistency)
             if self.structured_teacher.cross_image is not None and loss_nce is not None:
                 self.loss_nce = MODELS.build(loss_nce)
+        self.prediction_refiner: Any = None
+        if prediction_refiner is not None:
+            self.prediction_refiner = TASK_UTILS.build(
+                {"type": "PredictionRefiner", **prediction_refiner}
+            )
 
     def _completed(self, structured_teacher: ConfigType) -> ConfigType:
         """Fill in what the bank has to know of the network."""
@@ -222,6 +230,30 @@ class StructuredTeachingMixin(SingleStageInstanceSegmentor):
             features=roi_features,
         )
         return pseudo, roi_features
+
+    def predict(
+        self, batch_inputs: Tensor, batch_data_samples: Sequence[DetDataSample], **kwargs: Any
+    ) -> list[DetDataSample]:
+        """Predict as the task network does, and refine its masks if that is configured.
+
+        Args:
+            batch_inputs: ``(B, 3, H, W)`` normalised images.
+            batch_data_samples: their meta information.
+            **kwargs: ``rescale``, to the original size of the images.
+        """
+        samples: list[DetDataSample] = super().predict(batch_inputs, batch_data_samples, **kwargs)
+        if self.prediction_refiner is not None:
+            for image, sample in zip(self._rgb(batch_inputs), samples, strict=True):
+                self._refine(image, sample)
+        return samples
+
+    def _refine(self, image: Tensor, sample: DetDataSample) -> None:
+        """Refine the predicted masks of an image, ``(3, H, W)`` RGB."""
+        height, width = sample.img_shape[:2]
+        found = sample.pred_instances
+        found.masks = self.prediction_refiner(image[:, :height, :width], found.masks, found.scores)
+        if not self.with_bbox:  # the boxes are those of the masks
+            found.bboxes = masks_to_boxes(found.masks).to(found.bboxes)
 
     def _rgb(self, batch_inputs: Tensor) -> Tensor:
         """Undo the data preprocessor: RGB in [0, 255].

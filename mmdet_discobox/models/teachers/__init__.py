@@ -4,15 +4,20 @@ from .correspondence_solver import CorrespondenceSolver
 from .crops import crop_regions, paste_regions
 from .cross_image_term import CrossImageTerm
 from .gate import Gate
+from .prediction_refiner import PredictionRefiner
 from .structured_teacher import StructuredTeacher
 from .teacher_network import TeacherNetwork
+from .windows import box_windows, paste_window
 
 __all__ = [
     "CorrespondenceSolver",
     "CrossImageTerm",
     "Gate",
+    "PredictionRefiner",
     "StructuredTeacher",
     "TeacherNetwork",
+    "box_windows",
     "crop_regions",
     "paste_regions",
+    "paste_window",
 ]

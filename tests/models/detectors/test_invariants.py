@@ -10,7 +10,8 @@ import torch
 from mmdet.structures.mask import BitmapMasks
 from tiny import batch, build, losses_of, tiny_semantic_yolact, tiny_solov2, tiny_yolact
 
-from mmdet_discobox.models.teachers import crops
+from mmdet_discobox.functional import masks_to_boxes
+from mmdet_discobox.models.teachers import PredictionRefiner, crops
 
 #: keys of the losses that every network has, and those of one network alone
 KEYS = {"loss_cls", "loss_mil", "loss_con", "loss_nce", "teacher_valid", "teacher_agreement"}
@@ -221,6 +222,29 @@ def test_nothing_found_is_a_result(tiny):
     assert instances.bboxes.shape == (0, 4)
     assert instances.labels.dtype == torch.long
     assert instances.masks.dtype == torch.bool
+
+
+def test_predictions_are_refined_if_that_is_configured(tiny, detector):
+    refining = build(tiny(prediction_refiner=dict(min_score=0.0))).eval()
+    assert set(refining.state_dict()) == set(detector.state_dict())
+    refining.load_state_dict(detector.state_dict())
+    data, found = batch((1, 1)), []
+    for sample in data["data_samples"]:
+        sample.set_metainfo(dict(ori_shape=(120, 144), scale_factor=(96 / 144, 96 / 120)))
+    for model in (detector.eval(), refining):
+        with torch.no_grad():
+            inputs = model.data_preprocessor(copy.deepcopy(data), False)
+            found.append([each.pred_instances for each in model(**inputs, mode="predict")])
+    pictures = [image.flip(0).float() for image in data["inputs"]]  # RGB
+    for plain, refined, picture in zip(*found, pictures, strict=True):
+        assert torch.equal(plain.scores, refined.scores)
+        expected = PredictionRefiner(min_score=0.0)(picture, plain.masks, plain.scores)
+        assert expected.shape[1:] == (120, 144)
+        # the picture has been normalised and back
+        assert (expected == refined.masks).float().mean() > 0.999
+        assert not torch.equal(plain.masks, refined.masks)
+        boxes = plain.bboxes if refining.with_bbox else masks_to_boxes(refined.masks)
+        assert torch.equal(refined.bboxes, boxes)
 
 
 def test_teach_returns_a_mask_for_every_box(detector):
