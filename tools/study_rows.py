@@ -19,6 +19,7 @@ class Row:
         options: keys of the config, with dots, and what they are set to.
         bound: name of the row that is the same network trained from masks.
         boxes: whether it predicts boxes; stock SOLOv2 does not.
+        trained_as: row whose trained networks are tested here with other options; None trains own.
         stretch: by which factor the epochs are more, so that fewer images make as many steps.
     """
 
@@ -29,6 +30,7 @@ class Row:
     options: dict[str, Any] = field(default_factory=dict)
     bound: str | None = "masks"
     boxes: bool = True
+    trained_as: Row | None = None
     stretch: float = 1.0
 
 

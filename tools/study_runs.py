@@ -55,7 +55,8 @@ class Run:
         self.config = read_config(row.config)
         epochs = settings.epochs or self.config.train_cfg.max_epochs
         self.epochs = max(1, round(epochs * row.stretch))
-        self.checkpoint = self.folder / f"epoch_{self.epochs}.pth"
+        self.training = self if row.trained_as is None else Run(row.trained_as, seed, settings)
+        self.checkpoint = self.training.folder / f"epoch_{self.epochs}.pth"
 
     @property
     def options(self) -> Json:
@@ -85,6 +86,8 @@ class Run:
     @property
     def annotations(self) -> set[Path]:
         """The json files that it reads."""
+        if self.training is not self:
+            return self.training.annotations
         try:
             return annotations(self.merged)
         except (KeyError, TypeError):  # options that do not fit: the run fails, and tells why
@@ -93,6 +96,8 @@ class Run:
     @property
     def trained(self) -> bool:
         """Whether the training has ended: the name is written after the checkpoint is."""
+        if self.training is not self:
+            return self.training.trained
         last = self._last
         return last is not None and last.name == self.checkpoint.name and self.checkpoint.exists()
 
@@ -112,7 +117,7 @@ class Run:
         return "begun" if (self.folder / "last_checkpoint").exists() else "not begun"
 
     def commands(self) -> dict[str, list[str]]:
-        """The command lines of `mim`, to be run in the folder of the run."""
+        """The command lines of `mim`, to be run in the folder of the run: `train`, `test`."""
         config, gpus = str(self.row.config), str(self.settings.gpus)
         mmdet = distribution_of("mmdet")
         train = ["mim", "train", mmdet, config, "--gpus", gpus, "--work-dir", str(self.folder)]
@@ -120,10 +125,15 @@ class Run:
         test = ["mim", "test", mmdet, config, "--checkpoint", str(self.checkpoint)]
         test += ["--gpus", gpus, "--work-dir", str(self.folder / "test")]
         written = {"test_evaluator.outfile_prefix": PREDICTIONS}
-        return dict(
+        commands = dict(
             train=[*train, "--cfg-options", *as_words(self.options)],
             test=[*test, "--cfg-options", *as_words({**self.options, **written})],
         )
+        return {step: commands[step] for step in self._steps}
+
+    @property
+    def _steps(self) -> tuple[str, ...]:
+        return ("train", "test") if self.training is self else ("test",)
 
     def execute(self) -> str | None:
         """Do what is left to do.
@@ -154,17 +164,12 @@ class Run:
             commands={step: shlex.join(words) for step, words in self.commands().items()},
             revisions=[],  # more than 1: gone on with by other code
             machine=machine(self.settings.gpus),
-            starts=dict(train=0, test=0),  # more than 1: cut short, and the seconds are not all
-            seconds=dict(train=0.0, test=0.0),
+            starts=dict.fromkeys(self._steps, 0),  # more: cut short, and the seconds are not all
+            seconds=dict.fromkeys(self._steps, 0.0),
         )
 
     def _train_and_test(self, record: Json, lock: int) -> str | None:
-        failure = None
-        self._mend_last_checkpoint()
-        if not self.trained:
-            # of a checkpoint that is gone
-            shutil.rmtree(self.folder / "test", ignore_errors=True)
-            failure = self._timed("train", record, lock)
+        failure = self._train(record, lock)
         if not failure and tested(self.folder) is None:
             failure = self._timed("test", record, lock)
         if failure:
@@ -175,6 +180,16 @@ class Run:
         for old in set(self.folder.glob("epoch_*.pth")) - {self.checkpoint}:
             old.unlink()
         return None
+
+    def _train(self, record: Json, lock: int) -> str | None:
+        """Train what is not trained yet; networks of another row are left to that row."""
+        if self.training is not self:
+            return None if self.training.state == "done" else self.training.execute()
+        self._mend_last_checkpoint()
+        if self.trained:
+            return None
+        shutil.rmtree(self.folder / "test", ignore_errors=True)  # of a checkpoint that is gone
+        return self._timed("train", record, lock)
 
     def _mend_last_checkpoint(self) -> None:
         """Let `last_checkpoint` name a file that is there, or be gone: else `--resume` fails."""

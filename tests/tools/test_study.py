@@ -59,6 +59,7 @@ def test_the_rows_of_the_comparison(tables, merged):
     persons = [row.name for row in tables["persons"].rows]
     assert persons == [
         "masks", "boxinst", "mil", "mil_con", "full", "no_ema", "paper", "yolact_masks", "yolact",
+        "masks_refined", "full_refined",
     ]  # fmt: skip
     assert [row.name for row in tables["animals"].rows] == [n for n in persons if "masks" not in n]
     for table in (tables["persons"], tables["animals"]):
@@ -73,6 +74,20 @@ def test_the_rows_of_the_comparison(tables, merged):
             assert rows[name].model.teacher_network is not None
         assert rows["no_ema"].model.teacher_network is None
         assert rows["no_ema"].model.structured_teacher == teachers["full"]
+
+
+def test_the_rows_that_are_tested_again(tables, merged):
+    """The same networks, of a type that refines, against the same bound."""
+    for name in ("persons", "animals"):
+        rows = {row.name: row for row in tables[name].rows}
+        plain, refined = merged(rows["full"]).model, merged(rows["full_refined"]).model
+        assert refined.pop("prediction_refiner") == dict(type="PredictionRefiner")
+        assert refined == plain
+        assert rows["full_refined"].trained_as == rows["full"]
+        assert rows["full_refined"].bound == "masks_refined"
+    masks = {row.name: row for row in tables["persons"].rows}["masks_refined"]
+    assert (masks.trained_as.name, masks.bound) == ("masks", None)
+    assert merged(masks).model.type == "DiscoBoxSOLOv2"
 
 
 def test_all_rows_of_a_data_set_have_its_pictures_and_budget(tables, merged):
@@ -234,7 +249,8 @@ def test_the_annotations_of_a_run(modules, tables, tmp_path):
         return sorted(str(path.relative_to("/nowhere/persons")) for path in found)
 
     assert names("masks") == ["train_masks.json", "val.json"]
-    assert names("full") == ["train_boxes.json", "val.json"]
+    assert names("full") == names("full_refined") == ["train_boxes.json", "val.json"]
+    assert names("masks_refined") == ["train_masks.json", "val.json"]
     key = "train_dataloader.dataset.ann_file"
     assert names("full", **{key: "few.json"}) == ["few.json", "val.json"]
     # the run tells of it, not the study

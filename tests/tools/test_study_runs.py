@@ -76,7 +76,7 @@ def make_run(modules, tmp_path, monkeypatch):
     monkeypatch.setattr(modules["study_runs"], "_wait_for", mim)
     row = modules["study_rows"].Row("tiny", "Tiny", "set", tmp_path / "config.py")
 
-    def run(**options):
+    def run(row=row, **options):
         settings = modules["study_settings"].Settings(tmp_path / "out", data=tmp_path, **options)
         return modules["study_runs"].Run(row, 3, settings)
 
@@ -106,6 +106,35 @@ def test_a_run_is_trained_and_tested_once(make_run):
     assert set(result["seconds"]) == {"train", "test"}
     # only the last checkpoint is kept, and no half-written files
     assert [path.name for path in folder.glob("*.p*")] == ["epoch_2.pth"]
+
+
+def test_the_networks_of_a_row_are_tested_again_with_other_options(modules, make_run):
+    mim, run = make_run
+    row = run().row
+    again = modules["study_rows"].Row(
+        "again", "Again", row.data, row.config, {"model.extra": 1}, trained_as=row
+    )
+    assert run(again).state == "not begun"
+    mim.fails = "train"
+    assert "no luck" in run(again).execute()
+    mim.fails = None
+    mim.calls.clear()
+    assert run(again).execute() is None
+    assert mim.calls == [("train", True), ("test", False), ("test", False)]
+    assert run(again).state == run().state == "done"
+    words = mim.words["test"]
+    assert words[words.index("--checkpoint") + 1] == str(run().folder / "epoch_2.pth")
+    assert "model.extra=1" in words
+    assert "model.extra=1" not in mim.words["train"]
+    result = json.loads((run(again).folder / "result.json").read_text())
+    assert set(result["commands"]) == set(result["seconds"]) == {"test"}
+    assert (run().folder / "epoch_2.pth").exists()
+
+    (run(again).folder / "result.json").unlink()
+    assert run(again).state == "trained"
+    mim.calls.clear()
+    assert run(again).execute() is None
+    assert mim.calls == []
 
 
 def test_what_mim_is_told(make_run, monkeypatch):
