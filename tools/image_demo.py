@@ -1,6 +1,6 @@
 """Draw what a detector finds in a picture, or in every picture of a folder.
 
-python tools/image_demo.py IMG CONFIG CHECKPOINT --out-dir DIR
+python tools/image_demo.py IMG CONFIG CHECKPOINT --out-dir DIR [--cfg-options KEY=VALUE ...]
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from mmdet.apis import DetInferencer
+from mmengine.config import Config, DictAction
 
 from mmdet_discobox.utils.command_line import run
 
@@ -24,12 +25,18 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("checkpoint", type=Path, metavar="CHECKPOINT")
     parser.add_argument("--out-dir", required=True, help="gets vis/*.png and preds/*.json")
     parser.add_argument("--score-thr", type=float, default=0.3, help="default: %(default)s")
+    parser.add_argument(
+        "--cfg-options", nargs="+", action=DictAction, default={}, metavar="KEY=VALUE",
+        help="of the config, for example model.prediction_refiner.min_score=0.1",
+    )  # fmt: skip
     parser.add_argument("--device", help="default: the GPU if there is one")
     args = parser.parse_args(argv)
     for path in (args.image, args.config, args.checkpoint):
         if not path.exists():
             raise FileNotFoundError(f"Expected a file at '{path}', but there is none.")
-    inferencer = DetInferencer(str(args.config), str(args.checkpoint), device=args.device)
+    config = Config.fromfile(args.config)
+    config.merge_from_dict(args.cfg_options)
+    inferencer = DetInferencer(config, str(args.checkpoint), device=args.device)
     inferencer(
         str(args.image), out_dir=args.out_dir, pred_score_thr=args.score_thr, no_save_pred=False
     )

@@ -211,6 +211,12 @@ def test_image_demo(tool, folder, tmp_path):
     options = ("--out-dir", out, "--score-thr", 0, "--device", "cpu")
     tool("image_demo", *arguments, folder / "epoch_2.pth", *options)
     assert cv2.imread(str(out / "vis" / "1.png")).shape == (96, 96, 3)
-    assert len(json.loads((out / "preds" / "1.json").read_text())["bboxes"]) > 0
+    plain = json.loads((out / "preds" / "1.json").read_text())
+    assert len(plain["bboxes"]) > 0
+    options += ("--cfg-options", "model.prediction_refiner.min_score=0")
+    tool("image_demo", *arguments, folder / "epoch_2.pth", *options)
+    refined = json.loads((out / "preds" / "1.json").read_text())
+    assert refined["scores"] == plain["scores"]
+    assert refined["masks"] != plain["masks"]
     with pytest.raises(FileNotFoundError, match="Expected a file at"):
         tool("image_demo", *arguments, tmp_path / "no.pth", *options)

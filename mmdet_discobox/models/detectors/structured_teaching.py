@@ -54,6 +54,9 @@ class StructuredTeachingMixin(SingleStageInstanceSegmentor):
         ValueError: if ``teacher_network`` is given without a ``structured_teacher``.
     """
 
+    #: of the class, so that the teacher network, which is copied early, has none
+    prediction_refiner: Any = None
+
     def __init__(
         self,
         *args: Any,
@@ -82,7 +85,6 @@ class StructuredTeachingMixin(SingleStageInstanceSegmentor):
             self.loss_consistency = MODELS.build(loss_consistency)
             if self.structured_teacher.cross_image is not None and loss_nce is not None:
                 self.loss_nce = MODELS.build(loss_nce)
-        self.prediction_refiner: Any = None
         if prediction_refiner is not None:
             self.prediction_refiner = TASK_UTILS.build(
                 {"type": "PredictionRefiner", **prediction_refiner}

@@ -245,6 +245,9 @@ def test_predictions_are_refined_if_that_is_configured(tiny, detector):
         assert not torch.equal(plain.masks, refined.masks)
         boxes = plain.bboxes if refining.with_bbox else masks_to_boxes(refined.masks)
         assert torch.equal(refined.bboxes, boxes)
+    with torch.no_grad():  # the teacher network, alone, is a plain task network
+        inputs = refining.data_preprocessor(copy.deepcopy(data), False)
+        refining.teacher.module.predict(**{f"batch_{key}": each for key, each in inputs.items()})
 
 
 def test_teach_returns_a_mask_for_every_box(detector):
