@@ -37,6 +37,8 @@ class PredictionRefiner:
         min_score: masks of a lower score stay as they are.
         grow: share of the box's side that is added on every side of it.
         certainty: log-odds of the middle of a predicted mask; towards its border they fall to 0.
+        min_overlap: a refined mask that has a smaller IoU with the predicted one is another object,
+            and dropped; most of these are masks of scattered parts.
         **teacher: settings of the :class:`StructuredTeacher` without a cross-image term.
 
     Raises:
@@ -48,7 +50,8 @@ class PredictionRefiner:
         *,
         min_score: float = 0.05,
         grow: float = 0.03,
-        certainty: float = 1.5,
+        certainty: float = 2.5,
+        min_overlap: float = 0.5,
         **teacher: Any,
     ) -> None:
         if grow < 0:
@@ -56,6 +59,7 @@ class PredictionRefiner:
         self.min_score = min_score
         self.grow = grow
         self.certainty = certainty
+        self.min_overlap = min_overlap
         self.teacher = StructuredTeacher(**teacher)
 
     @torch.no_grad()
@@ -68,7 +72,8 @@ class PredictionRefiner:
             scores: ``(N,)``.
 
         Returns:
-            ``(N, H, W)`` boolean. Masks of low scores and empty ones are those of before.
+            ``(N, H, W)`` boolean. Masks of low scores, empty ones, and those whose refined mask is
+            dropped are those of before.
         """
         chosen = ((scores >= self.min_score) & masks.flatten(1).any(1)).nonzero()[:, 0]
         refined = masks.clone()
@@ -98,9 +103,13 @@ class PredictionRefiner:
             self.certainty * (2 * shares - 1), torch.ones_like(each, dtype=torch.bool), objects,
             image[None],
         )  # fmt: skip
+        before, after = shares > 0.5, pseudo.masks > 0.5
+        overlap = (before & after).sum((1, 2)) / (before | after).sum((1, 2)).clamp_min(1)
+        kept = overlap >= self.min_overlap
         for grid, region, window, row in zip(
-            pseudo.masks, regions, box_windows(boxes, size), rows.tolist(), strict=True
-        ):
+            pseudo.masks[kept], regions[kept], box_windows(boxes[kept], size), rows[kept].tolist(),
+            strict=True,
+        ):  # fmt: skip
             x1, y1, x2, y2 = window
             into[row] = False
             into[row, y1:y2, x1:x2] = paste_window(grid, region, window)

@@ -93,6 +93,16 @@ def test_a_mask_stays_near_its_own_box():
     assert refined.any()
 
 
+def test_a_mask_that_becomes_another_stays(disc):
+    """Two scattered dots have the box of the disc between them, which is nobody's prediction."""
+    dots = (distance(40, 24) < 4) | (distance(88, 72) < 4)
+    image = picture(disc)
+    stays = PredictionRefiner()(image, dots[None], torch.ones(1))[0]
+    assert torch.equal(stays, dots)
+    replaced = PredictionRefiner(min_overlap=0.0)(image, dots[None], torch.ones(1))[0]
+    assert iou(replaced, dots) < 0.5
+
+
 def test_masks_at_the_border_and_of_a_pixel():
     image = picture(distance(0, 0) < 40)
     pixel = torch.zeros(HEIGHT, WIDTH, dtype=torch.bool)
