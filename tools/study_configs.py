@@ -23,6 +23,13 @@ def _parsed(path: Path, data: str | None) -> Config:
     return Config.fromfile(path)
 
 
+def boxes_and_pictures(config: Config) -> tuple[Path, Path]:
+    """The json file and the folder of pictures that a config trains on."""
+    data = config.train_dataloader.dataset
+    root = Path(data.get("data_root") or "")
+    return root / data.ann_file, root / data.data_prefix.img
+
+
 def annotations(config: Config) -> set[Path]:
     """The json files that `mim train` and `mim test` read, wrapped data sets included."""
     parts = (config.get(key) for key in ("train_dataloader", "test_dataloader", "test_evaluator"))

@@ -20,6 +20,8 @@ class Row:
         bound: name of the row that is the same network trained from masks.
         boxes: whether it predicts boxes; stock SOLOv2 does not.
         trained_as: row whose trained networks are tested here with other options; None trains own.
+        labelled_by: row whose trained networks first give the boxes they were trained on masks,
+            which this row is trained on.
         stretch: by which factor the epochs are more, so that fewer images make as many steps.
     """
 
@@ -31,6 +33,7 @@ class Row:
     bound: str | None = "masks"
     boxes: bool = True
     trained_as: Row | None = None
+    labelled_by: Row | None = None
     stretch: float = 1.0
 
 

@@ -1,7 +1,7 @@
 """A run of the study: `mim train` and `mim test` of a row with a seed, and what they measured.
 
-Its folder says how far it got. `run.json` is there once it has begun, `epoch_N.pth` of the last
-epoch once it is trained, `test/*/*.json` once it is tested, `result.json` once it is done: whatever
+Its folder says how far it got. `run.json` is there once it has begun, `labels.json` once its boxes
+have masks (of rows that need them), `epoch_N.pth` of the last epoch once it is trained, `test/*/*.json` once it is tested, `result.json` once it is done: whatever
 is there is not done again, and a training that was cut short goes on from its last checkpoint.
 """
 
@@ -20,8 +20,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 from mmengine.config import Config
-from study_configs import annotations, read_config
+from study_configs import annotations, boxes_and_pictures, read_config
 from study_files import (
+    ROOT,
     Json,
     error_in,
     locked,
@@ -57,6 +58,8 @@ class Run:
         self.epochs = max(1, round(epochs * row.stretch))
         self.training = self if row.trained_as is None else Run(row.trained_as, seed, settings)
         self.checkpoint = self.training.folder / f"epoch_{self.epochs}.pth"
+        self.labeller = None if row.labelled_by is None else Run(row.labelled_by, seed, settings)
+        self.labels = self.folder / "labels.json"
 
     @property
     def options(self) -> Json:
@@ -73,6 +76,8 @@ class Run:
             options["train_dataloader.batch_size"] = self.settings.batch
         if self.settings.bf16:
             options["optim_wrapper.type"] = "BFloat16OptimWrapper"
+        if self.labeller:
+            options["train_dataloader.dataset.ann_file"] = str(self.labels)
         shared = dict(sorted(self.settings.options.items()))  # the same, in whatever order given
         return {**options, **self.row.options, **shared}
 
@@ -85,9 +90,11 @@ class Run:
 
     @property
     def annotations(self) -> set[Path]:
-        """The json files that it reads."""
+        """The json files that it reads, but for those that the study makes."""
         if self.training is not self:
             return self.training.annotations
+        if self.labeller:
+            return self.labeller.annotations
         try:
             return annotations(self.merged)
         except (KeyError, TypeError):  # options that do not fit: the run fails, and tells why
@@ -117,7 +124,10 @@ class Run:
         return "begun" if (self.folder / "last_checkpoint").exists() else "not begun"
 
     def commands(self) -> dict[str, list[str]]:
-        """The command lines of `mim`, to be run in the folder of the run: `train`, `test`."""
+        """The command lines, to be run in the folder of the run: of `mim train` and `mim test`.
+
+        Before them, where the row needs it, `label`: that of `tools/autolabel.py`.
+        """
         config, gpus = str(self.row.config), str(self.settings.gpus)
         mmdet = distribution_of("mmdet")
         train = ["mim", "train", mmdet, config, "--gpus", gpus, "--work-dir", str(self.folder)]
@@ -129,11 +139,21 @@ class Run:
             train=[*train, "--cfg-options", *as_words(self.options)],
             test=[*test, "--cfg-options", *as_words({**self.options, **written})],
         )
+        if self.labeller:
+            commands["label"] = self._label_command(self.labeller)
         return {step: commands[step] for step in self._steps}
+
+    def _label_command(self, labeller: Run) -> list[str]:
+        network = [labeller.folder / labeller.row.config.name, labeller.checkpoint]  # as trained
+        data = boxes_and_pictures(labeller.merged)
+        tool = ROOT / "tools" / "autolabel.py"
+        return [*map(str, ["python", tool, *network, *data, self.labels])]
 
     @property
     def _steps(self) -> tuple[str, ...]:
-        return ("train", "test") if self.training is self else ("test",)
+        if self.training is not self:
+            return ("test",)
+        return ("label", "train", "test") if self.labeller else ("train", "test")
 
     def execute(self) -> str | None:
         """Do what is left to do.
@@ -188,8 +208,17 @@ class Run:
         self._mend_last_checkpoint()
         if self.trained:
             return None
+        if failure := self._label(record, lock):
+            return failure
         shutil.rmtree(self.folder / "test", ignore_errors=True)  # of a checkpoint that is gone
         return self._timed("train", record, lock)
+
+    def _label(self, record: Json, lock: int) -> str | None:
+        """Give the boxes masks if the row trains on these."""
+        if self.labeller is None or self.labels.exists():
+            return None
+        failure = None if self.labeller.state == "done" else self.labeller.execute()
+        return failure or self._timed("label", record, lock)
 
     def _mend_last_checkpoint(self) -> None:
         """Let `last_checkpoint` name a file that is there, or be gone: else `--resume` fails."""
@@ -212,7 +241,7 @@ class Run:
         return failure
 
     def _call(self, step: str, lock: int) -> str | None:
-        """Run a command of `mim` with its output in a file; return why it failed."""
+        """Run a command with its output in a file; return why it failed."""
         words, folder = self.commands()[step], Path(sys.executable).parent
         words[0] = str(folder / words[0])
         environment = {**os.environ, "PATH": f"{folder}{os.pathsep}{os.environ['PATH']}"}

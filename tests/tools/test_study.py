@@ -59,9 +59,10 @@ def test_the_rows_of_the_comparison(tables, merged):
     persons = [row.name for row in tables["persons"].rows]
     assert persons == [
         "masks", "boxinst", "mil", "mil_con", "full", "no_ema", "paper", "yolact_masks", "yolact",
-        "masks_refined", "full_refined",
+        "self_trained", "masks_refined", "full_refined", "self_trained_refined",
     ]  # fmt: skip
-    assert [row.name for row in tables["animals"].rows] == [n for n in persons if "masks" not in n]
+    animals = [row.name for row in tables["animals"].rows]
+    assert animals == [n for n in persons if not ("masks" in n or "self" in n)]
     for table in (tables["persons"], tables["animals"]):
         rows = {row.name: merged(row) for row in table.rows}
         teachers = {name: config.model.get("structured_teacher") for name, config in rows.items()}
@@ -85,7 +86,10 @@ def test_the_rows_that_are_tested_again(tables, merged):
         assert refined == plain
         assert rows["full_refined"].trained_as == rows["full"]
         assert rows["full_refined"].bound == "masks_refined"
-    masks = {row.name: row for row in tables["persons"].rows}["masks_refined"]
+    rows = {row.name: row for row in tables["persons"].rows}
+    masks, own = rows["masks_refined"], rows["self_trained"]
+    assert own.config == rows["masks"].config
+    assert (own.labelled_by, own.bound, own.boxes) == (rows["full"], "masks", False)
     assert (masks.trained_as.name, masks.bound) == ("masks", None)
     assert merged(masks).model.type == "DiscoBoxSOLOv2"
 
@@ -251,6 +255,7 @@ def test_the_annotations_of_a_run(modules, tables, tmp_path):
     assert names("masks") == ["train_masks.json", "val.json"]
     assert names("full") == names("full_refined") == ["train_boxes.json", "val.json"]
     assert names("masks_refined") == ["train_masks.json", "val.json"]
+    assert names("self_trained") == names("self_trained_refined") == names("full")
     key = "train_dataloader.dataset.ann_file"
     assert names("full", **{key: "few.json"}) == ["few.json", "val.json"]
     # the run tells of it, not the study

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -38,6 +39,8 @@ class FakeMim:
         self.ap = 0.3
 
     def __call__(self, words, *, cwd, env, pass_fds, stdout, **options):
+        if words[1].endswith("autolabel.py"):
+            return self.label(words)
         self.calls.append((words[1], "--resume" in words))
         self.words[words[1]], self.environments[words[1]] = words, env
         self.inherited[words[1]] = [os.fstat(descriptor).st_ino for descriptor in pass_fds]
@@ -58,6 +61,14 @@ class FakeMim:
         (cwd / "predictions.segm.json").write_text(json.dumps(found))
         return 0
 
+    def label(self, words):
+        self.calls.append(("label", False))
+        self.words["label"] = words
+        if self.fails == "label":
+            return 1
+        Path(words[-1]).write_text("{}")
+        return 0
+
 
 @pytest.fixture
 def make_run(modules, tmp_path, monkeypatch):
@@ -68,8 +79,11 @@ def make_run(modules, tmp_path, monkeypatch):
     for each in truth["annotations"]:
         code = coco.annToRLE(each)
         each["segmentation"] = dict(code, counts=code["counts"].decode())
+    data = dict(data_root=str(root), ann_file="boxes.json", data_prefix=dict(img="images/"))
     config = dict(
-        train_cfg=dict(max_epochs=2), test_evaluator=dict(ann_file=str(root / "masks.json"))
+        train_cfg=dict(max_epochs=2),
+        train_dataloader=dict(dataset=data),
+        test_evaluator=dict(ann_file=str(root / "masks.json")),
     )
     Config(config).dump(tmp_path / "config.py")
     mim = FakeMim(truth)
@@ -135,6 +149,41 @@ def test_the_networks_of_a_row_are_tested_again_with_other_options(modules, make
     mim.calls.clear()
     assert run(again).execute() is None
     assert mim.calls == []
+
+
+def test_a_row_that_is_trained_on_the_labels_of_another(modules, make_run):
+    mim, run = make_run
+    row = run().row
+    second = modules["study_rows"].Row("second", "2", row.data, row.config, labelled_by=row)
+    mim.fails = "train"
+    assert "no luck" in run(second).execute()  # of the labeller, without which nothing is begun
+    assert mim.calls == [("train", True)]
+    mim.fails = "label"
+    assert run(second).execute() == "no output"
+    assert mim.calls[1:] == [("train", True), ("test", False), ("label", False)]
+    assert run().state == "done"
+    assert run(second).state == "not begun"
+    mim.fails = "train"
+    assert "no luck" in run(second).execute()
+    mim.fails = None
+    mim.calls.clear()
+    assert run(second).execute() is None  # what is labelled is not labelled again
+    assert mim.calls == [("train", True), ("test", False)]
+    result = json.loads((run(second).folder / "result.json").read_text())
+    assert [*result["seconds"]] == ["label", "train", "test"]
+    assert result["starts"] == dict(label=2, train=2, test=1)
+
+    root, folder = run().settings.data / "set", run().folder
+    labels = str(run(second).folder / "labels.json")
+    assert mim.words["label"][2:] == [
+        str(folder / "config.py"),  # as `mim train` has written it
+        str(folder / "epoch_2.pth"),
+        str(root / "boxes.json"),
+        str(root / "images"),
+        labels,
+    ]
+    assert f"train_dataloader.dataset.ann_file={labels}" in mim.words["train"]
+    assert run(second).annotations == run().annotations
 
 
 def test_what_mim_is_told(make_run, monkeypatch):
@@ -418,6 +467,8 @@ def test_a_study_from_end_to_end(modules, tmp_path, monkeypatch, capsys):
         row("full", "From boxes", name, configs[1]),
         row("wrong", "Wrong", name, configs[1], {"model.mask_head.loss_mask.type": "NoLoss"}),
     )
+    again = replace(rows[0], name="again", title="From the labels", labelled_by=rows[1])
+    rows = (*rows, again)
     table = modules["study_rows"].Table("persons", rows)
     monkeypatch.setitem(modules["study_tables"].TABLES, "persons", lambda: table)
     words = ["persons", "--data", str(root), "--out", str(out), "--seeds", "0"]
@@ -438,8 +489,10 @@ def test_a_study_from_end_to_end(modules, tmp_path, monkeypatch, capsys):
     assert "| Wrong | failed |" in text
     assert "NoLoss is not in the mmdet::model registry" in text
     results = [json.loads(path.read_text()) for path in sorted(out.glob("tiny/*/*/result.json"))]
-    assert [result["row"] for result in results] == ["full", "masks"]
-    assert [result["measures"]["box_ap"] is None for result in results] == [False, True]
+    assert [result["row"] for result in results] == ["again", "full", "masks"]
+    assert [result["measures"]["box_ap"] is None for result in results] == [True, False, True]
+    labels = json.loads((out / "tiny" / "again" / "seed0" / "labels.json").read_text())
+    assert all("mask_quality" in each for each in labels["annotations"])
     assert all(0 <= result["measures"]["matched_share"] <= 1 for result in results)
 
     assert modules["study"].main([*words, "--rows", "masks", "full"]) == 0
