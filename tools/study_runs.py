@@ -1,8 +1,9 @@
 """A run of the study: `mim train` and `mim test` of a row with a seed, and what they measured.
 
 Its folder says how far it got. `run.json` is there once it has begun, `labels.json` once its boxes
-have masks (of rows that need them), `epoch_N.pth` of the last epoch once it is trained, `test/*/*.json` once it is tested, `result.json` once it is done: whatever
-is there is not done again, and a training that was cut short goes on from its last checkpoint.
+have masks (of rows that train on these), `epoch_N.pth` of the last epoch once it is trained,
+`test/*/*.json` once it is tested, `result.json` once it is done: whatever is there is not done
+again, and a training that was cut short goes on from its last checkpoint.
 """
 
 from __future__ import annotations
