@@ -6,10 +6,6 @@ appearance model asks the whole box and its margin: does this colour occur more 
 that are foreground now, or among those that are background? It is the idea of GrabCut (Rother et
 al., 2004) with a kernel density in the place of its Gaussian mixtures, which needs no fit. Not in
 the paper.
-
-Cells nearby are not asked. Of a gap that the mask fills, the gap's own cells are most of what the
-foreground has of that colour, so they would vouch for each other; elsewhere the colour is found in
-the background alone. A colour that is nowhere else says nothing.
 """
 
 from __future__ import annotations
@@ -24,7 +20,7 @@ from .checks import check_shapes
 _QUERY, _ANSWER = 2, 4
 
 
-def colour_kernel(colours: Tensor, *, bandwidth: float, exclusion: float = 0.0) -> Tensor:
+def colour_kernel(colours: Tensor, *, bandwidth: float) -> Tensor:
     """Resemblance of colours all over a grid, ``g(d) = exp(-|d|^2 / (2 bandwidth^2))``.
 
     Between cells averaged over 4 x 4, which answer, and cells averaged over 2 x 2, which ask: the
@@ -33,10 +29,9 @@ def colour_kernel(colours: Tensor, *, bandwidth: float, exclusion: float = 0.0) 
     Args:
         colours: ``(N, C, S, S)``, S a multiple of 4.
         bandwidth: in units of ``colours``, above 0.
-        exclusion: distance up to which cells do not answer, as a share of the side S.
 
     Returns:
-        ``(N, S^2 / 16, S^2 / 4)`` in [0, 1], 0 between cells that are near each other.
+        ``(N, S^2 / 16, S^2 / 4)`` in (0, 1].
 
     Raises:
         ValueError: if S is no multiple of 4, or ``bandwidth`` is not positive.
@@ -58,27 +53,21 @@ def colour_kernel(colours: Tensor, *, bandwidth: float, exclusion: float = 0.0) 
         [queries, ones[1], halves[1]], 1
     )
     # beyond this no density changes, and denormal numbers are slow
-    return exponents.clamp_(-30, 0).exp_().mul_(_apart(colours, exclusion))
+    return exponents.clamp_(-30, 0).exp_()
 
 
 def appearance_evidence(
-    kernel: Tensor,
-    probs: Tensor,
-    valid: Tensor,
-    *,
-    exclusion: float = 0.0,
-    floor: float = 0.02,
+    kernel: Tensor, probs: Tensor, valid: Tensor, *, floor: float = 0.02
 ) -> Tensor:
     """Log-ratio of the colour densities of foreground and background.
 
     ``log (p(c | 1) + floor) - log (p(c | 0) + floor)`` with ``p(c | x) = sum_a q_a(x) g(c - c_a) /
-    sum_a q_a(x)``, both sums over the cells ``a`` that are not near.
+    sum_a q_a(x)``.
 
     Args:
         kernel: ``(N, S^2 / 16, S^2 / 4)`` of :func:`colour_kernel`.
         probs: ``(N, S, S)`` marginals of the foreground in [0, 1], 0 outside the box.
         valid: ``(N, S, S)`` boolean; which cells carry a colour.
-        exclusion: that of the kernel.
         floor: density that every colour has, in units of the kernel's peak: a colour that neither
             side knows says nothing.
 
@@ -98,21 +87,9 @@ def appearance_evidence(
         F.avg_pool2d(x[:, None], _ANSWER).flatten(1) for x in (probs * valid, valid.to(probs.dtype))
     )
     weights = torch.stack([foreground, (known - foreground).clamp_min(0)], 1)  # (N, 2, A)
-    totals = weights @ _apart(probs, exclusion).to(weights)
-    densities = (weights @ kernel / totals.clamp_min(1e-6) + floor).log()  # (N, 2, Q)
+    weights = weights / weights.sum(2, keepdim=True).clamp_min(1e-6)
+    densities = (weights @ kernel + floor).log()  # (N, 2, Q)
     evidence = (densities[:, 0] - densities[:, 1]).unflatten(1, (size // _QUERY, size // _QUERY))
     return F.interpolate(
         evidence[:, None], scale_factor=_QUERY, mode="bilinear", align_corners=False
     )[:, 0]
-
-
-def _apart(grid: Tensor, exclusion: float) -> Tensor:
-    """``(A, Q)`` boolean: cells that answer and cells that ask further apart than that."""
-    size = grid.shape[-1]
-    answers, queries = (
-        torch.arange(0.5, size // step, device=grid.device) * step / size
-        for step in (_ANSWER, _QUERY)
-    )
-    squares = (answers[:, None] - queries).square()  # along one axis
-    distances = squares[:, None, :, None] + squares[:, None, :]
-    return (distances > exclusion**2).flatten(2).flatten(0, 1)

@@ -11,12 +11,11 @@ from mmdet_discobox.functional import appearance_evidence, colour_kernel
 SIDE = 16
 
 
-def evidence_of(colours, probs, valid, *, bandwidth, exclusion=0.0, **kwargs):
-    kernel = colour_kernel(colours, bandwidth=bandwidth, exclusion=exclusion)
-    return appearance_evidence(kernel, probs, valid, exclusion=exclusion, **kwargs)
+def evidence_of(colours, probs, valid, *, bandwidth, **kwargs):
+    return appearance_evidence(colour_kernel(colours, bandwidth=bandwidth), probs, valid, **kwargs)
 
 
-def naive(colours, probs, valid, bandwidth, exclusion, floor):
+def naive(colours, probs, valid, bandwidth, floor):
     """The log-ratio at the 2 x 2 blocks, loop by loop in float64."""
     coarse = {}
     for y in range(0, SIDE, 4):
@@ -26,21 +25,17 @@ def naive(colours, probs, valid, bandwidth, exclusion, floor):
             fore = sum(float(probs[i, j]) * bool(valid[i, j]) for i, j in cells)
             known = sum(bool(valid[i, j]) for i, j in cells)
             coarse[y, x] = (colour, fore, known - fore)
+    totals = [sum(entry[k] for entry in coarse.values()) for k in (1, 2)]
     out = torch.zeros(SIDE // 2, SIDE // 2, dtype=torch.float64)
     for y in range(SIDE // 2):
         for x in range(SIDE // 2):
             mine = colours[:, 2 * y : 2 * y + 2, 2 * x : 2 * x + 2].mean((1, 2))
-            density, total = [0.0, 0.0], [0.0, 0.0]
-            for (top, left), (colour, *weights) in coarse.items():
-                apart = math.hypot(top + 2 - (2 * y + 1), left + 2 - (2 * x + 1)) / SIDE
-                if apart <= exclusion:
-                    continue
+            density = [0.0, 0.0]
+            for colour, *weights in coarse.values():
                 kernel = math.exp(-float((mine - colour).square().sum()) / (2 * bandwidth**2))
                 for k in range(2):
-                    density[k] += kernel * weights[k]
-                    total[k] += weights[k]
-            fore, back = (d / max(t, 1e-9) + floor for d, t in zip(density, total, strict=True))
-            out[y, x] = math.log(fore) - math.log(back)
+                    density[k] += kernel * weights[k] / max(totals[k], 1e-9)
+            out[y, x] = math.log(density[0] + floor) - math.log(density[1] + floor)
     return out
 
 
@@ -52,12 +47,11 @@ def random_case(seed=0, count=2):
     return colours, probs, valid
 
 
-@pytest.mark.parametrize("exclusion", [0.0, 0.3, 0.6])
-def test_equals_loops(exclusion):
+def test_equals_loops():
     colours, probs, valid = random_case()
-    found = evidence_of(colours, probs, valid, bandwidth=20.0, exclusion=exclusion, floor=0.05)
+    found = evidence_of(colours, probs, valid, bandwidth=20.0, floor=0.05)
     for n in range(len(colours)):
-        blocks = naive(colours[n], probs[n], valid[n], 20.0, exclusion, 0.05)
+        blocks = naive(colours[n], probs[n], valid[n], 20.0, 0.05)
         expected = F.interpolate(blocks[None, None], scale_factor=2, mode="bilinear")[0, 0]
         torch.testing.assert_close(found[n], expected)
 
@@ -71,41 +65,6 @@ def test_a_colour_of_one_side_tells_the_sides_apart():
     evidence = evidence_of(colours, probs, probs > 0, bandwidth=4.0)
     assert (evidence[:, :, :6] > 0.2).all()
     assert (evidence[:, :, 10:] < -0.2).all()
-
-
-def test_a_gap_that_a_mask_fills_does_not_vouch_for_itself():
-    """Two legs, and between them what is around them."""
-    side = 64
-    rows, cols = torch.meshgrid(torch.arange(side), torch.arange(side), indexing="ij")
-    box = ((rows - 31.5).abs() < 20) & ((cols - 31.5).abs() < 20)
-    gap = box & ((cols - 31.5).abs() < 8)
-    colours = torch.zeros(1, 3, side, side)
-    colours[0, 0] = 60.0 * (box & ~gap)
-    visible = torch.ones(1, side, side, dtype=torch.bool)
-    told = {
-        exclusion: evidence_of(
-            colours, box[None].float(), visible, bandwidth=4.0, exclusion=exclusion
-        )[0]
-        for exclusion in (0.0, 0.1875)
-    }
-    inner = gap & ((rows - 31.5).abs() < 16) & ((cols - 31.5).abs() < 4)
-    assert told[0.1875][inner].mean() < 1.25 * told[0.0][inner].mean() < 0
-    legs = box & ((cols - 31.5).abs() > 12) & ((cols - 31.5).abs() < 16)
-    assert told[0.1875][legs].min() > 1
-
-
-def test_a_colour_that_is_nowhere_else_says_nothing():
-    colours = torch.zeros(1, 3, 64, 64)
-    colours[0, 0, 28:36, 28:36] = 60.0
-    probs = torch.zeros(1, 64, 64)
-    probs[0, 16:48, 16:48] = 0.9
-    visible = torch.ones(1, 64, 64, dtype=torch.bool)
-    alone, vouched = (
-        evidence_of(colours, probs, visible, bandwidth=4.0, exclusion=exclusion)[0, 31:33, 31:33]
-        for exclusion in (0.1875, 0.0)
-    )
-    torch.testing.assert_close(alone, torch.zeros_like(alone))
-    assert (vouched > 0.5).all()
 
 
 def test_swapping_the_labels_flips_the_sign():
@@ -127,9 +86,7 @@ def test_is_bounded_and_flat_colours_say_nothing():
 def test_one_label_alone_or_nothing_visible_is_finite(label):
     colours, probs, valid = random_case()
     probs = torch.full_like(probs, label)
-    for exclusion in (0.0, 0.3, 2.0):  # of 2 sides, nobody is asked
-        evidence = evidence_of(colours, probs, valid, bandwidth=4.0, exclusion=exclusion)
-        assert evidence.isfinite().all()
+    assert evidence_of(colours, probs, valid, bandwidth=4.0).isfinite().all()
     nothing = evidence_of(colours, probs, torch.zeros_like(valid), bandwidth=4.0)
     torch.testing.assert_close(nothing, torch.zeros_like(nothing))
 

@@ -71,8 +71,6 @@ class MaskRefiner:
         appearance: weight of :func:`appearance_evidence` (``'soft'`` only); 0 leaves it out, as
             the paper does.
         appearance_bandwidth: of its kernel, in units of the colour space.
-        appearance_exclusion: distance up to which cells do not vouch for each other there, as a
-            share of the grid's side.
 
     Raises:
         ValueError: for an unknown algorithm or colour space, or a scale that is not positive.
@@ -92,9 +90,8 @@ class MaskRefiner:
         prior: float = 0.1,
         tightness: float | None = 0.5,
         fullness: float | None = 0.65,
-        appearance: float = 0.5,
+        appearance: float = 0.35,
         appearance_bandwidth: float = 4.0,
-        appearance_exclusion: float = 0.1875,
     ) -> None:
         if algorithm not in ("soft", "alg1"):
             raise ValueError(f"Expected `algorithm` to be 'soft' or 'alg1' but got {algorithm!r}.")
@@ -120,7 +117,6 @@ class MaskRefiner:
         self.fullness = fullness
         self.appearance = appearance
         self.appearance_bandwidth = appearance_bandwidth
-        self.appearance_exclusion = appearance_exclusion
 
     def field(self, coarse: Tensor, colours: Tensor, inside: Tensor, visible: Tensor) -> MaskField:
         """Prepare what does not change while masks and correspondences do.
@@ -136,11 +132,7 @@ class MaskRefiner:
         affinity = colour_affinity(colours, self.offsets, w1=self.w1, zeta=self.zeta, valid=visible)
         kernel = None
         if self.appearance and self.algorithm == "soft":
-            kernel = colour_kernel(
-                colours,
-                bandwidth=self.appearance_bandwidth,
-                exclusion=self.appearance_exclusion,
-            )
+            kernel = colour_kernel(colours, bandwidth=self.appearance_bandwidth)
         return MaskField(coarse, affinity, kernel, inside, visible)
 
     def __call__(self, field: MaskField, cross: Tensor | None = None) -> Tensor:
@@ -176,10 +168,7 @@ class MaskRefiner:
         logits = unary
         for left in reversed(range(_ROUNDS)):
             evidence = appearance_evidence(
-                field.kernel,
-                logits.sigmoid() * field.inside,
-                field.visible,
-                exclusion=self.appearance_exclusion,
+                field.kernel, logits.sigmoid() * field.inside, field.visible
             )
             limit = self.unary_limit
             prior = unary + (self.appearance * evidence).clamp(-limit, limit)
