@@ -22,7 +22,7 @@ from mmengine.runner import Runner, set_random_seed
 from mmdet_discobox.apis import build_detector
 from mmdet_discobox.models.detectors.taught_images import taught_images
 from mmdet_discobox.utils.command_line import run
-from mmdet_discobox.visualization import draw_taught_image
+from mmdet_discobox.visualization import draw_pseudo_labels
 
 
 def build_model(config: Config, checkpoint: Path | None) -> Any:
@@ -56,7 +56,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     drawn = 0
     for data in loader:
         for taught in taught_images(model, data, limit=args.limit - drawn):
-            imwrite(draw_taught_image(taught)[..., ::-1], str(args.out / f"{drawn:04d}.png"))
+            imwrite(draw_pseudo_labels(taught)[..., ::-1], str(args.out / f"{drawn:04d}.png"))
             drawn += 1
         if drawn >= args.limit:
             break

@@ -8,7 +8,7 @@ from dataclasses import dataclass, fields
 import torch
 from torch import Tensor
 
-from mmdet_discobox.functional import check_shapes, follow_matches, match_cells
+from mmdet_discobox.functional import check_shapes, interpolate_matches, match_cells
 
 from .matchers import Matcher
 
@@ -109,7 +109,7 @@ class ObjectMatch:
         points = torch.as_tensor(points, dtype=torch.float32)
         check_shapes(points=(points, "K 2"))
         low, high = self.source_box.view(2, 2)
-        moved, certainty = follow_matches(
+        moved, certainty = interpolate_matches(
             self.cells.flatten(0, 1)[None],
             self.certainty.flatten()[None],
             ((points - low) / (high - low))[None],

@@ -7,24 +7,16 @@ from .checks import check_shapes
 from .colour import rgb_to_lab
 from .consistency import consistency_ce, consistency_dice
 from .contrast import dense_nce
-from .correspondence import (
-    Plan,
-    cosine_similarity,
-    geometric_votes,
-    iterated_conditional_modes,
-)
+from .correspondence import cosine_similarity, geometric_votes, iterated_conditional_modes
 from .cross_image import cross_image_logits
-from .fullness import doubt_fullness
-from .host_numbers import numbers_like
 from .mean_field import mean_field, mean_field_alg1
 from .mil import bag_logits, mil_bce_loss, mil_dice_loss
-from .precision import without_autocast
-from .tightness import lift_to_box
-from .transfer import follow_matches, match_cells, transfer_masks, transfer_points
+from .numerics import constants_like, without_autocast
+from .transfer import interpolate_matches, match_cells, transfer_masks, transfer_points
 from .transport import marginal_residual, scale_to_marginals, sinkhorn, step_mass
+from .unary import raise_empty_bags, suppress_full_masks
 
 __all__ = [
-    "Plan",
     "appearance_evidence",
     "bag_logits",
     "box_masks",
@@ -34,16 +26,15 @@ __all__ = [
     "colour_kernel",
     "consistency_ce",
     "consistency_dice",
+    "constants_like",
     "cosine_similarity",
     "cross_image_logits",
     "dense_nce",
-    "doubt_fullness",
     "expand_boxes",
-    "follow_matches",
+    "interpolate_matches",
     "gather_neighbours",
     "geometric_votes",
     "iterated_conditional_modes",
-    "lift_to_box",
     "marginal_residual",
     "masks_to_boxes",
     "match_cells",
@@ -52,12 +43,13 @@ __all__ = [
     "mil_bce_loss",
     "mil_dice_loss",
     "neighbour_offsets",
-    "numbers_like",
+    "raise_empty_bags",
     "rgb_to_lab",
     "scale_to_marginals",
     "sinkhorn",
     "step_mass",
     "sum_messages",
+    "suppress_full_masks",
     "transfer_masks",
     "transfer_points",
     "without_autocast",

@@ -1,8 +1,8 @@
 """Neighbourhoods and the contrast-sensitive kernel of the pairwise term (Sec. 3.2, ``tau_p``).
 
 ``k(i, j) = w1 exp(-|I_i - I_j|^2 / (2 zeta^2))`` for the neighbours ``j`` of pixel ``i``
-(Alg. 1, line 4). The paper has the 8 immediate neighbours; several dilations reach further at the
-same price per neighbour.
+(Alg. 1, line 4). The paper uses the 8 immediate neighbours; further dilations extend the range at
+the same cost per neighbour.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ from .checks import check_shapes
 
 
 def neighbour_offsets(dilations: Sequence[int] = (1,)) -> list[tuple[int, int]]:
-    """Offsets ``(dy, dx)`` of the 8 neighbours at each dilation.
+    """List the offsets ``(dy, dx)`` of the 8 neighbours at each dilation.
 
     Args:
         dilations: distances in cells, each at least 1.
 
     Returns:
-        ``8 * len(dilations)`` offsets; the centre is not among them.
+        ``8 * len(dilations)`` offsets, without the centre.
 
     Raises:
         ValueError: if there is no dilation, or one below 1.
@@ -37,24 +37,24 @@ def neighbour_offsets(dilations: Sequence[int] = (1,)) -> list[tuple[int, int]]:
 def gather_neighbours(
     values: Tensor, offsets: Sequence[tuple[int, int]], *, fill: float = 0.0
 ) -> Tensor:
-    """Value of each neighbour of each pixel.
+    """Gather the value of each neighbour of each pixel.
 
     Args:
         values: ``(..., H, W)``.
         offsets: the K offsets ``(dy, dx)``.
-        fill: what a neighbour outside the grid counts as.
+        fill: value of neighbours outside the grid.
 
     Returns:
         ``(K, ..., H, W)``; entry ``k, ..., r, c`` is ``values[..., r + dy_k, c + dx_k]``.
     """
-    return torch.stack(list(_shifts(values, offsets, fill)))
+    return torch.stack(list(_shifted_views(values, offsets, fill)))
 
 
 def sum_messages(affinity: Tensor, values: Tensor, offsets: Sequence[tuple[int, int]]) -> Tensor:
-    """Message passing: ``sum_j k(i, j) v_j`` over the neighbours ``j`` (Alg. 1, lines 7-10).
+    """Sum the messages ``sum_j k(i, j) v_j`` of the neighbours ``j`` (Alg. 1, lines 7-10).
 
-    Adds one neighbour after the other, which never holds the K neighbours in memory at once and
-    is many times faster than gathering them.
+    Accumulates one neighbour at a time, which needs less memory and is many times faster than
+    gathering all K.
 
     Args:
         affinity: ``(K, ..., H, W)`` pairwise kernel.
@@ -65,15 +65,15 @@ def sum_messages(affinity: Tensor, values: Tensor, offsets: Sequence[tuple[int, 
         ``(..., H, W)``.
     """
     total = torch.zeros_like(values)
-    for weights, neighbours in zip(affinity, _shifts(values, offsets), strict=True):
+    for weights, neighbours in zip(affinity, _shifted_views(values, offsets), strict=True):
         total = torch.addcmul(total, weights, neighbours)
     return total
 
 
-def _shifts(
+def _shifted_views(
     values: Tensor, offsets: Sequence[tuple[int, int]], fill: float = 0.0
 ) -> Iterator[Tensor]:
-    """Views of the padded values, one per offset."""
+    """Yield a view of the padded values for each offset."""
     height, width = values.shape[-2:]
     reach = max(max(abs(dy), abs(dx)) for dy, dx in offsets)
     padded = F.pad(values, (reach, reach, reach, reach), value=fill)
@@ -90,17 +90,16 @@ def colour_affinity(
     zeta: float,
     valid: Tensor | None = None,
 ) -> Tensor:
-    """Pairwise kernel ``k(i, j)`` of Alg. 1, line 4.
+    """Compute the pairwise kernel ``k(i, j)`` of Alg. 1, line 4.
 
-    Neighbours outside the grid, and invalid ones, get weight 0: they send no message. (Padding
-    with a colour instead would let the border vote.)
+    Neighbours outside the grid and invalid neighbours have weight 0, so they send no message.
 
     Args:
         colours: ``(N, C, H, W)``.
         offsets: the K offsets ``(dy, dx)``.
         w1: weight of the pairwise term, at least 0.
         zeta: bandwidth in units of ``colours``, above 0.
-        valid: ``(N, H, W)`` boolean; which pixels carry a colour. Default: all.
+        valid: ``(N, H, W)`` boolean, pixels with a colour. Default: all.
 
     Returns:
         ``(K, N, H, W)`` in [0, w1].
@@ -115,8 +114,8 @@ def colour_affinity(
         valid = torch.ones_like(colours[:, 0], dtype=torch.bool)
     check_shapes(colours=(colours, "N C H W"), valid=(valid, "N H W"))
     distances = torch.stack(
-        [(shifted - colours).square().sum(1) for shifted in _shifts(colours, offsets)]
+        [(shifted - colours).square().sum(1) for shifted in _shifted_views(colours, offsets)]
     )  # (K, N, H, W)
-    # beyond this no neighbour is heard, and denormal numbers are slow
+    # exp(-30) is negligible, and denormal numbers would be slow
     kernel = (distances * (-0.5 / zeta**2)).clamp_min_(-30).exp_() * w1
     return kernel.mul_(gather_neighbours(valid.to(kernel.dtype), offsets))

@@ -1,4 +1,4 @@
-"""Shape checks for the public functions of this floor."""
+"""Shape checks of public functions."""
 
 from __future__ import annotations
 
@@ -6,24 +6,24 @@ from torch import Tensor
 
 
 def check_shapes(**tensors: tuple[Tensor, str]) -> None:
-    """Check the shapes of several tensors against patterns that share letters.
+    """Check the shapes of tensors against patterns with shared axis names.
 
     Args:
         **tensors: argument name -> ``(tensor, pattern)``. A pattern lists the axes, for example
-            ``'N H W'`` or ``'N 4'``: a letter takes the size it meets first, a number is itself.
+            ``'N H W'`` or ``'N 4'``. An axis name must have the same size in all tensors.
 
     Raises:
-        ValueError: if a tensor has another number of axes, or an axis another size.
+        ValueError: if the number of axes or the size of an axis differs from the pattern.
     """
     sizes: dict[str, int] = {}
     for name, (tensor, pattern) in tensors.items():
         axes = pattern.split()
-        wanted = f"Expected `{name}` of shape ({', '.join(axes)})"
+        expected_shape = f"Expected `{name}` of shape ({', '.join(axes)})"
         if tensor.ndim != len(axes):
-            raise ValueError(f"{wanted} but got {tuple(tensor.shape)}.")
+            raise ValueError(f"{expected_shape} but got {tuple(tensor.shape)}.")
         for axis, size in zip(axes, tensor.shape, strict=True):
             expected = int(axis) if axis.isdigit() else sizes.setdefault(axis, size)
             if size != expected:
                 raise ValueError(
-                    f"{wanted} with {axis} = {expected} but got {tuple(tensor.shape)}."
+                    f"{expected_shape} with {axis} = {expected} but got {tuple(tensor.shape)}."
                 )

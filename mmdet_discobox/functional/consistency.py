@@ -12,19 +12,19 @@ from .checks import check_shapes
 def consistency_ce(
     logits: Tensor, targets: Tensor, inside: Tensor, *, outside: float = 0.0
 ) -> Tensor:
-    """``L_con`` of Sec. 3.4: cross-entropy averaged over the box.
+    """Compute ``L_con`` of Sec. 3.4, the cross-entropy averaged over the box.
 
-    The paper prints the sum without its minus; a loss has one.
+    The paper prints the sum without the minus sign.
 
     Args:
         logits: ``(N, H, W)`` student logits ``m``.
         targets: ``(N, H, W)`` teacher masks ``x`` in [0, 1], 0 outside the box.
         inside: ``(N, H, W)`` boolean, pixels of the box ``r^n``.
-        outside: weight of the other pixels; the paper has 0. The sum is divided by the number of
-            pixels in the box all the same.
+        outside: weight of the pixels outside the box; the paper has 0. The sum is always divided
+            by the number of pixels in the box.
 
     Returns:
-        ``(N,)`` losses, at least 0. A box without pixels has loss 0.
+        ``(N,)`` losses, at least 0; at ``outside=0`` a box without pixels has loss 0.
     """
     check_shapes(logits=(logits, "N H W"), targets=(targets, "N H W"), inside=(inside, "N H W"))
     losses = F.binary_cross_entropy_with_logits(logits.float(), targets.float(), reduction="none")
@@ -35,7 +35,7 @@ def consistency_ce(
 def consistency_dice(
     logits: Tensor, targets: Tensor, inside: Tensor, *, outside: float = 0.0, eps: float = 1e-3
 ) -> Tensor:
-    """Dice form of ``L_con``: insensitive to the share of the box that the object fills.
+    """Compute the Dice form of ``L_con``, insensitive to how much of the box the object covers.
 
     ``1 - 2 <p, x> / (<p, p> + <x, x>)`` over the pixels of the box, with SOLOv2's squared
     denominators. Not in the paper.
@@ -44,8 +44,8 @@ def consistency_dice(
         logits: ``(N, H, W)`` student logits.
         targets: ``(N, H, W)`` teacher masks in [0, 1], 0 outside the box.
         inside: ``(N, H, W)`` boolean, pixels of the box.
-        outside: weight of the other pixels.
-        eps: added to numerator and denominator, so that empty against empty is no loss.
+        outside: weight of the pixels outside the box.
+        eps: added to numerator and denominator, so that two empty masks have loss 0.
 
     Returns:
         ``(N,)`` losses in [0, 1].

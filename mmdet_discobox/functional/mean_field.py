@@ -1,20 +1,18 @@
 """Mean-field inference of the refined masks (Sec. 3.3, Appendix A, Alg. 1).
 
-A pixel is foreground or background, so its marginal is one number: the log-odds
-``l = log q(1) / q(0)``. The Potts energy of Sec. 3.2
+The labels are binary, so the marginal of a pixel is its log-odds ``l = log q(1) / q(0)``. Two
+inference algorithms minimise the Potts energy of Sec. 3.2
 
     E(x) = sum_i psi(x_i) + sum_{i, j in N(i)} k(i, j) [x_i != x_j]
 
-then has two forms of inference here:
-
-* :func:`mean_field`, the textbook one: the expected cost of disagreeing with the neighbours is
-  ``sum_j k(i, j) (2 q_j - 1)`` in log-odds, and ``2 q - 1 = tanh(l / 2)``. The unary stays in
-  every iteration, and neither it nor the messages are thresholded.
+* :func:`mean_field`, the standard one: the message of the neighbours in log-odds is
+  ``sum_j k(i, j) (2 q_j - 1)``, with ``2 q - 1 = tanh(l / 2)``. The unary is added in every
+  iteration, and nothing is thresholded.
 * :func:`mean_field_alg1`, Alg. 1 as printed: marginals are thresholded to {0.3, 0.7} after every
-  step, messages are log-probabilities, and the unary is only the start.
+  iteration, messages are log-probabilities, and the unary is used only for initialisation.
 
-The energy lists each pair twice (once from either end); ``k`` is the weight of one such message,
-as in Alg. 1.
+The energy counts each pair twice, once from each pixel; ``k`` is the weight of one message, as in
+Alg. 1.
 """
 
 from __future__ import annotations
@@ -40,10 +38,10 @@ def mean_field(
     cross: Tensor | None = None,
     fixed: Tensor | None = None,
 ) -> Tensor:
-    """Mean field of the energy of Sec. 3.2 with soft messages.
+    """Infer marginals of the energy of Sec. 3.2 with soft messages.
 
-    Departs from Alg. 1 in three places, all of which measure better on photographs: the unary is
-    the log-odds of the predicted probability instead of a threshold at 0.5, it is kept in every
+    Departs from Alg. 1 in three places, all of which give better masks on photographs: the unary is
+    the log-odds of the predicted probability instead of a threshold at 0.5, it is added in every
     iteration, and messages are expectations under the current marginals.
 
     Args:
@@ -52,7 +50,7 @@ def mean_field(
         offsets: the K offsets of the neighbours.
         iterations: number of parallel updates.
         cross: ``(N, H, W)`` log-odds added by the cross-image term (Alg. 1, lines 11-15).
-        fixed: ``(N, H, W)`` boolean; pixels that keep their unary, for example known background.
+        fixed: ``(N, H, W)`` boolean, pixels fixed to their unary, for example known background.
 
     Returns:
         ``(N, H, W)`` log-odds of the marginals.
@@ -77,35 +75,35 @@ def mean_field_alg1(
     cross: Tensor | None = None,
     fixed: Tensor | None = None,
 ) -> Tensor:
-    """Alg. 1 as printed.
+    """Infer marginals by Alg. 1 as printed.
 
-    With ``phi(q)`` in {0.3, 0.7} the log-odds of a pixel are one of two numbers, and lines 6-19
-    are ``l <- phi(l + sum_j k(i, j) l_j)``: the unary of line 3 is where ``l`` starts, and is
-    overwritten. Line 17 applies ``phi`` before line 18 normalises; with two labels the order does
-    not matter, since ``phi(q) + phi(1 - q) = 1`` away from ties. A tie is background.
+    With ``phi(q)`` in {0.3, 0.7} the log-odds take one of two values, and lines 6-19 are
+    ``l <- phi(l + sum_j k(i, j) l_j)``; the unary of line 3 only initialises ``l``. Line 17 applies
+    ``phi`` before line 18 normalises; with two labels the order does not matter, since
+    ``phi(q) + phi(1 - q) = 1`` except at ties. Ties become background.
 
     Args:
         probs: ``(N, H, W)`` predicted mask probabilities in [0, 1].
         affinity: ``(K, N, H, W)`` pairwise kernel ``k(i, j)``.
         offsets: the K offsets of the neighbours.
-        iterations: number of parallel updates; the paper says "until convergence".
+        iterations: number of parallel updates; the paper iterates "until convergence".
         thresholds: the two values of ``phi``.
         cross: ``(N, H, W)`` log-odds added by the cross-image term (lines 11-15).
-        fixed: ``(N, H, W)`` boolean; pixels that keep their first label.
+        fixed: ``(N, H, W)`` boolean, pixels fixed to their initial label.
 
     Returns:
         ``(N, H, W)`` log-odds, ``+-log(0.7 / 0.3)`` for the printed thresholds.
     """
     _check(probs, affinity, offsets, cross, fixed)
     low, high = (math.log(p / (1 - p)) for p in thresholds)
-    start = torch.where(probs > 0.5, high, low).to(affinity.dtype)
-    logits = start
+    initial = torch.where(probs > 0.5, high, low).to(affinity.dtype)
+    logits = initial
     for _ in range(iterations):
         messages = sum_messages(affinity, logits, offsets)
         total = logits + messages if cross is None else logits + messages + cross
         logits = torch.where(total > 0, high, low).to(affinity.dtype)
         if fixed is not None:
-            logits = torch.where(fixed, start, logits)
+            logits = torch.where(fixed, initial, logits)
     return logits
 
 

@@ -1,11 +1,9 @@
 """Multiple-instance learning on boxes (Sec. 3.1, ``L_mil``).
 
-A tight box says two things about the mask inside it: every row and every column that crosses the
-box holds at least one foreground pixel (positive bags), and no row or column that misses the box
-holds any (negative bags). The score of a bag is the maximum of the mask over its pixels.
-
-The maximum commutes with the sigmoid, so bags are reduced on the logits: two passes over the
-mask, and everything after them is of size ``H + W``.
+A tight box constrains its mask in two ways: every row and column that crosses the box contains a
+foreground pixel (positive bags), and all other rows and columns contain none (negative bags). The
+score of a bag is the maximum of the mask over its pixels. The maximum commutes with the sigmoid,
+so bags are reduced on the logits.
 """
 
 from __future__ import annotations
@@ -17,7 +15,7 @@ from .checks import check_shapes
 
 
 def bag_logits(logits: Tensor) -> tuple[Tensor, Tensor]:
-    """Maximum over each row and each column, ``max b_i`` of Sec. 3.1 in logits.
+    """Compute the maximum of each row and each column, ``max b_i`` of Sec. 3.1 in logits.
 
     Args:
         logits: ``(N, H, W)`` mask logits.
@@ -30,16 +28,16 @@ def bag_logits(logits: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def mil_dice_loss(logits: Tensor, rows: Tensor, cols: Tensor, *, eps: float = 1e-3) -> Tensor:
-    """Dice form of ``L_mil``, the one for SOLOv2 (Sec. 3.1).
+    """Compute the Dice form of ``L_mil``, used for SOLOv2 (Sec. 3.1).
 
     ``sum over {rows, cols} of 1 - 2 <p, y> / (<p, p> + <y, y>)`` with ``p = sigmoid(max b)``. The
-    paper only says "similarly defined with Dice Loss"; the squared denominators are SOLOv2's.
+    paper states only "similarly defined with Dice Loss"; the squared denominators are SOLOv2's.
 
     Args:
         logits: ``(N, H, W)`` mask logits.
         rows: ``(N, H)`` bag labels of the rows, in [0, 1].
         cols: ``(N, W)`` bag labels of the columns, in [0, 1].
-        eps: added to numerator and denominator, so that empty against empty is no loss.
+        eps: added to numerator and denominator, so that two empty vectors have loss 0.
 
     Returns:
         ``(N,)`` losses in [0, 2].
@@ -56,10 +54,10 @@ def _dice(logits: Tensor, labels: Tensor, eps: float) -> Tensor:
 
 
 def mil_bce_loss(logits: Tensor, rows: Tensor, cols: Tensor) -> Tensor:
-    """Cross-entropy form of ``L_mil``, the one for YOLACT++ (Sec. 3.1).
+    """Compute the cross-entropy form of ``L_mil``, used for YOLACT++ (Sec. 3.1).
 
-    ``-sum_i y_i log(max b_i) + (1 - y_i) log(1 - max b_i)``. Departure: the mean over the bags
-    instead of their sum, so that the weight does not depend on the size of the image.
+    ``-sum_i y_i log(max b_i) + (1 - y_i) log(1 - max b_i)``. Departure: the mean over bags instead
+    of the sum, so that the scale does not depend on the image size.
 
     Args:
         logits: ``(N, H, W)`` mask logits.

@@ -1,8 +1,8 @@
-"""Carrying masks and key points from one object to another through a plan.
+"""Transfer of masks and key points between two objects by a transport plan.
 
-A plan ``(P, N, M)`` of the transport is read by rows: a row, divided by its sum, is a distribution
-over the cells of the target, and says where its source cell went. The paper reads the mode alone
-(``t_i`` of Sec. 3.4); positions here are finer than a cell.
+A normalised row of a plan ``(P, N, M)`` is the distribution of a source cell's match over the
+target cells. The paper uses only its mode (``t_i`` of Sec. 3.4); positions here are finer than a
+cell.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from .checks import check_shapes
 
 
 def transfer_masks(plan: Tensor, target_masks: Tensor) -> Tensor:
-    """What the target's mask says about the source: its expectation under each row.
+    """Transfer target masks to the source: the expected foreground under each row of the plan.
 
     Args:
         plan: ``(P, N, M)`` plans.
@@ -29,73 +29,73 @@ def transfer_masks(plan: Tensor, target_masks: Tensor) -> Tensor:
     """
     check_shapes(plan=(plan, "P N M"), target_masks=(target_masks, "P M"))
     # p: pair, n: source cell, m: target cell
-    return torch.einsum("pnm,pm->pn", _rows(plan), target_masks.to(plan.dtype))
+    return torch.einsum("pnm,pm->pn", _normalise_rows(plan), target_masks.to(plan.dtype))
 
 
 def match_cells(plan: Tensor, *, size: int) -> tuple[Tensor, Tensor]:
-    """Where the centre of each source cell lies in the target, and how sure the plan is.
+    """Locate the centre of each source cell in the target, with a certainty.
 
-    The position is the top of the parabolas, along x and along y, through the logarithms of a
-    row's mode and its neighbours. The logarithm of an entropic plan is linear in the similarity,
-    so the position depends little on ``eps``: the mean of a window is drawn to the window's middle
-    if the plan is flat, and measures worse. At the border of the box the mode itself is taken.
+    Fits parabolas along x and y through the logarithms of a row's mode and its neighbours; the
+    position is their maximum. The logarithm of an entropic plan is linear in the similarity, so the
+    position depends little on ``eps``, unlike the mean of a window, which is biased to the window
+    centre for flat plans and measures worse. At the border of the box the mode itself is used.
 
     Args:
         plan: ``(P, N, N)`` plans.
-        size: S, cells along a side.
+        size: S, cells per side.
 
     Returns:
-        Positions ``(P, N, 2)``, x and y in [0, 1] of the target's box, and certainties ``(P, N)``
-        in [0, 1]: the share of the row that lies within a cell of the mode (3 x 3 cells).
+        Positions ``(P, N, 2)``, x and y in [0, 1] of the target box, and certainties ``(P, N)`` in
+        [0, 1]: the fraction of the row in the 3 x 3 cells around the mode.
 
     Raises:
-        ValueError: if the plan is not of S^2 by S^2 cells.
+        ValueError: if the plan is not ``(P, S^2, S^2)``.
     """
     check_shapes(plan=(plan, f"P {size**2} {size**2}"))
-    rows = _rows(plan)
+    rows = _normalise_rows(plan)
     mode = rows.argmax(2)
-    around = _neighbourhood(rows, mode, size)
-    column = mode % size + _top(around[:, :, 1])
-    row = mode.div(size, rounding_mode="floor") + _top(around[..., 1])
-    return (torch.stack([column, row], -1) + 0.5) / size, around.sum((2, 3))
+    window = _window_around(rows, mode, size)
+    column = mode % size + _parabola_maximum(window[:, :, 1])
+    row = mode.div(size, rounding_mode="floor") + _parabola_maximum(window[..., 1])
+    return (torch.stack([column, row], -1) + 0.5) / size, window.sum((2, 3))
 
 
 def transfer_points(plan: Tensor, points: Tensor, *, size: int) -> tuple[Tensor, Tensor]:
-    """Carry points from the source's box to the target's.
+    """Transfer points from the source box to the target box.
 
     Args:
         plan: ``(P, N, N)`` plans.
-        points: ``(P, K, 2)`` x and y in [0, 1] of the source's box.
-        size: S, cells along a side.
+        points: ``(P, K, 2)`` x and y in [0, 1] of the source box.
+        size: S, cells per side.
 
     Returns:
-        As of :func:`follow_matches`. A point between empty rows stays, with certainty 0.
+        Points and certainties, see :func:`interpolate_matches`. Points between empty rows are not
+        moved and have certainty 0.
 
     Raises:
         ValueError: if shapes disagree.
     """
     check_shapes(plan=(plan, f"P {size**2} {size**2}"), points=(points, "P K 2"))
-    return follow_matches(*match_cells(plan, size=size), points.to(plan.dtype), size=size)
+    return interpolate_matches(*match_cells(plan, size=size), points.to(plan.dtype), size=size)
 
 
-def follow_matches(
+def interpolate_matches(
     positions: Tensor, certainty: Tensor, points: Tensor, *, size: int
 ) -> tuple[Tensor, Tensor]:
-    """Carry points along matches of cells.
+    """Move points by the interpolated offsets of the matched cells around them.
 
-    A point moves by the offsets of the four cells around it, weighted bilinearly and by their
-    certainties: continuous in the point, and exact for shifts. Between the outermost centres and
-    the border, the offsets are those of the outermost cells.
+    The offset is the mean over the four nearest cells, weighted bilinearly and by certainty. It is
+    continuous, and exact for shifts. Beyond the outermost centres it is constant.
 
     Args:
         positions: ``(P, N, 2)`` of :func:`match_cells`.
         certainty: ``(P, N)`` of :func:`match_cells`.
-        points: ``(P, K, 2)`` x and y in [0, 1] of the source's box.
-        size: S, cells along a side.
+        points: ``(P, K, 2)`` x and y in [0, 1] of the source box.
+        size: S, cells per side.
 
     Returns:
-        Points ``(P, K, 2)`` in the coordinates of the target's box, beyond [0, 1] where an offset
-        leads out of it, and certainties ``(P, K)`` in [0, 1].
+        Points ``(P, K, 2)`` relative to the target box, outside [0, 1] where an offset leaves it,
+        and certainties ``(P, K)`` in [0, 1].
 
     Raises:
         ValueError: if shapes disagree.
@@ -106,9 +106,9 @@ def follow_matches(
         points=(points, "P K 2"),
     )
     centres = (torch.arange(size, device=points.device, dtype=points.dtype) + 0.5) / size
-    home = torch.cartesian_prod(centres, centres).flip(1)  # (N, 2), x first
+    cells = torch.cartesian_prod(centres, centres).flip(1)  # (N, 2), x first
     weights = certainty[..., None]
-    field = torch.cat([(positions - home) * weights, weights], 2)  # (P, N, 3)
+    field = torch.cat([(positions - cells) * weights, weights], 2)  # (P, N, 3)
     sampled = F.grid_sample(
         field.mT.unflatten(2, (size, size)),
         2 * points[:, None] - 1,
@@ -119,7 +119,7 @@ def follow_matches(
     return points + offsets / weights.clamp_min(_tiny(points)), weights[..., 0]
 
 
-def _rows(plan: Tensor) -> Tensor:
+def _normalise_rows(plan: Tensor) -> Tensor:
     return plan / plan.sum(2, keepdim=True).clamp_min(_tiny(plan))
 
 
@@ -127,19 +127,19 @@ def _tiny(tensor: Tensor) -> float:
     return torch.finfo(tensor.dtype).tiny
 
 
-def _neighbourhood(rows: Tensor, mode: Tensor, size: int) -> Tensor:
-    """The 3 x 3 cells around each row's mode, ``(P, N, 3, 3)``; 0 outside the grid."""
+def _window_around(rows: Tensor, mode: Tensor, size: int) -> Tensor:
+    """Gather the 3 x 3 cells around each row's mode, ``(P, N, 3, 3)``; 0 outside the grid."""
     width = size + 2
     padded = F.pad(rows.unflatten(2, (size, size)), (1, 1, 1, 1)).flatten(2)
-    step = torch.arange(3, device=rows.device)
+    steps = torch.arange(3, device=rows.device)
     corner = mode.div(size, rounding_mode="floor") * width + mode % size
-    places = corner[..., None] + (step[:, None] * width + step).flatten()
-    return padded.gather(2, places).unflatten(2, (3, 3))
+    indices = corner[..., None] + (steps[:, None] * width + steps).flatten()
+    return padded.gather(2, indices).unflatten(2, (3, 3))
 
 
-def _top(values: Tensor) -> Tensor:
-    """Top of the parabola through three logarithms, in [-0.5, 0.5] of the middle one."""
+def _parabola_maximum(values: Tensor) -> Tensor:
+    """Locate the maximum of the parabola through three logarithms, in [-0.5, 0.5]."""
     left, middle, right = values.clamp_min(_tiny(values)).log().unbind(-1)
     curvature = left - 2 * middle + right
-    peaked = (values.amin(-1) > 0) & (curvature < 0)
-    return torch.where(peaked, (left - right) / (2 * curvature), 0)
+    has_maximum = (values.amin(-1) > 0) & (curvature < 0)
+    return torch.where(has_maximum, (left - right) / (2 * curvature), 0)

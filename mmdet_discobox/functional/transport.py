@@ -1,15 +1,14 @@
 """Entropic optimal transport between the cells of two objects (Sec. 3.3, Appendix B, Alg. 2).
 
 Alg. 2 finds the plan ``T = diag(a) K diag(b)``, ``K = exp(-C / eps)``, whose marginals are the
-given masses, by dividing in turn by the sums of the rows and of the columns. The iterates here are
-its iterates, with two departures:
+given masses, by normalising rows and columns alternately. Two departures:
 
 * The masses of Appendix B (0.6 on background, 1 on foreground) have different sums for two
-  objects, and then no plan has both as its marginals. Both are normalised to sum 1.
-* ``K`` underflows for small ``eps``, and ``a`` and ``b`` overflow. So the plan is held as its
-  logarithm. The first iteration is done on the logarithm, the others in blocks of cheap scalings,
-  which are absorbed into the logarithm before they leave the range of float32 (Schmitzer 2019;
-  here after a fixed number, so that nothing waits for the device).
+  objects, so no plan has both as its marginals. Both are normalised to sum 1.
+* ``K`` underflows for small ``eps``, and ``a`` and ``b`` overflow, so the plan is stored as its
+  logarithm. The first iteration runs in the log domain, the others in blocks of cheap scalings
+  that are absorbed into the logarithm before they leave the range of float32 (Schmitzer 2019;
+  here after a fixed number of iterations, which needs no synchronisation).
 
 Alg. 2 minimises a *cost*: pass ``-C`` for the similarity ``C = C_u + C_g`` of Sec. 3.2.
 """
@@ -21,24 +20,25 @@ from torch import Tensor
 
 from .checks import check_shapes
 
-#: scalings between two absorptions; as no entry is below `_TINY`, they stay in range however many
+#: iterations between two absorptions; `_TINY` keeps any number of them in the range of float32
 _BLOCK = 20
-#: far below an entry that matters, and far above the reciprocal of what float32 holds
+#: lower bound of kernel entries: negligible, but its reciprocal is far from the float32 limit
 _TINY = 1e-16
-#: below any ``-cost / eps`` in use, and finite: a column of infinities has no softmax
-_BARRED = -1e4
+#: log-kernel of masked cells: below any ``-cost / eps`` in use, and finite, unlike -inf, of which
+#: a whole column would have no softmax
+_MASKED = -1e4
 
 
 def step_mass(
     masks: Tensor, *, low: float = 0.6, high: float = 1.0, threshold: float = 0.5
 ) -> Tensor:
-    """The importance of a cell, ``phi^o`` of Appendix B.
+    """Assign each cell its mass, ``phi^o`` of Appendix B.
 
     Args:
         masks: ``(...)`` foreground probabilities in [0, 1].
         low: mass of a background cell.
         high: mass of a foreground cell.
-        threshold: a cell is foreground if its probability is larger.
+        threshold: cells with a larger probability are foreground.
 
     Returns:
         ``(...)`` masses, ``low`` or ``high``.
@@ -55,26 +55,26 @@ def sinkhorn(
     iterations: int,
     tolerance: float | None = None,
 ) -> tuple[Tensor, Tensor]:
-    """Transport plans of a batch of pairs, Alg. 2.
+    """Compute the transport plans of a batch of pairs (Alg. 2).
 
-    Half precision is computed in float32. Differentiable where all masses are positive.
+    Half precision inputs are computed in float32. Differentiable if all masses are positive.
 
     Args:
         cost: ``(P, N, M)`` finite costs of moving source cell n to target cell m.
         source_mass: ``(P, N)`` non-negative, of any sum.
         target_mass: ``(P, M)`` non-negative, of any sum.
-        eps: strength of the entropy, in the units of ``cost``. The smaller, the sharper the plan,
-            and the more iterations it takes.
+        eps: entropic regularisation, in units of ``cost``. A smaller value gives a sharper plan
+            and needs more iterations.
         iterations: ``t_max``; each scales the rows and then the columns.
-        tolerance: stop when the residual of every pair is at most this. It is looked at every 20
-            iterations, each time waiting for the device once; ``None`` never waits.
+        tolerance: stop when the residual of every pair is at most this value. The check runs every
+            20 iterations and synchronises; None disables it.
 
     Returns:
         The plans ``(P, N, M)``, each of sum 1, and their residuals ``(P,)``, see
         :func:`marginal_residual`.
 
     Raises:
-        ValueError: if shapes disagree, ``eps`` is not positive, or there is no iteration.
+        ValueError: if shapes disagree, ``eps`` is not positive, or ``iterations`` is below 1.
     """
     if eps <= 0:
         raise ValueError(f"Expected `eps` > 0 but got {eps}.")
@@ -94,23 +94,23 @@ def scale_to_marginals(
     iterations: int,
     tolerance: float | None = None,
 ) -> Tensor:
-    """The loop of Alg. 2: scale rows and columns of a positive matrix to given sums.
+    """Scale rows and columns of a positive matrix to given sums, the loop of Alg. 2.
 
-    A cell without mass gets nothing and does not disturb the others; an object without any mass
-    counts as uniform.
+    Cells of zero mass receive nothing and do not affect the others. If all masses of an object are
+    zero, they are replaced by uniform ones.
 
     Args:
         log_kernel: ``(P, N, M)`` logarithm of ``K``, in float32 or float64.
         source_mass: ``(P, N)`` non-negative, of any sum.
         target_mass: ``(P, M)`` non-negative, of any sum.
-        iterations: as of :func:`sinkhorn`.
-        tolerance: as of :func:`sinkhorn`.
+        iterations: see :func:`sinkhorn`.
+        tolerance: see :func:`sinkhorn`.
 
     Returns:
-        ``(P, N, M)`` logarithm of the plan; -inf where a cell has no mass.
+        ``(P, N, M)`` logarithm of the plan; -inf at cells of zero mass.
 
     Raises:
-        ValueError: if shapes disagree or there is no iteration.
+        ValueError: if shapes disagree or ``iterations`` is below 1.
     """
     check_shapes(
         log_kernel=(log_kernel, "P N M"),
@@ -131,7 +131,7 @@ def scale_to_marginals(
 
 
 def marginal_residual(plan: Tensor, source_mass: Tensor, target_mass: Tensor) -> Tensor:
-    """How far plans are from their marginals.
+    """Measure the distance of plans from their marginals.
 
     Args:
         plan: ``(P, N, M)`` plans.
@@ -139,9 +139,9 @@ def marginal_residual(plan: Tensor, source_mass: Tensor, target_mass: Tensor) ->
         target_mass: ``(P, M)`` non-negative, of any sum.
 
     Returns:
-        ``(P,)`` L1 distance of the row sums from the normalised source mass, or of the column sums
-        from the target's if that is larger; in [0, 2] for plans of sum 1. Columns are scaled last,
-        so theirs is rounding.
+        ``(P,)`` the larger of two L1 distances: row sums to the normalised source mass, and column
+        sums to the normalised target mass. In [0, 2] for plans of sum 1. Columns are scaled last,
+        so their distance is only rounding error.
     """
     source, target = (_normalise(x, plan.dtype) for x in (source_mass, target_mass))
     rows, columns = (plan.sum(2) - source).abs().sum(1), (plan.sum(1) - target).abs().sum(1)
@@ -155,10 +155,10 @@ def _normalise(mass: Tensor, dtype: torch.dtype) -> Tensor:
 
 
 def _first_iteration(log_kernel: Tensor, source: Tensor, target: Tensor) -> Tensor:
-    """Alg. 2 with t = 1 on the logarithm: dividing by a sum is a log-softmax."""
-    # Rows must not strive for columns that take nothing.
-    barred = torch.where(target > 0, 0, _BARRED)
-    log_kernel = (log_kernel + barred[:, None]).clamp_min(_BARRED)
+    """Run the first iteration of Alg. 2 in the log domain, where normalising is a log-softmax."""
+    # Mask target cells of zero mass before normalising rows.
+    log_mask = torch.where(target > 0, 0, _MASKED)
+    log_kernel = (log_kernel + log_mask[:, None]).clamp_min(_MASKED)
     log_plan = log_kernel.log_softmax(2) + source.log()[:, :, None]
     return log_plan.log_softmax(1) + target.log()[:, None]
 
@@ -166,11 +166,11 @@ def _first_iteration(log_kernel: Tensor, source: Tensor, target: Tensor) -> Tens
 def _scalings(
     plan: Tensor, source: Tensor, target: Tensor, iterations: int
 ) -> tuple[Tensor, Tensor]:
-    """The vectors a and b of Alg. 2 for K = plan, from b = 1.
+    """Compute the vectors a and b of Alg. 2 for K = plan, starting from b = 1.
 
-    A row vector times a matrix is several times faster than a matrix times a column vector.
+    Vectors are rows: row times matrix is several times faster than matrix times column.
     """
-    kernel = plan + _TINY  # no sum underflows, and no scaling overflows
+    kernel = plan + _TINY  # prevents underflow of sums and overflow of scalings
     b = torch.ones_like(target)
     for _ in range(iterations):
         a = source / (b[:, None] @ kernel.mT)[:, 0]

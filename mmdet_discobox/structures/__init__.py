@@ -1,18 +1,17 @@
-"""Floor 1: the records that travel between the rooms."""
+"""Floor 1: records passed between the floors, and the object bank."""
 
-from .correspondences import Correspondences, TaughtPairs
+from .correspondences import ContrastivePairs, Correspondences
 from .mask_proposals import BoxObjects, MaskProposals
 from .object_bank import ObjectBank, RetrievedObjects
-from .pseudo_masks import PseudoMasks
-from .taught_image import TaughtImage
+from .pseudo_masks import PseudoLabelImage, PseudoMasks
 
 __all__ = [
     "BoxObjects",
+    "ContrastivePairs",
     "Correspondences",
     "MaskProposals",
     "ObjectBank",
+    "PseudoLabelImage",
     "PseudoMasks",
     "RetrievedObjects",
-    "TaughtImage",
-    "TaughtPairs",
 ]

@@ -1,7 +1,7 @@
-"""The record that every task network hands to the structured losses.
+"""Ground-truth objects and mask proposals, the interface of task networks to the structured losses.
 
-"DiscoBox is agnostic to the task networks" (Sec. 3.1): a head fills :class:`MaskProposals`, and
-whatever comes after it does not know which network that was.
+"DiscoBox is agnostic to the task networks" (Sec. 3.1): each network returns
+:class:`MaskProposals`, and the structured teacher and losses depend only on them.
 """
 
 from __future__ import annotations
@@ -15,19 +15,19 @@ from mmdet.structures import DetDataSample
 from mmengine.structures import InstanceData
 from torch import Tensor
 
-from mmdet_discobox.functional import check_shapes, numbers_like
+from mmdet_discobox.functional import check_shapes, constants_like
 
 
 @dataclass(frozen=True)
 class BoxObjects:
-    """The ground-truth objects of a batch, images concatenated in order.
+    """Ground-truth objects of a batch, images concatenated in order.
 
     Attributes:
         boxes: ``(G, 4)`` float32 ``(x1, y1, x2, y2)`` in pixels of the batch, clipped to the image.
         labels: ``(G,)`` class indices.
         image_inds: ``(G,)`` index of the object's image in the batch.
-        image_sizes: ``(B, 2)`` float32 ``(height, width)`` of each image without its padding.
-        image_ids: ``(G,)`` int64 id of the object's image in its data set, -1 if not known.
+        image_sizes: ``(B, 2)`` float32 ``(height, width)`` of each image without padding.
+        image_ids: ``(G,)`` int64 id of the object's image in the data set, -1 if unknown.
     """
 
     boxes: Tensor
@@ -49,7 +49,7 @@ class BoxObjects:
         return len(self.boxes)
 
     def __getitem__(self, part: slice) -> BoxObjects:
-        """Some of the objects, of the same batch."""
+        """Select a slice of the objects, of the same batch."""
         return replace(
             self,
             boxes=self.boxes[part],
@@ -60,18 +60,18 @@ class BoxObjects:
 
     @classmethod
     def from_samples(cls, samples: Sequence[DetDataSample]) -> BoxObjects:
-        """Collect boxes and labels of a batch; masks are not looked at.
+        """Collect the boxes and labels of a batch; masks are never read.
 
         Args:
-            samples: data samples whose ``gt_instances`` hold ``bboxes`` and ``labels``, and whose
-                metainfo holds ``img_shape``. Crowd and ignored boxes live in
-                ``ignored_instances`` and are left out.
+            samples: data samples with ``bboxes`` and ``labels`` in ``gt_instances``, and
+                ``img_shape`` in their metainfo. Crowd and ignored boxes, which mmdet stores in
+                ``ignored_instances``, are excluded.
         """
         instances = [sample.gt_instances for sample in samples]
         boxes = torch.cat([i.bboxes for i in instances]).float()
         image_inds = _repeat(range(len(samples)), instances, boxes.device)
         sides = [side for sample in samples for side in sample.img_shape[:2]]
-        sizes = numbers_like(sides, boxes).view(-1, 2)  # (B, 2)
+        sizes = constants_like(sides, boxes).view(-1, 2)  # (B, 2)
         limits = sizes.flip(1).repeat(1, 2)[image_inds]  # (G, 4)
         return cls(
             boxes=boxes.clamp_min(0).minimum(limits),
@@ -85,33 +85,33 @@ class BoxObjects:
 def _repeat(
     numbers: Iterable[int], instances: Sequence[InstanceData], device: torch.device
 ) -> Tensor:
-    """``(G,)`` int64: the number of each image for each of its objects.
+    """Repeat the number of each image for each of its objects: ``(G,)`` int64.
 
-    Fills, as a copy to a GPU would wait for it.
+    Uses fills, because a host-to-device copy would synchronise.
     """
     return torch.cat(
         [
-            torch.full((len(found.bboxes),), number, device=device)
-            for number, found in zip(numbers, instances, strict=True)
+            torch.full((len(objects.bboxes),), number, device=device)
+            for number, objects in zip(numbers, instances, strict=True)
         ]
     )
 
 
 def _image_id(sample: DetDataSample) -> int:
-    """Id of the image as a number; names, as in VOC, become their checksum."""
+    """Return the image id as a number; string ids, as in VOC, are replaced by their checksum."""
     name = sample.metainfo.get("img_id", -1)
     return name if isinstance(name, int) else zlib.crc32(str(name).encode())
 
 
 @dataclass(frozen=True)
 class MaskProposals:
-    """Mask logits of a batch, each tied to the ground-truth object it was trained for.
+    """Mask logits of a batch, each assigned to the ground-truth object it is trained for.
 
     Attributes:
         logits: ``(N, H, W)`` mask logits of the whole image on a grid of cells.
         object_inds: ``(N,)`` index into ``objects``.
         objects: the G ground-truth objects.
-        stride: pixels per cell of the grid; 550 pixels on 138 cells are 3.99.
+        stride: pixels per cell of the grid, not necessarily an integer (YOLACT: 550 / 138).
     """
 
     logits: Tensor
@@ -127,28 +127,28 @@ class MaskProposals:
 
     @property
     def boxes(self) -> Tensor:
-        """``(N, 4)`` box of each proposal, in pixels."""
+        """Box of each proposal in pixels, ``(N, 4)``."""
         return self.objects.boxes[self.object_inds]
 
     @property
     def labels(self) -> Tensor:
-        """``(N,)`` class of each proposal."""
+        """Class of each proposal, ``(N,)``."""
         return self.objects.labels[self.object_inds]
 
     @property
     def image_inds(self) -> Tensor:
-        """``(N,)`` image of each proposal."""
+        """Image index of each proposal, ``(N,)``."""
         return self.objects.image_inds[self.object_inds]
 
     def per_object(self) -> tuple[Tensor, Tensor]:
         """Average the logits of each object's proposals.
 
-        Both networks produce logits that are linear in a kernel (SOLOv2) or in coefficients
-        (YOLACT), so this is the mask of the object's mean kernel.
+        If the logits are linear in a kernel (SOLOv2) or in coefficients (YOLACT), this is the mask
+        of the object's mean kernel.
 
         Returns:
-            ``(G, H, W)`` logits, zero for an object without a proposal, and ``(G,)`` boolean:
-            which objects have one.
+            ``(G, H, W)`` logits, zero for objects without a proposal, and ``(G,)`` boolean, objects
+            with a proposal.
         """
         total = self.logits.new_zeros(len(self.objects), *self.logits.shape[1:], dtype=torch.float)
         total.index_add_(0, self.object_inds, self.logits.float())

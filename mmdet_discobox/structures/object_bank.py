@@ -1,4 +1,4 @@
-"""The objects seen before, to pair new ones with (Sec. 3.6, Appendix C.3)."""
+"""Memory bank of past objects, the targets of cross-image matching (Sec. 3.6, Appendix C.3)."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from torch import Tensor
 
 from mmdet_discobox.functional import check_shapes
 
-#: image id of an object whose image is not known; it is equal to no other
+#: image id of objects whose image is unknown; never equal to another id
 UNKNOWN_IMAGE = -1
 
 Number = TypeVar("Number", int, Tensor)
 
 
 class RetrievedObjects(NamedTuple):
-    """R objects of its class for each of G queries.
+    """R bank objects of the same class for each of G queries.
 
     Attributes:
-        features: ``(G, R, C, S, S)`` float32, zero where not valid.
-        masks: ``(G, R, S, S)`` float32 probabilities of the foreground, zero where not valid.
+        features: ``(G, R, C, S, S)`` float32, zero if not valid.
+        masks: ``(G, R, S, S)`` float32 foreground probabilities, zero if not valid.
         valid: ``(G, R)`` boolean. Valid objects come first.
     """
 
@@ -30,46 +30,43 @@ class RetrievedObjects(NamedTuple):
     valid: Tensor
 
     def part(self, queries: slice) -> RetrievedObjects:
-        """What was retrieved for some of the queries."""
+        """Select the objects retrieved for a slice of the queries."""
         return RetrievedObjects(*(values[queries] for values in self))
 
 
 class ObjectBank(nn.Module):
-    """For every class the last ``capacity`` objects, first in, first out.
+    """Store the last ``capacity`` objects of every class, first in, first out.
 
-    All state is in persistent buffers: a bank restored from a checkpoint answers as the saved one
-    would have answered, also in the random choices. No method waits for the device or loops over
-    objects. With the default sizes 80 classes take 202 MB (:attr:`num_bytes`), nearly all of it
-    features.
+    All state is in persistent buffers, so a bank loaded from a checkpoint retrieves the same
+    objects as the saved one, including the random choice. No method synchronises or loops over
+    objects. With the default sizes 80 classes take 202 MB (:attr:`num_bytes`), mostly features.
 
-    The rows of a class follow each other in the storage. The last row belongs to no class and is
-    always zero: refused objects are written there (as zeros), and answers that are not valid are
-    read from there.
+    The rows of a class are contiguous. The last row belongs to no class and is always zero:
+    rejected objects are written to it (as zeros), and invalid retrievals are read from it.
 
-    Random choice comes from a counter and a hash, computed on the device of the bank: the counter
-    is a buffer like any other, and no generator of torch is touched. It moves with every push, not
-    with the answers: to ask changes nothing.
+    The random choice hashes a counter on the device of the bank; the counter is a buffer, and no
+    torch generator is used. Only :meth:`push` advances it, so retrieval has no side effect.
 
-    Each process of a distributed training fills its own bank; a checkpoint holds the one of the
-    first process. What makes buffers alike in all processes would break it: mmengine's
-    ``SyncBuffersHook`` takes means, also of ids, and ``broadcast_buffers=True`` copies those of the
-    first process. Neither is mmdet's default.
+    Each process of a distributed training fills its own bank; a checkpoint contains the one of the
+    first process. Do not synchronise buffers between processes: mmengine's ``SyncBuffersHook``
+    averages them, including ids, and ``broadcast_buffers=True`` copies those of the first process.
+    Neither is mmdet's default.
 
     Args:
         num_classes: number of classes.
         channels: ``C``, channels of the RoI features.
-        size: ``S``, cells along a side of the grid over an object's box.
-        capacity: objects kept of a class; the paper has 100.
-        dtype: floating type of the stored features and masks, or its name in torch. Larger values
-            than it can hold are clamped, NaN is stored as 0.
-        min_area: objects whose box has fewer pixels are refused; the paper has 32 x 32.
-        max_retrieved: ``R``, most objects retrieved for a query; the paper has 10.
-        min_retrieved: a query with fewer candidates gets none; the paper has 5.
-        seed: of the random choice.
+        size: ``S``, cells per side of the grid over an object's box.
+        capacity: objects stored per class; the paper has 100.
+        dtype: floating type of the stored features and masks, or its name in torch. Values beyond
+            its range are clamped, NaN is stored as 0.
+        min_area: smallest box area in pixels; smaller objects are rejected. The paper has 32 x 32.
+        max_retrieved: ``R``, maximum number of objects per query; the paper has 10.
+        min_retrieved: queries with fewer candidates retrieve none; the paper has 5.
+        seed: seed of the random choice.
 
     Raises:
         ValueError: if ``1 <= min_retrieved <= max_retrieved <= capacity`` does not hold, or
-            ``dtype`` is no floating type.
+            ``dtype`` is not a floating type.
     """
 
     features: Tensor
@@ -107,10 +104,10 @@ class ObjectBank(nn.Module):
         self.register_buffer("masks", torch.zeros(rows, size, size, dtype=stored))
         self.register_buffer("image_ids", torch.full((rows,), UNKNOWN_IMAGE))
         self.register_buffer("counts", torch.zeros(num_classes, dtype=torch.long))
-        self.register_buffer("random_state", torch.tensor(_scramble(seed)))
+        self.register_buffer("random_state", torch.tensor(_hash32(seed)))
 
     def clear(self) -> None:
-        """Forget all objects: rows that are not counted are never read."""
+        """Remove all objects by resetting the counts; rows beyond the count are never read."""
         self.counts.zero_()
 
     @property
@@ -119,7 +116,8 @@ class ObjectBank(nn.Module):
         return sum(buffer.numel() * buffer.element_size() for buffer in self.buffers())
 
     @property
-    def _spare(self) -> int:
+    def _padding_row(self) -> int:
+        """Index of the last row, which is always zero."""
         return self.num_classes * self.capacity
 
     @torch.no_grad()
@@ -132,23 +130,22 @@ class ObjectBank(nn.Module):
         areas: Tensor,
         valid: Tensor,
     ) -> None:
-        """Store G objects in order; each takes the place of the oldest of its class.
+        """Store G objects in order; each replaces the oldest of its class if the class is full.
 
-        Of more than ``capacity`` objects of a class the last ones stay, as if they had come one by
-        one.
+        If there are more than ``capacity`` objects of a class, the last ones are stored.
 
         Args:
             features: ``(G, C, S, S)`` RoI features, any floating type.
-            masks: ``(G, S, S)`` probabilities of the foreground on the same grids.
-            labels: ``(G,)`` int64 classes in [0, num_classes), also where not valid. To check the
-                values would wait for the device: a wrong one fails in the look-up, with a
-                ``RuntimeError`` or ``IndexError`` on the CPU, as a device-side assertion on a GPU.
+            masks: ``(G, S, S)`` foreground probabilities on the same grids.
+            labels: ``(G,)`` int64 classes in [0, num_classes), also of invalid objects. They are
+                not checked, which would synchronise: a wrong one raises ``RuntimeError`` or
+                ``IndexError`` on the CPU, and a device-side assertion on a GPU.
             image_ids: ``(G,)`` int64 ids of the objects' images in the data set, or -1.
-            areas: ``(G,)`` areas of the boxes in pixels.
-            valid: ``(G,)`` boolean, the objects that may enter.
+            areas: ``(G,)`` box areas in pixels.
+            valid: ``(G,)`` boolean, objects to store; the others are skipped.
 
         Raises:
-            ValueError: if a shape is another.
+            ValueError: if shapes disagree.
         """
         channels, size, _ = self.features.shape[1:]
         check_shapes(
@@ -160,39 +157,39 @@ class ObjectBank(nn.Module):
             valid=(valid, "G"),
         )
         self.random_state += 1
-        rows = self._allot(labels, valid & (areas >= self.min_area))
-        stays = rows != self._spare
-        self.features.index_copy_(0, rows, _stored(features, stays, self.features.dtype))
-        self.masks.index_copy_(0, rows, _stored(masks, stays, self.masks.dtype))
-        self.image_ids.index_copy_(0, rows, torch.where(stays, image_ids, UNKNOWN_IMAGE))
+        rows = self._assign_rows(labels, valid & (areas >= self.min_area))
+        kept = rows != self._padding_row
+        self.features.index_copy_(0, rows, _to_storage(features, kept, self.features.dtype))
+        self.masks.index_copy_(0, rows, _to_storage(masks, kept, self.masks.dtype))
+        self.image_ids.index_copy_(0, rows, torch.where(kept, image_ids, UNKNOWN_IMAGE))
 
-    def _allot(self, labels: Tensor, entering: Tensor) -> Tensor:
-        """Count the objects that enter and return the row of each, ``(G,)``, none of them twice."""
+    def _assign_rows(self, labels: Tensor, accepted: Tensor) -> Tensor:
+        """Count the accepted objects and assign a storage row to each object, ``(G,)``."""
         classes = torch.arange(self.num_classes, device=labels.device)
-        members = (labels[:, None] == classes) & entering[:, None]  # (G, num_classes)
+        members = (labels[:, None] == classes) & accepted[:, None]  # (G, num_classes)
         ranks = members.cumsum(0).gather(1, labels[:, None])[:, 0] - 1
         totals = members.sum(0)
         slots = (self.counts.index_select(0, labels) + ranks) % self.capacity
-        stays = entering & (ranks >= totals.index_select(0, labels) - self.capacity)
+        kept = accepted & (ranks >= totals.index_select(0, labels) - self.capacity)
         self.counts += totals
-        return torch.where(stays, labels * self.capacity + slots, self._spare)
+        return torch.where(kept, labels * self.capacity + slots, self._padding_row)
 
     @torch.no_grad()
     def retrieve(self, labels: Tensor, image_ids: Tensor) -> RetrievedObjects:
-        """Choose R objects of its class at random for each of G queries, without replacement.
+        """Draw R objects of the same class for each of G queries, without replacement.
 
-        An object of the query's own image is no candidate: the bank may hold the query itself, as
-        an earlier epoch saw it. A query with fewer than ``min_retrieved`` candidates gets none.
+        Objects of the query's own image are excluded, because the bank may contain the query itself
+        from an earlier epoch. Queries with fewer than ``min_retrieved`` candidates retrieve none.
 
         Args:
             labels: ``(G,)`` int64 classes in [0, num_classes); see :meth:`push`.
             image_ids: ``(G,)`` int64 ids of the queries' images, or -1.
 
         Returns:
-            The objects, always R rows for a query, of which ``valid`` tells the filled ones.
+            R objects per query, padded with invalid ones.
 
         Raises:
-            ValueError: if a shape is another.
+            ValueError: if shapes disagree.
         """
         check_shapes(labels=(labels, "G"), image_ids=(image_ids, "G"))
         slots = torch.arange(self.capacity, device=labels.device)
@@ -201,38 +198,38 @@ class ObjectBank(nn.Module):
         queries = image_ids[:, None]
         candidates = filled & ((self.image_ids[rows] != queries) | (queries == UNKNOWN_IMAGE))
         enough = candidates.sum(1, keepdim=True) >= self.min_retrieved
-        scores = self._random(rows).masked_fill(~(candidates & enough), -1)
+        scores = self._random_numbers(rows).masked_fill(~(candidates & enough), -1)
         best, chosen = scores.topk(self.max_retrieved)  # (G, R)
         valid = best >= 0
-        rows = torch.where(valid, rows.gather(1, chosen), self._spare)
+        rows = torch.where(valid, rows.gather(1, chosen), self._padding_row)
         return RetrievedObjects(self.features[rows].float(), self.masks[rows].float(), valid)
 
-    def _random(self, like: Tensor) -> Tensor:
-        """Distinct random numbers in [0, 2^32) of a tensor's shape, others after every push."""
-        places = torch.arange(like.numel(), device=like.device).view_as(like)
-        return _scramble(_scramble(places) ^ _scramble(self.random_state))
+    def _random_numbers(self, like: Tensor) -> Tensor:
+        """Compute distinct random numbers in [0, 2^32) in the shape of a tensor, new per push."""
+        positions = torch.arange(like.numel(), device=like.device).view_as(like)
+        return _hash32(_hash32(positions) ^ _hash32(self.random_state))
 
 
-def _scramble(x: Number) -> Number:
-    """A bijection of [0, 2^32) that leaves no pattern; 27-bit factors keep it within int64."""
+def _hash32(x: Number) -> Number:
+    """Hash 32-bit integers by a bijection; the 27-bit factor keeps products within int64."""
     x = x & 0xFFFFFFFF
     for _ in range(2):
         x = ((x ^ (x >> 16)) * 0x45D9F3B) & 0xFFFFFFFF
     return x ^ (x >> 16)
 
 
-def _stored(values: Tensor, stays: Tensor, dtype: torch.dtype) -> Tensor:
-    """Cast to what ``dtype`` can hold, with zeros for the objects that do not stay."""
+def _to_storage(values: Tensor, kept: Tensor, dtype: torch.dtype) -> Tensor:
+    """Clamp to the range of ``dtype`` and cast, with zeros for objects that are not kept."""
     limit = torch.finfo(dtype).max
     values = values.float().nan_to_num(0.0, limit, -limit).clamp(-limit, limit)
-    return torch.where(stays.view(-1, *[1] * (values.ndim - 1)), values, 0.0).to(dtype)
+    return torch.where(kept.view(-1, *[1] * (values.ndim - 1)), values, 0.0).to(dtype)
 
 
 def _floating_dtype(dtype: str | torch.dtype) -> torch.dtype:
-    found = getattr(torch, dtype, None) if isinstance(dtype, str) else dtype
-    if not isinstance(found, torch.dtype) or not found.is_floating_point:
+    resolved = getattr(torch, dtype, None) if isinstance(dtype, str) else dtype
+    if not isinstance(resolved, torch.dtype) or not resolved.is_floating_point:
         raise ValueError(
             "Expected `dtype` to be a floating type of torch, such as 'float16' or 'float32', "
             f"but got {dtype!r}."
         )
-    return found
+    return resolved

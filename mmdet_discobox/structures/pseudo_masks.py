@@ -1,4 +1,4 @@
-"""What the structured teacher returns."""
+"""Refined masks of the structured teacher, as training targets and as images to inspect."""
 
 from __future__ import annotations
 
@@ -8,31 +8,61 @@ from torch import Tensor
 
 from mmdet_discobox.functional import check_shapes
 
-from .correspondences import TaughtPairs
+from .correspondences import ContrastivePairs
 
 
 @dataclass(frozen=True)
 class PseudoMasks:
-    """Refined masks on a grid of S x S cells laid over each object's box and its surroundings.
+    """Refined masks on a grid of S x S cells over each object's box and its margin.
 
     Attributes:
-        masks: ``(G, S, S)`` marginals of the foreground in [0, 1].
+        masks: ``(G, S, S)`` foreground marginals in [0, 1].
         inside: ``(G, S, S)`` boolean, cells whose centre lies in the object's box.
-        regions: ``(G, 4)`` the region that each grid covers, ``(x1, y1, x2, y2)`` in pixels.
-        valid: ``(G,)`` boolean, objects whose mask may teach.
-        pairs: the objects matched with those of the bank; None without a cross-image term.
+        regions: ``(G, 4)`` region covered by each grid, ``(x1, y1, x2, y2)`` in pixels.
+        valid: ``(G,)`` boolean, objects whose mask is used as pseudo-label.
+        pairs: the objects matched with objects of the bank; None without a cross-image term.
     """
 
     masks: Tensor
     inside: Tensor
     regions: Tensor
     valid: Tensor
-    pairs: TaughtPairs | None = None
+    pairs: ContrastivePairs | None = None
 
     def __post_init__(self) -> None:
         check_shapes(
             masks=(self.masks, "G S S"),
             inside=(self.inside, "G S S"),
             regions=(self.regions, "G 4"),
+            valid=(self.valid, "G"),
+        )
+
+
+@dataclass(frozen=True)
+class PseudoLabelImage:
+    """A training image with the masks of student and teacher, in pixels, for visualization.
+
+    The image is resized, flipped and cropped to its valid area like the input of the network.
+
+    Attributes:
+        image: ``(H, W, 3)`` uint8 RGB.
+        boxes: ``(G, 4)`` ``(x1, y1, x2, y2)`` in pixels.
+        student: ``(G, H, W)`` boolean masks predicted by the student for these boxes.
+        teacher: ``(G, H, W)`` boolean refined masks.
+        valid: ``(G,)`` boolean, objects whose refined mask is used as pseudo-label.
+    """
+
+    image: Tensor
+    boxes: Tensor
+    student: Tensor
+    teacher: Tensor
+    valid: Tensor
+
+    def __post_init__(self) -> None:
+        check_shapes(
+            image=(self.image, "H W 3"),
+            boxes=(self.boxes, "G 4"),
+            student=(self.student, "G H W"),
+            teacher=(self.teacher, "G H W"),
             valid=(self.valid, "G"),
         )

@@ -2,7 +2,7 @@
 
 from .correspondence import MatchedMasks, draw_correspondence
 from .label_report import ReportItem, write_label_report
-from .pseudo_labels import draw_boxes, draw_masks, draw_panels, draw_taught_image
+from .pseudo_labels import draw_boxes, draw_masks, draw_panels, draw_pseudo_labels
 
 __all__ = [
     "MatchedMasks",
@@ -11,6 +11,6 @@ __all__ = [
     "draw_correspondence",
     "draw_masks",
     "draw_panels",
-    "draw_taught_image",
+    "draw_pseudo_labels",
     "write_label_report",
 ]

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from mmengine.visualization import Visualizer
 
-from mmdet_discobox.structures import TaughtImage
+from mmdet_discobox.structures import PseudoLabelImage
 
 #: colours of the objects of a picture, RGB
 _COLOURS = ((230, 60, 60), (60, 200, 90), (70, 110, 250), (250, 210, 60), (220, 90, 230))
@@ -63,7 +63,7 @@ def draw_panels(
     return np.concatenate([draw_boxes(image, boxes), *(draw_masks(image, m) for m in mask_sets)], 1)
 
 
-def draw_taught_image(taught: TaughtImage) -> np.ndarray:
+def draw_pseudo_labels(taught: PseudoLabelImage) -> np.ndarray:
     """Draw picture with boxes | masks of the student | masks that the teacher teaches.
 
     Masks that may not teach (``valid`` is false) are left out, and their boxes are red there.

@@ -35,7 +35,7 @@ def test_offsets_are_eight_per_dilation_without_the_centre():
 
 
 @pytest.mark.parametrize("dilations", [(1,), (1, 2, 4)])
-def test_affinity_equals_the_paper_s_loop(dilations):
+def test_affinity_equals_a_naive_loop(dilations):
     torch.manual_seed(0)
     colours, valid = torch.rand(2, 3, 5, 6) * 50, torch.rand(2, 5, 6) > 0.2
     offsets = neighbour_offsets(dilations)

@@ -56,7 +56,7 @@ def test_equals_loops():
         torch.testing.assert_close(found[n], expected)
 
 
-def test_a_colour_of_one_side_tells_the_sides_apart():
+def test_distinct_colours_separate_foreground_and_background():
     colours = torch.zeros(1, 3, SIDE, SIDE)
     colours[:, 0, :, :8] = 60
     probs = torch.zeros(1, SIDE, SIDE)
@@ -74,7 +74,7 @@ def test_swapping_the_labels_flips_the_sign():
     torch.testing.assert_close(there, -back)
 
 
-def test_is_bounded_and_flat_colours_say_nothing():
+def test_bounded_and_zero_for_flat_colours():
     colours, probs, valid = random_case()
     evidence = evidence_of(colours, probs, valid, bandwidth=1.0, floor=0.02)
     assert evidence.abs().max() <= math.log(1.02 / 0.02) + 1e-9
@@ -83,7 +83,7 @@ def test_is_bounded_and_flat_colours_say_nothing():
 
 
 @pytest.mark.parametrize("label", [0.0, 1.0])
-def test_one_label_alone_or_nothing_visible_is_finite(label):
+def test_finite_with_one_label_or_without_visible_cells(label):
     colours, probs, valid = random_case()
     probs = torch.full_like(probs, label)
     assert evidence_of(colours, probs, valid, bandwidth=4.0).isfinite().all()

@@ -58,7 +58,7 @@ def test_one_pixel_is_one_cell():
     assert mask.nonzero().tolist() == [[0, 2, 3]]
 
 
-def test_boxes_past_the_border_equal_their_clipped_selves():
+def test_boxes_beyond_the_border_equal_clipped_boxes():
     limits = torch.tensor([13.0, 9.0, 13.0, 9.0])
     past = ODD[[2, 3, 6]]
     assert torch.equal(box_masks(past, SIZE), box_masks(past.clamp_min(0).minimum(limits), SIZE))
@@ -80,7 +80,7 @@ def test_tight_boxes_equal_a_loop():
         assert box == tight
 
 
-def test_tight_boxes_undo_filling():
+def test_tight_boxes_invert_box_masks():
     generator = torch.Generator().manual_seed(0)
     corners = torch.randint(0, 5, (20, 2), generator=generator)
     boxes = torch.cat([corners, corners + torch.randint(1, 5, (20, 2), generator=generator)], 1)

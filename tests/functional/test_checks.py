@@ -8,7 +8,7 @@ import torch
 from mmdet_discobox.functional import check_shapes
 
 
-def test_letters_are_shared_between_tensors():
+def test_axis_names_are_shared_between_tensors():
     check_shapes(a=(torch.zeros(2, 3), "N H"), b=(torch.zeros(3, 2, 4), "H N 4"))
     check_shapes(a=(torch.zeros(0, 4), "N 4"), b=(torch.zeros(0), "N"))
     check_shapes(a=(torch.zeros(()), ""))
@@ -28,6 +28,6 @@ def test_wrong_shapes_are_named(shape, pattern, message):
         check_shapes(a=(torch.zeros(shape), pattern))
 
 
-def test_the_tensor_that_disagrees_is_the_one_named():
+def test_the_error_names_the_tensor_that_disagrees():
     with pytest.raises(ValueError, match=r"Expected `b` .* with N = 2 but got \(3,\)"):
         check_shapes(a=(torch.zeros(2), "N"), b=(torch.zeros(3), "N"))

@@ -73,7 +73,7 @@ def test_gradcheck(loss):
 
 
 @both_forms
-def test_agreement_costs_nothing_and_disagreement_does(loss):
+def test_agreement_has_no_loss_and_disagreement_has_one(loss):
     _, targets, inside = example()
     masks = (targets > 0.5).float()
     agreed = (masks * 2 - 1) * 30
@@ -82,7 +82,7 @@ def test_agreement_costs_nothing_and_disagreement_does(loss):
 
 
 @both_forms
-def test_the_closer_the_mask_the_smaller_the_loss(loss):
+def test_a_better_mask_has_a_smaller_loss(loss):
     _, targets, inside = example()
     masks = (targets > 0.5).float()
     scales = (-3, -1, 0, 1, 3)
@@ -102,13 +102,13 @@ def test_pixels_outside_the_box_do_not_matter(loss):
 
 
 @both_forms
-def test_one_mask_does_not_see_another(loss):
+def test_masks_are_independent(loss):
     logits, targets, inside = example()
     alone = loss(logits[1:2], targets[1:2], inside[1:2])
     assert torch.allclose(loss(logits, targets, inside)[1:2], alone)
 
 
-def test_cross_entropy_is_the_mean_over_the_box_whatever_its_size():
+def test_cross_entropy_is_the_mean_over_a_box_of_any_size():
     logits, targets = torch.full((2, 4, 4), 1.5), torch.ones(2, 4, 4)
     inside = torch.zeros(2, 4, 4, dtype=torch.bool)
     inside[0, :1, :1] = inside[1, :3] = True
@@ -116,7 +116,7 @@ def test_cross_entropy_is_the_mean_over_the_box_whatever_its_size():
     assert consistency_ce(logits, targets, inside).tolist() == pytest.approx([expected] * 2)
 
 
-def test_soft_targets_are_met_by_their_own_logits():
+def test_soft_targets_are_minimised_by_their_own_logits():
     _, targets, inside = example()
     logits = targets.logit().requires_grad_()
     consistency_ce(logits, targets, inside).sum().backward()
@@ -131,7 +131,7 @@ def test_dice_of_half_an_object():
 
 
 @both_forms
-def test_a_box_without_pixels_is_no_loss(loss):
+def test_a_box_without_pixels_has_no_loss(loss):
     logits, targets, inside = example()
     logits.requires_grad_()
     losses = loss(logits, targets, torch.zeros_like(inside))

@@ -33,7 +33,7 @@ def one_hot_similarity(size):
     return torch.eye(size)[None], torch.arange(size)[None]
 
 
-def test_it_equals_the_printed_loop():
+def test_equals_a_naive_loop():
     args = example()
     losses = dense_nce(*args, temperature=TEMPERATURE)
     torch.testing.assert_close(losses, naive(*args), rtol=1e-5, atol=1e-6)
@@ -51,7 +51,7 @@ def test_gradcheck():
     )
 
 
-def test_the_gradient_pulls_the_positive_and_pushes_the_others():
+def test_gradient_attracts_positives_and_repels_negatives():
     similarity, targets = example()
     similarity.requires_grad_()
     dense_nce(similarity, targets, temperature=TEMPERATURE).sum().backward()
@@ -60,7 +60,7 @@ def test_the_gradient_pulls_the_positive_and_pushes_the_others():
     assert (similarity.grad[~positive] > 0).all()
 
 
-def test_a_right_match_is_less_loss_than_a_wrong_one():
+def test_a_correct_match_has_a_smaller_loss():
     similarity, right = one_hot_similarity(9)
     assert (
         dense_nce(similarity, right, temperature=0.1)
@@ -68,7 +68,7 @@ def test_a_right_match_is_less_loss_than_a_wrong_one():
     ).all()
 
 
-def test_nothing_keeps_it_from_zero():
+def test_the_loss_can_reach_zero():
     similarity, targets = one_hot_similarity(49)
     for temperature in (1.0, 0.1, 0.05):
         losses = dense_nce(similarity, targets, temperature=temperature)
@@ -76,13 +76,13 @@ def test_nothing_keeps_it_from_zero():
         torch.testing.assert_close(losses, torch.full((1, 49), expected), rtol=1e-4, atol=2e-7)
 
 
-def test_no_difference_is_the_logarithm_of_the_number_of_cells():
+def test_equal_similarities_give_the_log_of_the_number_of_cells():
     flat = torch.full((1, 3, 49), 0.7)
     losses = dense_nce(flat, torch.tensor([[0, 20, 48]]), temperature=0.1)
     torch.testing.assert_close(losses, torch.full((1, 3), math.log(49)))
 
 
-def test_a_constant_and_an_order_of_the_cells_change_nothing():
+def test_invariant_to_constants_and_permutations():
     similarity, targets = example()
     losses = dense_nce(similarity, targets, temperature=TEMPERATURE)
     shift = torch.randn(3, 4, 1, generator=torch.Generator().manual_seed(1))
@@ -94,7 +94,7 @@ def test_a_constant_and_an_order_of_the_cells_change_nothing():
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
-def test_half_precision_is_computed_in_single(dtype):
+def test_half_precision_is_computed_in_float32(dtype):
     similarity, targets = example()
     half = similarity.to(dtype)
     losses = dense_nce(half, targets, temperature=1e-5)

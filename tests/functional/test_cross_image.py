@@ -25,7 +25,7 @@ def naive_energy(plan, similarity, masks, pair, cell, label):
     return energy
 
 
-def test_is_the_difference_of_energies():
+def test_equals_the_difference_of_energies():
     case = random_case()
     found = cross_image_logits(*case)
     for p in range(2):
@@ -34,7 +34,7 @@ def test_is_the_difference_of_energies():
             assert found[p, i].item() == pytest.approx(expected)
 
 
-def test_scaling_the_plan_changes_nothing():
+def test_invariant_to_the_scale_of_the_plan():
     plan, similarity, masks = random_case()
     torch.testing.assert_close(
         cross_image_logits(plan, similarity, masks),
@@ -42,7 +42,7 @@ def test_scaling_the_plan_changes_nothing():
     )
 
 
-def test_an_undecided_match_says_nothing_and_labels_are_symmetric():
+def test_undecided_matches_have_no_vote_and_labels_are_symmetric():
     plan, similarity, masks = random_case()
     undecided = cross_image_logits(plan, similarity, torch.full_like(masks, 0.5))
     torch.testing.assert_close(undecided, torch.zeros_like(undecided))
@@ -52,7 +52,7 @@ def test_an_undecided_match_says_nothing_and_labels_are_symmetric():
     )
 
 
-def test_balanced_votes_favour_the_foreground_as_the_own_mask_does():
+def test_balanced_votes_have_the_mean_of_the_source_mask():
     plan, similarity, masks = random_case()
     own = torch.rand(2, 5, dtype=torch.float64)
     plain = cross_image_logits(plan, similarity, masks)
@@ -69,7 +69,7 @@ def test_balanced_votes_favour_the_foreground_as_the_own_mask_does():
         assert found[p].mean().item() == pytest.approx(strength * favour)
 
 
-def test_balanced_votes_of_a_match_without_information_say_what_the_own_mask_says():
+def test_balanced_votes_of_uninformative_matches_follow_the_source_mask():
     plan, similarity, masks = (torch.ones_like(x) for x in random_case())
     own = torch.rand(2, 5, dtype=torch.float64)
     for full in (0.0, 1.0):  # whatever the matched masks are
@@ -79,7 +79,7 @@ def test_balanced_votes_of_a_match_without_information_say_what_the_own_mask_say
 
 
 @pytest.mark.parametrize("largest", [1.0, 1.7])
-def test_votes_are_bounded_and_the_bounds_are_reached(largest):
+def test_votes_reach_but_do_not_exceed_the_bounds(largest):
     plan, similarity, masks = random_case(pairs=50)
     similarity = similarity / similarity.max() * largest
     own = torch.rand(50, 5, dtype=torch.float64)

@@ -76,7 +76,7 @@ def problem():
 
 
 @pytest.mark.parametrize("iterations", [1, 4])
-def test_mean_field_equals_the_potts_loop(problem, iterations):
+def test_mean_field_equals_a_naive_potts_loop(problem, iterations):
     unary, affinity = problem
     ours = mean_field(unary, affinity, OFFSETS, iterations=iterations).sigmoid()
     for n in range(2):
@@ -85,7 +85,7 @@ def test_mean_field_equals_the_potts_loop(problem, iterations):
 
 
 @pytest.mark.parametrize("iterations", [1, 3])
-def test_alg1_equals_the_printed_loop(problem, iterations):
+def test_alg1_equals_a_naive_loop(problem, iterations):
     unary, affinity = problem
     probs = unary.sigmoid()
     ours = mean_field_alg1(probs, affinity, OFFSETS, iterations=iterations) > 0
@@ -102,7 +102,7 @@ def test_gradients():
     )
 
 
-def test_no_affinity_gives_the_unary_and_the_cross_term(problem):
+def test_zero_affinity_gives_unary_plus_cross_term(problem):
     unary, affinity = problem
     nothing, cross = torch.zeros_like(affinity), torch.randn_like(unary)
     out = mean_field(unary, nothing, OFFSETS, iterations=5, cross=cross)
@@ -135,7 +135,7 @@ def test_flipping_the_image_flips_the_masks():
     torch.testing.assert_close(out[0].flip(-1), out[1])
 
 
-def test_a_batch_is_its_objects_one_by_one(problem):
+def test_a_batch_equals_single_objects(problem):
     unary, affinity = problem
     for solve in (mean_field, mean_field_alg1):
         batch = solve(unary, affinity, OFFSETS, iterations=3)
@@ -161,7 +161,7 @@ def test_fixed_pixels_keep_their_unary(problem):
     torch.testing.assert_close(out[fixed], unary[fixed])
 
 
-def test_alg1_leaves_a_full_box_full():
+def test_alg1_does_not_change_a_full_box():
     affinity = colour_affinity(torch.rand(1, 3, 8, 8) * 255, OFFSETS, w1=2.0, zeta=29.0)
     out = mean_field_alg1(torch.ones(1, 8, 8), affinity, OFFSETS, iterations=10)
     torch.testing.assert_close(out, torch.full((1, 8, 8), math.log(0.7 / 0.3)))

@@ -90,7 +90,7 @@ def test_gradcheck(loss):
 
 
 @both_forms
-def test_gradients_reach_the_largest_pixels_alone(loss):
+def test_gradients_reach_only_the_maxima(loss):
     logits = distinct_logits().requires_grad_()
     loss(logits, *box_projections(BOXES, SIZE)).sum().backward()
     for pixels, gradient in zip(logits.detach(), logits.grad, strict=True):
@@ -100,13 +100,13 @@ def test_gradients_reach_the_largest_pixels_alone(loss):
 
 
 @both_forms
-def test_a_filled_box_costs_nothing(loss):
+def test_a_filled_box_has_no_loss(loss):
     logits = confident(box_masks(BOXES, SIZE))
     assert loss(logits, *box_projections(BOXES, SIZE)).tolist() == pytest.approx([0] * 3, abs=1e-5)
 
 
 @both_forms
-def test_a_cross_costs_nothing_either(loss):
+def test_a_cross_has_no_loss(loss):
     rows, cols = box_projections(BOXES[:1], SIZE)
     cross = torch.zeros(1, *SIZE, dtype=torch.bool)
     cross[0, 3, 2:8] = cross[0, 1:6, 5] = True
@@ -114,13 +114,13 @@ def test_a_cross_costs_nothing_either(loss):
 
 
 @both_forms
-def test_one_pixel_outside_costs(loss):
+def test_one_pixel_outside_has_a_loss(loss):
     masks = box_masks(BOXES[:1], SIZE)
     masks[0, 0, 3] = True
     assert loss(confident(masks), *box_projections(BOXES[:1], SIZE)).item() > 0.05
 
 
-def test_one_missed_row_costs_what_the_formula_says():
+def test_one_missed_row_has_the_loss_of_the_formula():
     masks = box_masks(BOXES[:1], SIZE)
     masks[0, 5] = False  # 4 of the 5 rows are found, all columns are
     loss = mil_dice_loss(confident(masks), *box_projections(BOXES[:1], SIZE), eps=0)
@@ -129,7 +129,7 @@ def test_one_missed_row_costs_what_the_formula_says():
 
 @both_forms
 @pytest.mark.parametrize("dim", [-1, -2])
-def test_flipping_changes_nothing(loss, dim):
+def test_invariant_to_flips(loss, dim):
     logits = distinct_logits()
     rows, cols = box_projections(BOXES, SIZE)
     flipped = (rows, cols.flip(-1)) if dim == -1 else (rows.flip(-1), cols)
@@ -144,7 +144,7 @@ def test_transposing_exchanges_rows_and_columns(loss):
 
 
 @both_forms
-def test_the_closer_the_mask_the_smaller_the_loss(loss):
+def test_a_better_mask_has_a_smaller_loss(loss):
     signs = confident(box_masks(BOXES, SIZE)).sign()
     bags = box_projections(BOXES, SIZE)
     losses = torch.stack([loss(signs * scale, *bags) for scale in (0, 0.5, 1, 3, 6)])

@@ -40,7 +40,7 @@ def normalised(mass):
 
 @pytest.mark.parametrize("iterations", [1, 2, 25])
 @pytest.mark.parametrize("eps", [0.05, 0.3])
-def test_equals_the_printed_algorithm(eps, iterations):
+def test_equals_a_naive_algorithm_2(eps, iterations):
     problem = random_problem()
     plan, _ = sinkhorn(*problem, eps=eps, iterations=iterations)
     for ours, *pair in zip(plan, *problem, strict=True):
@@ -93,14 +93,14 @@ def test_swapping_the_objects_transposes_the_plan():
     torch.testing.assert_close(there, back.mT, rtol=1e-4, atol=1e-7)
 
 
-def test_potentials_in_the_cost_change_nothing():
+def test_invariant_to_potentials_in_the_cost():
     cost, source, target = random_problem()
     shifted = cost + torch.randn(3, 9, 1) + torch.randn(3, 1, 7)
     plans = [sinkhorn(c, source, target, eps=0.1, iterations=500)[0] for c in (cost, shifted)]
     torch.testing.assert_close(*plans, rtol=1e-3, atol=1e-7)
 
 
-def test_a_batch_is_its_pairs_one_by_one():
+def test_a_batch_equals_single_pairs():
     problem = random_problem()
     batch = sinkhorn(*problem, eps=0.05, iterations=30)
     for n in range(3):
@@ -135,7 +135,7 @@ def test_extreme_costs_stay_finite(dtype, eps):
 
 
 @pytest.mark.parametrize("eps", [0.005, 0.1])
-def test_cells_without_mass_are_as_if_absent(eps):
+def test_cells_of_zero_mass_do_not_affect_others(eps):
     cost, source, target = random_problem(rows=20, columns=21, scale=3.0)
     source[:, ::3], target[:, 1::4] = 0, 0
     plan, residual = sinkhorn(cost, source, target, eps=eps, iterations=100)
@@ -149,14 +149,14 @@ def test_cells_without_mass_are_as_if_absent(eps):
     torch.testing.assert_close(residual, present[1], rtol=1e-2, atol=1e-5)
 
 
-def test_no_mass_at_all_counts_as_uniform():
+def test_all_zero_masses_count_as_uniform():
     cost, source, target = random_problem()
     nothing = sinkhorn(cost, source * 0, target, eps=0.1, iterations=20)
     uniform = sinkhorn(cost, torch.ones_like(source), target, eps=0.1, iterations=20)
     torch.testing.assert_close(nothing, uniform)
 
 
-def test_the_residual_falls_and_is_that_of_the_rows():
+def test_residual_decreases_and_equals_the_row_error():
     problem = random_problem(rows=16, columns=16)
     found = [sinkhorn(*problem, eps=0.02, iterations=t) for t in (1, 5, 20, 80, 320)]
     residuals = torch.stack([residual for _, residual in found])

@@ -57,7 +57,7 @@ def test_a_cleared_bank_is_an_empty_one():
 def test_no_row_is_written_twice():
     # on a GPU the order of two writes to a row is not defined; the CPU would hide it
     bank = bank_of()
-    rows = bank._allot(torch.zeros(11).long(), torch.ones(11).bool()).tolist()
+    rows = bank._assign_rows(torch.zeros(11).long(), torch.ones(11).bool()).tolist()
     assert rows[:-CAPACITY] == [CLASSES * CAPACITY] * 7
     assert sorted(rows[-CAPACITY:]) == list(range(CAPACITY))
 

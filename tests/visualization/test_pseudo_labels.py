@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from mmdet_discobox.structures import TaughtImage
-from mmdet_discobox.visualization import draw_boxes, draw_masks, draw_panels, draw_taught_image
+from mmdet_discobox.structures import PseudoLabelImage
+from mmdet_discobox.visualization import draw_boxes, draw_masks, draw_panels, draw_pseudo_labels
 
 IMAGE = np.full((40, 60, 3), 100, np.uint8)
 BOXES = np.array([[5.0, 5, 25, 30], [35, 10, 55, 35]])
@@ -56,7 +56,7 @@ def test_panels_stand_side_by_side():
 
 
 def taught(valid):
-    return TaughtImage(
+    return PseudoLabelImage(
         image=torch.from_numpy(IMAGE),
         boxes=torch.from_numpy(BOXES),
         student=torch.from_numpy(masks()),
@@ -66,11 +66,11 @@ def taught(valid):
 
 
 def test_a_mask_that_may_not_teach_is_left_out_under_a_red_box():
-    student, teacher = np.split(draw_taught_image(taught([True, False])), 3, axis=1)[1:]
+    student, teacher = np.split(draw_pseudo_labels(taught([True, False])), 3, axis=1)[1:]
     assert np.array_equal(student, draw_masks(IMAGE, masks()))
     assert changed(teacher)[masks()[0]].all()
     assert not changed(teacher)[masks()[1]].any()
     red, green, blue = teacher[20, 35].astype(int)
     assert red > max(green, blue) + 40
-    both = np.split(draw_taught_image(taught([True, True])), 3, axis=1)[2]
+    both = np.split(draw_pseudo_labels(taught([True, True])), 3, axis=1)[2]
     assert np.array_equal(both, draw_masks(IMAGE, masks()))

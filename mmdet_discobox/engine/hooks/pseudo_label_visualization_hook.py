@@ -11,7 +11,7 @@ from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 
 from mmdet_discobox.models.detectors.taught_images import taught_images
-from mmdet_discobox.visualization import draw_taught_image
+from mmdet_discobox.visualization import draw_pseudo_labels
 
 
 @HOOKS.register_module()
@@ -19,7 +19,7 @@ class PseudoLabelVisualizationHook(Hook):
     """Send pictures of the present batch to the backends of mmengine's visualizer.
 
     Each shows the picture with its boxes, the student's masks and the teacher's refined masks, see
-    :func:`draw_taught_image`, under the name ``pseudo_labels_0``, ``pseudo_labels_1``, ... A
+    :func:`draw_pseudo_labels`, under the name ``pseudo_labels_0``, ``pseudo_labels_1``, ... A
     training with this hook gives the same weights, to the last bit, as one without.
 
     Args:
@@ -59,7 +59,7 @@ class PseudoLabelVisualizationHook(Hook):
             return
         images = taught_images(_unwrap(runner), data_batch, limit=self.max_images)
         for index, taught in enumerate(images):
-            picture = draw_taught_image(taught)
+            picture = draw_pseudo_labels(taught)
             runner.visualizer.add_image(f"pseudo_labels_{index}", picture, step=runner.iter + 1)
 
 

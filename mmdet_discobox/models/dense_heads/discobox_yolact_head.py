@@ -11,7 +11,7 @@ from mmdet.models.dense_heads import YOLACTHead
 from mmdet.registry import MODELS
 from torch import Tensor
 
-from mmdet_discobox.functional import numbers_like
+from mmdet_discobox.functional import constants_like
 from mmdet_discobox.structures import BoxObjects
 
 from .anchor_assignment import AnchorAssignment, assign_anchors, levels_to_anchors
@@ -147,7 +147,7 @@ class DiscoBoxYOLACTHead(YOLACTHead):
         budgets = [ratio * max(count, 1) for count in assignment.image_counts]
         hardest = negatives.topk(min(max(budgets), labels.shape[1]), 1).values
         places = torch.arange(hardest.shape[1], device=hardest.device)
-        spent = places < numbers_like(budgets, labels)[:, None]
+        spent = places < constants_like(budgets, labels)[:, None]
         return (losses * positive).sum() + (hardest * spent).sum()
 
     def _box_loss(

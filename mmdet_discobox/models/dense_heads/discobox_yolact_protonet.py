@@ -10,7 +10,7 @@ from mmdet.registry import MODELS
 from mmdet.utils import ConfigType
 from torch import Tensor
 
-from mmdet_discobox.functional import numbers_like
+from mmdet_discobox.functional import constants_like
 from mmdet_discobox.models.losses import BoxMILLoss
 from mmdet_discobox.models.teachers import crop_regions
 from mmdet_discobox.structures import MaskProposals, PseudoMasks
@@ -168,7 +168,7 @@ class DiscoBoxYOLACTProtonet(RescoringProtonet):
     def _crop(self, probs: Tensor, boxes: Tensor) -> Tensor:
         """Set masks ``(N, H, W)`` to zero outside their boxes, as at test time."""
         height, width = probs.shape[-2:]
-        relative = boxes / numbers_like([width, height, width, height], boxes)
+        relative = boxes / constants_like([width, height, width, height], boxes)
         cropped: Tensor = self.crop_single(probs.permute(1, 2, 0), relative)
         return cropped.permute(2, 0, 1)
 

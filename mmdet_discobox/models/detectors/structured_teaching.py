@@ -15,7 +15,7 @@ from torch import Tensor
 
 from mmdet_discobox.functional import box_masks, cosine_similarity, masks_to_boxes
 from mmdet_discobox.models.teachers import TeacherNetwork, paste_regions
-from mmdet_discobox.structures import MaskProposals, PseudoMasks, TaughtPairs
+from mmdet_discobox.structures import ContrastivePairs, MaskProposals, PseudoMasks
 
 
 @dataclass(frozen=True)
@@ -177,7 +177,7 @@ class StructuredTeachingMixin(SingleStageInstanceSegmentor):
         inside = box_masks(proposals.objects.boxes / proposals.stride, size)
         return (masks * inside)[proposals.object_inds], inside[proposals.object_inds]
 
-    def _contrast(self, step: _Step, pairs: TaughtPairs) -> Tensor:
+    def _contrast(self, step: _Step, pairs: ContrastivePairs) -> Tensor:
         """``L_nce``: the gradient flows into the student's features of the source alone."""
         source = self._roi_features(step.features, step)[pairs.source_inds]
         loss: Tensor = self.loss_nce(

@@ -11,13 +11,13 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mmdet_discobox.models.teachers import paste_regions
-from mmdet_discobox.structures import MaskProposals, TaughtImage
+from mmdet_discobox.structures import MaskProposals, PseudoLabelImage
 
 
 @torch.no_grad()
 def taught_images(
     model: Any, data: dict[str, Any], *, limit: int | None = None
-) -> list[TaughtImage]:
+) -> list[PseudoLabelImage]:
     """Predict and refine the masks of a batch's boxes, and leave the model as it was.
 
     Neither weights, nor statistics, nor gates, nor any state of the random numbers change.
@@ -47,7 +47,7 @@ def taught_images(
         students &= predicted[mine, None, None]
         masks = paste_regions(pseudo.masks[mine], pseudo.regions[mine], (height, width))
         images.append(
-            TaughtImage(
+            PseudoLabelImage(
                 image=pictures[index, :, :height, :width].permute(1, 2, 0).cpu(),
                 boxes=proposals.objects.boxes[mine].cpu(),
                 student=students[:, :height, :width].cpu(),

@@ -73,7 +73,7 @@ class CorrespondenceSolver:
         """
         size = source_features.shape[-1]
         appearance = cosine_similarity(source_features, target_features)
-        found = iterated_conditional_modes(
+        plan, votes = iterated_conditional_modes(
             appearance,
             step_mass(source_masks.flatten(1), low=self.background),
             step_mass(target_masks.flatten(1), low=self.background),
@@ -83,9 +83,7 @@ class CorrespondenceSolver:
             iterations=self.iterations,
             sinkhorn_iterations=self.sinkhorn_iterations,
         )
-        return Correspondences(
-            plan=found.plan, similarity=appearance + found.votes, residual=found.residual
-        )
+        return Correspondences(plan=plan, similarity=appearance + votes)
 
     def strength(self, appearance: Tensor) -> Tensor:
         """``eps`` of each pair, in units of the cosine.

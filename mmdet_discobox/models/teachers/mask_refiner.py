@@ -13,12 +13,12 @@ from mmdet_discobox.functional import (
     appearance_evidence,
     colour_affinity,
     colour_kernel,
-    doubt_fullness,
-    lift_to_box,
     mean_field,
     mean_field_alg1,
     neighbour_offsets,
+    raise_empty_bags,
     rgb_to_lab,
+    suppress_full_masks,
 )
 
 #: log-odds of a cell that is known to be background
@@ -65,8 +65,8 @@ class MaskRefiner:
         unary_limit: bound of the absolute log-odds of unary and appearance (``'soft'`` only), so
             that a confident network can be overruled.
         tightness: log-odds that each row and column of the box must reach before scaling
-            (:func:`lift_to_box`, ``'soft'`` only); None trusts the network as it is.
-        fullness: share of its box up to which a mask is believed (:func:`doubt_fullness`,
+            (:func:`raise_empty_bags`, ``'soft'`` only); None trusts the network as it is.
+        fullness: share of its box up to which a mask is believed (:func:`suppress_full_masks`,
             ``'soft'`` only); None believes full ones too, as the paper does.
         appearance: weight of :func:`appearance_evidence` (``'soft'`` only); 0 leaves it out, as
             the paper does.
@@ -158,9 +158,9 @@ class MaskRefiner:
         sure = self.unary_limit / self.unary_scale
         coarse = field.coarse.clamp(-sure, sure)
         if self.fullness is not None:
-            coarse = doubt_fullness(coarse, field.inside, above=self.fullness)
+            coarse = suppress_full_masks(coarse, field.inside, above=self.fullness)
         if self.tightness is not None:
-            coarse = lift_to_box(coarse, field.inside, floor=self.tightness)
+            coarse = raise_empty_bags(coarse, field.inside, floor=self.tightness)
         unary = (self.unary_scale * coarse).clamp(-self.unary_limit, self.unary_limit)
         unary = torch.where(field.inside, unary + self.prior, _BACKGROUND)
         if field.kernel is None:

@@ -13,10 +13,10 @@ from torch import Tensor
 from mmdet_discobox.functional import expand_boxes
 from mmdet_discobox.structures import (
     BoxObjects,
+    ContrastivePairs,
     Correspondences,
     PseudoMasks,
     RetrievedObjects,
-    TaughtPairs,
 )
 
 from .crops import crop_regions, grid_centres, within
@@ -207,10 +207,10 @@ class StructuredTeacher(nn.Module):
         valid: Tensor,
         boxes: Tensor,
         regions: Tensor,
-    ) -> TaughtPairs:
+    ) -> ContrastivePairs:
         count = retrieved.valid.shape[1]
         source_inds = torch.arange(len(masks), device=masks.device).repeat_interleave(count)
-        return TaughtPairs(
+        return ContrastivePairs(
             correspondences=found,
             source_inds=source_inds,
             source_masks=_onto(masks, boxes, regions, self.cross_image.size)[source_inds],

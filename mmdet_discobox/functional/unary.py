@@ -1,0 +1,64 @@
+"""Corrections of the unary term: box priors on coarse masks before the mean field (Sec. 3.1).
+
+Smoothing cannot fix two errors of a coarse mask: a mask that covers the whole box, and rows or
+columns of the box without foreground. Neither correction is in the paper, whose teacher uses the
+box only as a border.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from .checks import check_shapes
+
+
+def suppress_full_masks(logits: Tensor, inside: Tensor, *, above: float) -> Tensor:
+    """Down-weight masks that cover nearly the whole box, the trivial solution of MIL.
+
+    Subtracts ``w max(0, mean(l))`` from the log-odds ``l`` of a box, where ``w`` rises linearly
+    from 0 at a coverage of ``above`` to 1 at full coverage. Constant log-odds become 0, so colours
+    decide; the least likely parts of a full mask become background. Other masks do not change.
+
+    Args:
+        logits: ``(N, H, W)`` log-odds of the foreground.
+        inside: ``(N, H, W)`` boolean, pixels of the box.
+        above: fraction of the box in [0, 1) that a mask may cover without being changed.
+
+    Returns:
+        ``(N, H, W)`` log-odds.
+
+    Raises:
+        ValueError: if ``above`` is not in [0, 1).
+    """
+    check_shapes(logits=(logits, "N H W"), inside=(inside, "N H W"))
+    if not 0 <= above < 1:
+        raise ValueError(f"Expected `above` to be in [0, 1) but got {above}.")
+    pixels = inside.sum((1, 2), keepdim=True).clamp_min(1)
+    coverage = ((logits > 0) & inside).sum((1, 2), keepdim=True) / pixels
+    mean = (logits * inside).sum((1, 2), keepdim=True) / pixels
+    return logits - mean.clamp_min(0) * ((coverage - above) / (1 - above)).clamp_min(0)
+
+
+def raise_empty_bags(logits: Tensor, inside: Tensor, *, floor: float) -> Tensor:
+    """Raise the log-odds of box rows and columns that contain no foreground.
+
+    A tight box has a foreground pixel in each of its rows and columns, the positive bags of
+    ``L_mil``. ``l_ij <- l_ij + max(0, floor - max_j l_ij)`` for the rows, then the same for the
+    columns: the maximum of a bag reaches ``floor``, and its pixels keep their order. Bags above
+    ``floor`` do not change, so a good mask does not grow.
+
+    Args:
+        logits: ``(N, H, W)`` log-odds of the foreground.
+        inside: ``(N, H, W)`` boolean, pixels of the box.
+        floor: minimum of the maximal log-odds of a bag.
+
+    Returns:
+        ``(N, H, W)`` log-odds; pixels outside the box do not change.
+    """
+    check_shapes(logits=(logits, "N H W"), inside=(inside, "N H W"))
+    for axis in (-1, -2):
+        maximum = logits.masked_fill(~inside, float("-inf")).amax(axis, keepdim=True)
+        raised = logits + (floor - maximum).clamp_min(0)
+        logits = torch.where(inside, raised, logits)
+    return logits
