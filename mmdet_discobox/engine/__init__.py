@@ -1,4 +1,4 @@
-"""Parts of the training loop."""
+"""Floor 6: hooks and the optimiser wrapper."""
 
 from . import hooks
 from .bfloat16_optim_wrapper import BFloat16OptimWrapper

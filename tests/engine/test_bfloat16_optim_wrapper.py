@@ -1,4 +1,4 @@
-"""Training in bfloat16 without a GPU: any model, weights in float32."""
+"""Training in bfloat16 on a CPU: any model, weights in float32."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ stock_solov2 = partial(tiny_solov2, box_supervised=False)
 
 
 @pytest.mark.parametrize("config", [tiny_solov2, stock_solov2, tiny_yolact])
-def test_a_step_is_computed_in_bfloat16_and_made_in_float32(config):
+def test_forward_in_bfloat16_and_update_in_float32(config):
     model = MODELS.build(config()).train()
     optimizer = torch.optim.SGD(model.parameters(), lr=0.01)
     wrapper = OPTIM_WRAPPERS.build(dict(type="BFloat16OptimWrapper", optimizer=optimizer))
@@ -34,7 +34,7 @@ def test_a_step_is_computed_in_bfloat16_and_made_in_float32(config):
 
 
 def test_the_focal_loss_gets_float32():
-    """On a GPU it is an operator of mmcv that has no bfloat16."""
+    """mmcv's GPU operator has no bfloat16 kernel."""
     model = MODELS.build(tiny_solov2()).train()
     dtypes = []
     model.mask_head.loss_cls.register_forward_pre_hook(lambda _, args: dtypes.append(args[0].dtype))

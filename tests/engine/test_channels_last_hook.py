@@ -1,4 +1,4 @@
-"""The hook that lays weights out with channels last: faster, and nothing else."""
+"""The hook changes the memory format, and no values."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tiny import tiny_solov2, tiny_yolact
 
 
 @pytest.mark.parametrize("config", [tiny_solov2, tiny_yolact])
-def test_weights_change_their_layout_and_not_their_values(config):
+def test_weights_change_their_layout_but_not_their_values(config):
     model = MODELS.build(config())
     before = {name: value.clone() for name, value in model.state_dict().items()}
     HOOKS.build(dict(type="ChannelsLastHook")).before_run(SimpleNamespace(model=model))
@@ -25,7 +25,7 @@ def test_weights_change_their_layout_and_not_their_values(config):
     assert all(p.is_contiguous(memory_format=torch.channels_last) for p in kernels)
 
 
-def test_the_losses_are_the_same_within_rounding():
+def test_losses_are_equal_up_to_rounding():
     plain = MODELS.build(tiny_solov2()).train()
     model = copy.deepcopy(plain)
     HOOKS.build(dict(type="ChannelsLastHook")).before_run(SimpleNamespace(model=model))

@@ -1,4 +1,4 @@
-"""The memory layout in which convolutions are fastest."""
+"""Hook that converts the model to the channels-last memory format."""
 
 from __future__ import annotations
 
@@ -10,21 +10,20 @@ from mmengine.runner import Runner
 
 @HOOKS.register_module()
 class ChannelsLastHook(Hook):
-    """Store the weights of convolutions with their channels last, before anything is computed.
+    """Convert the model to the channels-last memory format before the run.
 
-    Convolutions with such weights give feature maps of the same layout, so that the whole network
-    runs in it. On a CPU a training step of the lite0 configs takes half the time; tensor cores
-    prefer it too. Names, shapes and values of the weights stay, and so do checkpoints.
+    Convolutions with channels-last weights return channels-last feature maps, so the whole network
+    uses this format. It halves the step time of the lite0 configs on a CPU, and tensor cores prefer
+    it too. Names, shapes and values of the weights do not change, so checkpoints stay compatible.
+    The hook supports any model, including stock MMDetection ones, in training, validation and test.
 
-    It works for every model, also of stock MMDetection, in training, validation and test.
-
-    Where ranks share the training, the model has been wrapped before, and torch warns in the first
-    step that gradients have other strides than their buckets. ``DistributedDataParallel`` then
-    makes its buckets anew, in the layout of the weights. With ``find_unused_parameters=True``,
-    which no config here has, it does not: gradients are copied between the layouts in every step.
+    In distributed training the model is already wrapped, and torch warns in the first step that
+    gradient strides differ from the buckets'. ``DistributedDataParallel`` then rebuilds its buckets
+    in the new format, except with ``find_unused_parameters=True`` (used by no config here), where
+    gradients are copied between the formats in every step.
     """
 
-    # Before weights are initialised or loaded, which fills what is there.
+    # before weights are initialised or loaded, which fills the tensors in place
     priority = "VERY_HIGH"
 
     def before_run(self, runner: Runner) -> None:

@@ -1,4 +1,4 @@
-"""Backbones: one for machines without a GPU, one for YOLACT++."""
+"""Registered backbones: EfficientNet-Lite for CPUs, and the ResNet of YOLACT++."""
 
 from .dcn_resnet import DCNResNet
 from .efficientnet_lite import EfficientNetLite

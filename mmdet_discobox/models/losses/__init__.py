@@ -1,4 +1,4 @@
-"""Floor 2: losses that a config can name."""
+"""Floor 2: registered losses."""
 
 from .box_mil_loss import BoxMILLoss
 from .dense_nce_loss import DenseNCELoss

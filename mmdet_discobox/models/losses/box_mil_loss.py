@@ -1,4 +1,4 @@
-"""Multiple-instance loss on boxes, in mmdet's calling convention."""
+"""Multiple-instance learning loss on boxes, in mmdet's calling convention."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ _FORMS = {"dice": mil_dice_loss, "bce": mil_bce_loss}
 
 @MODELS.register_module()
 class BoxMILLoss(nn.Module):
-    """``L_mil`` of Sec. 3.1: rows and columns as bags, positive inside the box, negative outside.
+    """Compute ``L_mil`` of Sec. 3.1: rows and columns inside the box are positive bags.
 
-    Also a drop-in ``loss_mask`` for a stock ``SOLOV2Head``: the targets it passes are masks, of
-    which this loss reads nothing but the rows and columns they occupy.
+    Also a drop-in ``loss_mask`` of a stock ``SOLOV2Head``: if the targets are masks, the loss reads
+    only the rows and columns they occupy.
 
     Args:
-        form: ``'dice'`` (the paper's choice for SOLOv2) or ``'bce'`` (for YOLACT++).
+        form: ``'dice'`` (in the paper for SOLOv2) or ``'bce'`` (for YOLACT++).
         loss_weight: ``alpha_mil``; the paper has 1 for SOLOv2 and 10 for YOLACT++ (Sec. 4.2).
         reduction: ``'none'``, ``'mean'`` or ``'sum'``.
 
@@ -56,16 +56,16 @@ class BoxMILLoss(nn.Module):
         Args:
             pred: ``(N, H, W)`` mask logits.
             target: ``(N, 4)`` boxes ``(x1, y1, x2, y2)`` in cells of the mask grid, or
-                ``(N, H, W)`` masks, whose rows and columns are taken.
+                ``(N, H, W)`` masks, reduced to their rows and columns.
             weight: ``(N,)`` weights of the masks.
-            avg_factor: divides the sum under ``'mean'``.
+            avg_factor: divisor of the sum if the reduction is ``'mean'``.
             reduction_override: replaces ``reduction``.
 
         Returns:
             ``(N,)`` losses or their reduction, times ``loss_weight``.
 
         Raises:
-            ValueError: if ``target`` has another shape.
+            ValueError: if ``target`` is neither boxes nor masks.
         """
         if target.ndim == 3:
             rows, cols = (bags > 0 for bags in bag_logits(target))
@@ -79,5 +79,5 @@ class BoxMILLoss(nn.Module):
         losses = _FORMS[self.form](pred, rows, cols)
         reduction = reduction_override or self.reduction
         if reduction == "mean" and avg_factor is None:
-            avg_factor = max(len(losses), 1)  # no mask is no loss, where a plain mean is NaN
+            avg_factor = max(len(losses), 1)  # a plain mean of no masks would be NaN
         return self.loss_weight * weight_reduce_loss(losses, weight, reduction, avg_factor)

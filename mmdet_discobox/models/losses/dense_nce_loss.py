@@ -1,4 +1,4 @@
-"""Dense contrastive loss between the cells of two objects, as a registered loss."""
+"""Registered loss of dense contrastive learning between the cells of two objects."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from mmdet_discobox.functional import check_shapes, dense_nce
 
 @MODELS.register_module()
 class DenseNCELoss(nn.Module):
-    """``L_nce`` of Sec. 3.4, averaged over the cells of a pair and over the pairs that may teach.
+    """Compute ``L_nce`` of Sec. 3.4, averaged over the cells of a pair and over valid pairs.
 
     Args:
-        temperature: ``tau``. The paper leaves it open. At 0.1 a cell that matches its positive
-            exactly and is orthogonal to the other 48 cells of a 7 x 7 grid has loss 0.002, one
-            that tells nothing apart has log 49 = 3.9; at 1 the first would still have 2.9.
-        foreground_only: let only those cells of the source count whose mask exceeds 0.5. A
-            departure: the assignment of background follows nothing that the two objects share.
-            ``False`` is the paper's form, the mean over all cells of the box.
+        temperature: ``tau``; the paper gives no value. On a 7 x 7 grid at 0.1, a cell equal to its
+            positive and orthogonal to all negatives has loss 0.002 (at temperature 1: 2.9); a cell
+            equally similar to all has log 49 = 3.9.
+        foreground_only: average only over source cells whose mask exceeds 0.5 (departure). Matches
+            of background cells are arbitrary, since two images do not share their background.
+            ``False`` averages over all cells of the box, as in the paper.
         loss_weight: ``alpha_nce``; the paper has 0.1 (Sec. 4.2).
 
     Raises:
@@ -42,21 +42,20 @@ class DenseNCELoss(nn.Module):
     ) -> Tensor:
         """Compute the loss of P pairs.
 
-        The positives are ``t_i = argmax_k T(i, k)``: no gradient reaches plan or masks. That none
-        reaches the targets' features either is up to the caller, who detaches them.
+        The positives are ``t_i = argmax_k T(i, k)``, so plan and masks receive no gradient. The
+        caller detaches the target features.
 
         Args:
-            similarity: ``(P, N, M)`` cosines of the student's cells (source) to the target's.
+            similarity: ``(P, N, M)`` cosines between the student's source cells and the targets'.
             plan: ``(P, N, M)`` the teacher's assignment ``T``.
-            source_masks: ``(P, N)`` probabilities of the foreground in the source.
-            valid: ``(P,)`` boolean, the pairs that count. Without a cell that counts, a pair does
-                not count either.
+            source_masks: ``(P, N)`` foreground probabilities of the source cells.
+            valid: ``(P,)`` boolean, pairs to average over. Pairs without foreground are excluded.
 
         Returns:
-            Scalar, zero (and part of the graph) where nothing counts.
+            Scalar; zero and attached to the graph if there is no valid pair.
 
         Raises:
-            ValueError: if a shape is another.
+            ValueError: if shapes disagree.
         """
         check_shapes(
             similarity=(similarity, "P N M"),

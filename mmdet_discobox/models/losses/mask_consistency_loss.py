@@ -1,4 +1,4 @@
-"""Consistency between student and teacher masks, as a registered loss."""
+"""Registered loss of consistency between student and teacher masks."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ _FORMS = {"ce": consistency_ce, "dice": consistency_dice}
 
 @MODELS.register_module()
 class MaskConsistencyLoss(nn.Module):
-    """``L_con`` of Sec. 3.4, averaged over the masks that may teach.
+    """Compute ``L_con`` of Sec. 3.4, averaged over valid masks.
 
     Args:
         form: ``'ce'``, the paper's cross-entropy averaged over the box, or ``'dice'``.
-        hard: threshold the teacher's marginals at 0.5, as ``x`` in the paper is a labelling
-            (Alg. 1, line 21); otherwise they are soft targets.
-        outside: weight of the pixels outside the box, which are known background. The paper has 0,
-            and leaves them to ``L_mil``, which punishes one pixel of each row and column: enough
-            for long trainings.
+        hard: threshold the teacher's marginals at 0.5, as in the paper (Alg. 1, line 21);
+            otherwise they are soft targets.
+        outside: weight of the pixels outside the box, which are known background. The paper has 0
+            and relies on ``L_mil`` there, whose gradient reaches one pixel per row and column; that
+            suffices for long schedules.
         loss_weight: ``alpha_con``; the paper has 1 for SOLOv2 and 2 for YOLACT++ (Sec. 4.2).
 
     Raises:
@@ -52,10 +52,10 @@ class MaskConsistencyLoss(nn.Module):
             logits: ``(N, H, W)`` student logits of the whole image.
             masks: ``(N, H, W)`` teacher marginals in [0, 1], 0 outside the box.
             inside: ``(N, H, W)`` boolean, cells in the box.
-            valid: ``(N,)`` boolean, the masks that count.
+            valid: ``(N,)`` boolean, masks to average over.
 
         Returns:
-            Scalar, zero (and part of the graph) where nothing counts.
+            Scalar; zero and attached to the graph if there is no valid mask.
         """
         targets = (masks > 0.5).float() if self.hard else masks
         losses = _FORMS[self.form](logits, targets, inside, outside=self.outside)

@@ -1,13 +1,12 @@
 """Floor 3: the structured teacher and the averaged network that feeds it."""
 
 from .correspondence_solver import CorrespondenceSolver
-from .crops import crop_regions, paste_regions
+from .crops import box_windows, crop_regions, paste_regions, paste_window
 from .cross_image_term import CrossImageTerm
 from .gate import Gate
 from .prediction_refiner import PredictionRefiner
 from .structured_teacher import StructuredTeacher
 from .teacher_network import TeacherNetwork
-from .windows import box_windows, paste_window
 
 __all__ = [
     "CorrespondenceSolver",

@@ -1,4 +1,4 @@
-"""Regions of images and masks on a grid of fixed size, and the way back."""
+"""Crop regions of images and masks to grids of fixed size, and paste grids back into pixels."""
 
 from __future__ import annotations
 
@@ -8,33 +8,36 @@ from torch import Tensor
 
 from mmdet_discobox.functional import without_autocast
 
+#: first column, first row, and last ones (exclusive), in pixels
+Window = tuple[int, int, int, int]
+
 
 def crop_regions(maps: Tensor, regions: Tensor, map_inds: Tensor, size: int) -> Tensor:
     """Average each map over the cells of a grid laid over a region (RoIAlign).
 
-    Regions larger than the grid are averaged and not skipped over: each cell takes as many
-    samples as it covers pixels. Differentiable in ``maps``.
+    The number of samples per cell is the number of pixels it covers, so large regions are averaged
+    without aliasing. Differentiable in ``maps``.
 
     Args:
         maps: ``(M, C, H, W)``, any floating type; computed in float32.
         regions: ``(N, 4)`` ``(x1, y1, x2, y2)`` in pixels of ``maps``.
-        map_inds: ``(N,)`` which map each region lies in.
+        map_inds: ``(N,)`` index of the map of each region.
         size: side S of the grid.
 
     Returns:
-        ``(N, C, S, S)`` float32. Cells beyond the map are 0.
+        ``(N, C, S, S)`` float32. Cells outside the map are 0.
     """
-    if not len(regions):  # mmcv's operator would launch an empty grid, which is an error of CUDA
+    if not len(regions):  # mmcv's operator would launch an empty grid, which is a CUDA error
         return maps.new_zeros(0, maps.shape[1], size, size, dtype=torch.float)
     rois = torch.cat([map_inds[:, None].float(), regions.float()], 1)  # (N, 5)
-    # mmcv's operator reads memory as if it were contiguous, and does not check that it is
+    # mmcv's operator assumes contiguous memory without checking it
     return roi_align(maps.float().contiguous(), rois, (size, size), 1.0, 0, "avg", True)
 
 
 def paste_regions(grids: Tensor, regions: Tensor, size: tuple[int, int]) -> Tensor:
-    """Lay grids over regions back into pixels: the way back from :func:`crop_regions`.
+    """Paste grids into their regions, the inverse of :func:`crop_regions`.
 
-    Bilinear between the centres of the cells; the outermost cells reach to the region's edge.
+    Interpolates bilinearly between cell centres; the outermost cells extend to the region's edge.
 
     Args:
         grids: ``(N, S, S)``.
@@ -45,25 +48,63 @@ def paste_regions(grids: Tensor, regions: Tensor, size: tuple[int, int]) -> Tens
         ``(N, H, W)`` float32, 0 at pixels whose centre lies outside the region.
     """
     x1, y1, x2, y2 = regions.float().unbind(-1)
-    rows = _interpolation(y1, y2, grids.shape[-2], size[0])  # (N, H, S)
-    cols = _interpolation(x1, x2, grids.shape[-1], size[1])  # (N, W, S)
+    rows = _interpolation_weights(y1, y2, grids.shape[-2], size[0])  # (N, H, S)
+    cols = _interpolation_weights(x1, x2, grids.shape[-1], size[1])  # (N, W, S)
     with without_autocast(grids):
         # r, c: rows and columns of the grid; bilinear interpolation is one matrix per axis
         return torch.einsum("nhr,nrc,nwc->nhw", rows, grids.float(), cols)
 
 
-def _interpolation(start: Tensor, end: Tensor, cells: int, pixels: int) -> Tensor:
-    """``(N, pixels, cells)`` weights of the cells for each pixel; a hat around each centre."""
+def _interpolation_weights(start: Tensor, end: Tensor, cells: int, pixels: int) -> Tensor:
+    """Compute the linear weights of the cells for each pixel, ``(N, pixels, cells)``."""
     centres = torch.arange(pixels, device=start.device) + 0.5
-    share = (centres - start[:, None]) / (end - start).clamp_min(1e-6)[:, None]  # (N, pixels)
-    position = (share * cells - 0.5).clamp(0, cells - 1)
+    fraction = (centres - start[:, None]) / (end - start).clamp_min(1e-6)[:, None]  # (N, pixels)
+    position = (fraction * cells - 0.5).clamp(0, cells - 1)
     distance = (position[..., None] - torch.arange(cells, device=start.device)).abs()
-    covered = (share >= 0) & (share < 1)
+    covered = (fraction >= 0) & (fraction < 1)
     return (1 - distance).clamp_min(0) * covered[..., None]
 
 
+def box_windows(boxes: Tensor, size: tuple[int, int]) -> list[Window]:
+    """Compute the window of pixels whose centres lie in each box.
+
+    Args:
+        boxes: ``(N, 4)`` ``(x1, y1, x2, y2)`` in pixels, clipped to the image.
+        size: ``(H, W)`` of the image.
+
+    Returns:
+        N windows. A box without any pixel centre has the pixel, row or column in its middle.
+    """
+    limits = boxes.new_tensor([size[1] - 1, size[0] - 1])
+    low, high = boxes[:, :2], boxes[:, 2:]
+    first, end = (low - 0.5).ceil(), (high - 0.5).ceil()
+    middle = ((low + high) / 2).floor().minimum(limits)
+    empty = end <= first
+    spans = torch.where(empty, middle, first), torch.where(empty, middle + 1, end)
+    return [tuple(row) for row in torch.cat(spans, 1).long().tolist()]
+
+
+def paste_window(grid: Tensor, region: Tensor, window: Window) -> Tensor:
+    """Paste one mask into the window of its box and threshold it.
+
+    Args:
+        grid: ``(S, S)`` foreground probabilities.
+        region: ``(4,)`` region of the grid, in pixels.
+        window: of the box.
+
+    Returns:
+        ``(h, w)`` boolean pixels of the window. If no probability exceeds 0.5, the threshold is
+        half of the largest one.
+    """
+    x1, y1, x2, y2 = window
+    shifted = region - region.new_tensor([x1, y1, x1, y1])
+    probs = paste_regions(grid[None], shifted[None], (y2 - y1, x2 - x1))[0]
+    maximum = probs.max()
+    return (probs > 0.5) | ((maximum <= 0.5) & (probs >= maximum / 2))
+
+
 def grid_centres(regions: Tensor, size: int) -> tuple[Tensor, Tensor]:
-    """Pixel coordinates of the cell centres of :func:`crop_regions`.
+    """Compute the pixel coordinates of the cell centres of :func:`crop_regions`.
 
     Args:
         regions: ``(N, 4)``.
@@ -78,7 +119,7 @@ def grid_centres(regions: Tensor, size: int) -> tuple[Tensor, Tensor]:
 
 
 def within(centres: tuple[Tensor, Tensor], boxes: Tensor) -> Tensor:
-    """Cells of the grids whose centres lie in the boxes.
+    """Mark the grid cells whose centres lie within the boxes.
 
     Args:
         centres: ``x`` and ``y``, each ``(N, S)``, from :func:`grid_centres`.

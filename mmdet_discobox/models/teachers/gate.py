@@ -1,4 +1,4 @@
-"""A switch of the training schedule that survives a checkpoint."""
+"""Switch of a loss or term, stored in checkpoints."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from torch import Tensor
 
 
 class Gate(nn.Module):
-    """Whether a part of the training has started.
+    """Switch a loss or term on and off during training.
 
-    The state is a buffer, so that it is saved, resumed and broadcast with the model; a Python
-    mirror of it answers :attr:`is_open` without waiting for the device.
+    The state is a buffer, so it is saved, loaded and broadcast with the model. A Python copy allows
+    reading :attr:`is_open` without a host synchronisation.
 
     Args:
-        is_open: the state to begin with.
+        is_open: initial state.
     """
 
     opened: Tensor
@@ -28,7 +28,7 @@ class Gate(nn.Module):
 
     @property
     def is_open(self) -> bool:
-        """The state, without a host synchronisation."""
+        """Whether the gate is open; needs no host synchronisation."""
         return self._is_open
 
     def set(self, is_open: bool) -> None:

@@ -12,9 +12,8 @@ from torch import Tensor
 from mmdet_discobox.functional import expand_boxes, masks_to_boxes
 from mmdet_discobox.structures import BoxObjects
 
-from .crops import crop_regions
+from .crops import box_windows, crop_regions, paste_window
 from .structured_teacher import StructuredTeacher
-from .windows import box_windows, paste_window
 
 #: masks refined at once, a bound of the memory
 _AT_ONCE = 32

@@ -24,7 +24,7 @@ def deformable(backbone):
     }
 
 
-def test_an_interval_leaves_blocks_out():
+def test_interval_keeps_other_blocks_plain():
     assert deformable(build("DCNResNet", dcn_interval=3)) == {
         (2, 0), (2, 3), (3, 0), (3, 3), (4, 0),
     }  # fmt: skip
@@ -48,6 +48,6 @@ def test_keys_are_those_of_the_stock_backbone():
     assert all(".conv_offset." in key for key in ours - stock)
 
 
-def test_an_interval_below_one_is_refused():
+def test_rejects_an_interval_below_one():
     with pytest.raises(ValueError, match="Expected `dcn_interval` to be at least 1 but got 0"):
         build("DCNResNet", dcn_interval=0)

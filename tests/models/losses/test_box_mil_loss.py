@@ -27,14 +27,14 @@ def expected(form):
 
 
 @both_forms
-def test_a_config_names_it(form):
+def test_builds_from_a_config(form):
     loss = MODELS.build(dict(type="BoxMILLoss", form=form, reduction="none", loss_weight=2.5))
     assert torch.allclose(loss(logits(), BOXES), 2.5 * expected(form))
 
 
 @both_forms
 @pytest.mark.parametrize("dtype", [torch.uint8, torch.bool, torch.long, torch.float32])
-def test_masks_say_what_their_boxes_say(form, dtype):
+def test_masks_and_their_boxes_give_the_same_loss(form, dtype):
     loss = BoxMILLoss(form, reduction="none")
     masks = box_masks(BOXES, (7, 10))
     assert torch.equal(loss(logits(), masks.to(dtype)), loss(logits(), BOXES))
@@ -59,7 +59,7 @@ def test_reductions(form):
     )
 
 
-def test_an_average_of_a_sum_is_refused():
+def test_rejects_avg_factor_with_sum():
     with pytest.raises(ValueError, match="avg_factor can not be used with"):
         BoxMILLoss(reduction="sum")(logits(), BOXES, avg_factor=3.0)
 
@@ -88,19 +88,19 @@ def test_unknown_form():
 
 
 @pytest.mark.parametrize("shape", [(3,), (3, 1, 7, 10)])
-def test_targets_that_are_neither_boxes_nor_masks(shape):
+def test_rejects_targets_of_other_dimensions(shape):
     with pytest.raises(ValueError, match=r"Expected `target` to be boxes \(N, 4\) or masks"):
         BoxMILLoss()(logits(), torch.zeros(shape))
 
 
 @pytest.mark.parametrize("shape", [(2, 4), (3, 5), (2, 7, 10), (3, 10, 7)])
-def test_targets_of_other_sizes(shape):
+def test_rejects_targets_of_other_sizes(shape):
     with pytest.raises(ValueError, match=r"Expected `(rows|boxes)` of shape"):
         BoxMILLoss()(logits(), torch.zeros(shape))
 
 
 @both_forms
-def test_it_trains_a_stock_solov2(form):
+def test_trains_a_stock_solov2(form):
     config = tiny_solov2(box_supervised=False)
     config.mask_head.loss_mask = dict(type="BoxMILLoss", form=form)
     model = build(config)

@@ -1,4 +1,4 @@
-"""``DenseNCELoss``: its positives, and which cells and pairs count."""
+"""``DenseNCELoss``: positives, and the cells and pairs it averages over."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def example():
 
 
 def naive(similarity, plan, masks, valid, *, foreground_only):
-    """Mean over the pairs that count of the mean over their cells that count."""
+    """Mean over valid pairs of the mean over their counted cells."""
     means = []
     for pair in range(len(similarity)):
         losses = []
@@ -38,7 +38,7 @@ def naive(similarity, plan, masks, valid, *, foreground_only):
 
 
 @pytest.mark.parametrize("foreground_only", [True, False])
-def test_the_mean_over_cells_and_pairs_that_count(foreground_only):
+def test_mean_over_foreground_cells_and_valid_pairs(foreground_only):
     config = dict(type="DenseNCELoss", temperature=0.3, loss_weight=2.0)
     loss = MODELS.build(dict(**config, foreground_only=foreground_only))
     similarity, *teacher = example()
@@ -46,12 +46,12 @@ def test_the_mean_over_cells_and_pairs_that_count(foreground_only):
     assert loss(similarity, *teacher).item() == pytest.approx(expected, rel=1e-5)
 
 
-def test_the_weight_of_the_paper_is_the_default():
+def test_default_weight_is_the_paper_s():
     assert DenseNCELoss().loss_weight == 0.1
 
 
 @pytest.mark.parametrize("foreground_only", [True, False])
-def test_gradients_reach_the_cells_that_count_alone(foreground_only):
+def test_gradients_reach_only_counted_cells(foreground_only):
     similarity, plan, masks, valid = example()
     plan.requires_grad_()
     masks.requires_grad_()
@@ -62,7 +62,7 @@ def test_gradients_reach_the_cells_that_count_alone(foreground_only):
     assert masks.grad is None
 
 
-def test_a_match_with_the_plan_is_less_loss_than_another():
+def test_features_that_match_the_plan_have_a_smaller_loss():
     plan = torch.eye(6)[None]
     ones = torch.ones(1, 6), torch.tensor([True])
     loss = DenseNCELoss(loss_weight=1.0)
@@ -73,7 +73,7 @@ def test_a_match_with_the_plan_is_less_loss_than_another():
 @pytest.mark.parametrize(
     ("count", "mask", "valid"), [(4, 0.9, False), (4, 0.1, True), (0, 0.9, True)]
 )
-def test_zero_with_a_graph_where_nothing_counts(count, mask, valid):
+def test_zero_attached_to_the_graph_without_valid_pairs(count, mask, valid):
     similarity, plan, masks, flags = (tensor[:count].detach() for tensor in example())
     similarity.requires_grad_()
     loss = DenseNCELoss()(
@@ -96,7 +96,7 @@ def test_half_precision(dtype):
     assert half.grad.isfinite().all()
 
 
-def test_nothing_waits_for_the_device():
+def test_needs_no_host_synchronisation():
     # tensors without data: whatever needs a value on the host fails
     args = [tensor.to("meta") for tensor in example()]
     assert DenseNCELoss()(*args).shape == ()

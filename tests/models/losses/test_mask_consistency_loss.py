@@ -1,4 +1,4 @@
-"""``MaskConsistencyLoss``: which masks count, and what they are compared with."""
+"""``MaskConsistencyLoss``: valid masks and their targets."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def example():
 
 @both_forms
 @pytest.mark.parametrize("hard", [True, False])
-def test_the_mean_over_the_valid_masks(form, hard):
+def test_mean_over_valid_masks(form, hard):
     logits, masks, inside = example()
     loss = MODELS.build(dict(type="MaskConsistencyLoss", form=form, hard=hard, loss_weight=2.0))
     targets = (masks > 0.5).float() if hard else masks
@@ -34,7 +34,7 @@ def test_the_mean_over_the_valid_masks(form, hard):
 
 
 @both_forms
-def test_masks_that_may_not_teach_are_never_looked_at(form):
+def test_invalid_masks_do_not_affect_the_loss(form):
     logits, masks, inside = example()
     loss = MaskConsistencyLoss(form)
     before = loss(logits, masks, inside, VALID)
@@ -45,7 +45,7 @@ def test_masks_that_may_not_teach_are_never_looked_at(form):
 
 
 @both_forms
-def test_hard_targets_see_the_side_of_a_half_alone(form):
+def test_hard_targets_are_thresholded_at_a_half(form):
     logits, masks, inside = example()
     valid = torch.ones_like(VALID)
     sharper = torch.where(masks > 0.5, 0.99, 0.01)
@@ -62,7 +62,7 @@ def test_hard_targets_see_the_side_of_a_half_alone(form):
 
 @both_forms
 @pytest.mark.parametrize("count", [4, 0])
-def test_zero_with_a_graph_where_nothing_may_teach(form, count):
+def test_zero_attached_to_the_graph_without_valid_masks(form, count):
     logits, masks, inside = (tensor[:count] for tensor in example())
     logits = logits.detach().requires_grad_()
     loss = MaskConsistencyLoss(form)(logits, masks, inside, torch.zeros(count, dtype=torch.bool))

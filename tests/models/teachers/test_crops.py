@@ -12,12 +12,12 @@ from mmdet_discobox.models.teachers.crops import (
 
 
 def plane(height, width):
-    """A map whose value is 2 x + 3 y at the centre of each pixel."""
+    """Map with the value 2 x + 3 y at the centre of each pixel."""
     y, x = torch.meshgrid(torch.arange(height) + 0.5, torch.arange(width) + 0.5, indexing="ij")
     return 2 * x + 3 * y
 
 
-def test_a_linear_map_is_read_at_the_centres_of_the_cells():
+def test_a_linear_map_is_sampled_at_cell_centres():
     regions = torch.tensor([[3.0, 2.0, 19.0, 26.0], [4.5, 6.25, 9.0, 8.75]])
     crops = crop_regions(plane(32, 32)[None, None], regions, torch.zeros(2), 8)[:, 0]
     x, y = grid_centres(regions, 8)
@@ -30,7 +30,7 @@ def test_regions_as_large_as_the_grid_average_their_pixels():
     torch.testing.assert_close(crop, image)
 
 
-def test_reads_the_map_it_is_told():
+def test_reads_the_map_of_each_index():
     maps = torch.stack([torch.zeros(1, 8, 8), torch.ones(1, 8, 8)])
     crops = crop_regions(maps, torch.tensor([[1.0, 1, 7, 7]]).repeat(2, 1), torch.tensor([1, 0]), 4)
     assert crops[:, 0].mean((1, 2)).tolist() == [1.0, 0.0]
@@ -50,16 +50,16 @@ def test_half_precision_maps_are_read_in_float32():
     )
 
 
-def test_paste_is_the_way_back():
+def test_paste_inverts_crop():
     regions = torch.tensor([[3.0, 2.0, 19.0, 26.0], [-4.0, 6.0, 12.0, 40.0]])
     x, y = grid_centres(regions, 16)
     pasted = paste_regions(2 * x[:, None, :] + 3 * y[:, :, None], regions, (32, 32))
-    # away from the edge of the region, where the outermost cells reach on
+    # not at the edge of the region, where the outermost cells are constant
     torch.testing.assert_close(pasted[0, 4:24, 5:17], plane(32, 32)[4:24, 5:17])
     torch.testing.assert_close(pasted[1, 8:, :10], plane(32, 32)[8:, :10])
 
 
-def test_paste_agrees_with_an_interpolation_written_out():
+def test_paste_equals_a_naive_interpolation():
     torch.manual_seed(0)
     grid, region = torch.rand(4, 4), [1.5, 0.25, 9.0, 6.0]
     pasted = paste_regions(grid[None], torch.tensor([region]), (8, 10))[0]
@@ -84,8 +84,8 @@ def test_a_box_survives_crop_and_paste():
     assert torch.equal(paste_regions(crop, region, (40, 40)) > 0.5, image[0] > 0.5)
 
 
-def test_no_region_is_no_call_of_the_operator(monkeypatch):
-    """On a GPU mmcv launches a grid of as many blocks as there are regions, and 0 is an error."""
+def test_no_regions_do_not_call_the_operator(monkeypatch):
+    """On a GPU mmcv would launch a grid of zero blocks, which is a CUDA error."""
     monkeypatch.setattr(crops, "roi_align", None)
     maps = torch.rand(2, 3, 8, 8, dtype=torch.bfloat16)
     found = crop_regions(maps, torch.zeros(0, 4), torch.zeros(0, dtype=torch.long), 4)
@@ -93,14 +93,14 @@ def test_no_region_is_no_call_of_the_operator(monkeypatch):
     assert found.dtype == torch.float
 
 
-def test_autocast_does_not_round():
+def test_paste_ignores_autocast():
     grids, regions = torch.rand(2, 8, 8), torch.tensor([[3.0, 2.0, 19.0, 26.0]]).repeat(2, 1)
     expected = paste_regions(grids, regions, (32, 32))
     with torch.autocast("cpu", torch.bfloat16):
         assert torch.equal(paste_regions(grids, regions, (32, 32)), expected)
 
 
-def test_nothing_and_degenerate_regions():
+def test_no_regions_and_degenerate_regions():
     assert paste_regions(torch.zeros(0, 4, 4), torch.zeros(0, 4), (5, 6)).shape == (0, 5, 6)
     point = torch.tensor([[3.0, 3.0, 3.0, 3.0]])
     assert (paste_regions(torch.ones(1, 4, 4), point, (6, 6)) == 0).all()
