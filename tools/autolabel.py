@@ -39,7 +39,7 @@ from mmdet_discobox.datasets.coco_records import Json
 from mmdet_discobox.datasets.coco_validation import check_coco_boxes, load_coco_json
 from mmdet_discobox.datasets.converters.files import write_json
 from mmdet_discobox.datasets.pictures import read_picture
-from mmdet_discobox.evaluation.coco_masks import mask_code
+from mmdet_discobox.evaluation.coco_masks import to_rle
 from mmdet_discobox.utils.command_line import run
 from mmdet_discobox.visualization.label_report import ReportItem, write_label_report
 
@@ -253,7 +253,7 @@ def report_items(dataset: Json, annotations: list[Json], image_dir: Path) -> Ite
         height, width = image["height"], image["width"]
         pixels = read_picture(image_dir / image["file_name"], size=(width, height))
         for a in mine:
-            code = mask_code(a["segmentation"], height=height, width=width)
+            code = to_rle(a["segmentation"], height=height, width=width)
             yield ReportItem(
                 ann_id=a["id"],
                 class_name=names[a["category_id"]],

@@ -25,7 +25,7 @@ from mmdet_discobox.apis.mask_encoding import decode_rle
 from mmdet_discobox.datasets.coco_records import Json
 from mmdet_discobox.datasets.coco_validation import check_coco_boxes, load_coco_json
 from mmdet_discobox.datasets.pictures import read_picture
-from mmdet_discobox.evaluation.coco_masks import mask_code
+from mmdet_discobox.evaluation.coco_masks import to_rle
 from mmdet_discobox.functional import expand_boxes
 from mmdet_discobox.models.teachers import paste_regions
 from mmdet_discobox.utils.command_line import run
@@ -56,7 +56,7 @@ def _picture(
     pixels = read_picture(folder / image["file_name"], size=(width, height))
     boxes = np.array([a["bbox"] for a in annotations], dtype=float)
     boxes[:, 2:] += boxes[:, :2]
-    codes = [mask_code(a["segmentation"], height=height, width=width) for a in annotations]
+    codes = [to_rle(a["segmentation"], height=height, width=width) for a in annotations]
     classes = [names[a["category_id"]] for a in annotations]
     return BoxedPicture(pixels, boxes, classes), np.stack([*map(decode_rle, codes)])
 

@@ -9,7 +9,7 @@ from pycocotools import mask as coco_mask
 from scipy.stats import spearmanr
 
 from mmdet_discobox.datasets.coco_records import Json
-from mmdet_discobox.evaluation.coco_masks import mask_code
+from mmdet_discobox.evaluation.coco_masks import to_rle
 
 
 @dataclass(frozen=True)
@@ -68,9 +68,9 @@ def compare_with_truth(labelled: Json, truth: Json) -> TruthReport:
     ious, box_ious = [], []
     for ours, theirs in pairs:
         height, width = sizes[theirs["image_id"]]
-        expected = mask_code(theirs["segmentation"], height=height, width=width)
+        expected = to_rle(theirs["segmentation"], height=height, width=width)
         box = _box_rle(ours["bbox"], (height, width))
-        mask = mask_code(ours["segmentation"], height=height, width=width)
+        mask = to_rle(ours["segmentation"], height=height, width=width)
         ious.append(coco_mask.iou([mask], [expected], [0])[0, 0])
         box_ious.append(coco_mask.iou([box], [expected], [0])[0, 0])
     return TruthReport(

@@ -1,4 +1,4 @@
-"""Measures of the paper's tables."""
+"""Metrics of the paper's tables."""
 
 from __future__ import annotations
 

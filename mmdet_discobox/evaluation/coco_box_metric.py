@@ -1,4 +1,4 @@
-"""COCO's AP where the json has boxes alone."""
+"""COCO's AP on annotations without masks."""
 
 from __future__ import annotations
 
@@ -10,30 +10,31 @@ from mmdet.registry import METRICS
 from mmengine.logging import print_log
 from pycocotools import mask as mask_utils
 
-from .coco_masks import Json, mask_code, without_mask
+from .coco_masks import Json, annotations_without_mask, to_rle
 
 
 @METRICS.register_module()
 class CocoBoxMetric(CocoMetric):
-    """A :class:`mmdet.evaluation.CocoMetric` for a json that may lack masks.
+    """A :class:`mmdet.evaluation.CocoMetric` that supports annotations without masks.
 
-    Differences to its parent, which ends a whole test with ``KeyError: 'segmentation'``:
+    Differences from the parent, which fails at the end of the test with
+    ``KeyError: 'segmentation'``:
 
-    1. If mask AP is asked for and annotations have no mask, that is told before the first image.
-    2. Or, if so wanted, box AP alone is computed, and a warning tells it.
-    3. ``iscrowd`` and ``area`` may be missing. No ``iscrowd`` is no crowd; the area, by which COCO
-       sorts objects into small, medium and large, is that of the mask if there is one, else that
-       of the box.
-    4. What ``ignore`` marks is a crowd, as in training. pycocotools overwrites the flag and counts
-       such an object as missed.
-    5. The ids of annotations may be 0 or strings. pycocotools takes a match with the id 0 for
-       none, and fails on strings at the end of the test.
+    1. If mask AP is requested and annotations have no mask, raises before the first image,
+    2. or, with ``without_masks="boxes"``, warns and computes only the other metrics.
+    3. ``iscrowd`` and ``area`` may be missing. The default of ``iscrowd`` is 0; the area, by which
+       COCO groups objects into small, medium and large, is that of the mask if there is one, else
+       that of the box.
+    4. Objects marked by ``ignore`` are crowds, as in training. pycocotools overwrites the flag and
+       counts such objects as missed.
+    5. Annotation ids may be 0 or strings. pycocotools treats a match with id 0 as no match, and
+       fails on strings at the end of the test.
 
     Args:
         ann_file: COCO json.
         metric: "bbox", "segm", or a list of several, as for the parent.
-        without_masks: What to do if mask AP is asked for but annotations have no mask: "raise",
-            or compute the other metrics, "boxes".
+        without_masks: Behaviour if mask AP is requested but annotations have no mask: "raise", or
+            "boxes" to compute only the other metrics.
         **kwargs: Arguments of the parent.
 
     Raises:
@@ -56,42 +57,42 @@ class CocoBoxMetric(CocoMetric):
             )
         super().__init__(ann_file=ann_file, metric=metric, **kwargs)
         dataset = self._coco_api.dataset
-        missing = without_mask(dataset)
+        missing = annotations_without_mask(dataset)
         if "segm" in self.metrics and missing and not self.format_only:
             message = (
                 f"{len(missing)} of the {len(dataset['annotations'])} annotations of '{ann_file}' "
-                f"have no `segmentation`, first that with id {missing[0]['id']!r}"
+                f"have no `segmentation`, the first has id {missing[0]['id']!r}"
             )
-            self._leave_out_masks(message, without_masks)
-        _complete(dataset)
-        self._index()
+            self._exclude_mask_ap(message, without_masks)
+        _fill_missing_fields(dataset)
+        self._rebuild_index()
 
-    def _leave_out_masks(self, message: str, without_masks: str) -> None:
+    def _exclude_mask_ap(self, message: str, without_masks: str) -> None:
         others = [metric for metric in self.metrics if metric != "segm"] or ["bbox"]
         if without_masks == "raise":
             raise ValueError(
-                f"Expected masks to evaluate metric='segm' on, but {message}. Give a json with "
-                f"masks, or ask for metric={others!r}, or for without_masks='boxes'."
+                f"Expected annotations with masks for metric='segm', but {message}. Pass a json "
+                f"with masks, metric={others!r}, or without_masks='boxes'."
             )
         print_log(
-            f"{message}: there is no mask AP, {others} alone will be evaluated.",
+            f"{message}: mask AP is not computed, only {others}.",
             logger="current",
             level=logging.WARNING,
         )
         self.metrics = others
 
-    def _index(self) -> None:
-        """Index the annotations anew, by their new ids."""
+    def _rebuild_index(self) -> None:
+        """Rebuild the index of annotations after their ids have changed."""
         coco = self._coco_api
         coco.createIndex()
         coco.img_ann_map, coco.cat_img_map = coco.imgToAnns, coco.catToImgs
 
 
-def _complete(dataset: Json) -> None:
-    """Give the annotations the ``id``, ``iscrowd`` and ``area`` that COCO's evaluation reads."""
+def _fill_missing_fields(dataset: Json) -> None:
+    """Set the ``id``, ``iscrowd`` and ``area`` that COCO's evaluation reads."""
     sizes = {image["id"]: (image["height"], image["width"]) for image in dataset["images"]}
     for number, annotation in enumerate(dataset.get("annotations", []), 1):
-        annotation["id"] = number  # 0 would be "not matched"
+        annotation["id"] = number  # pycocotools treats 0 as "not matched"
         annotation["iscrowd"] = int(bool(annotation.get("iscrowd") or annotation.get("ignore")))
         if "area" not in annotation:
             annotation["area"] = _area(annotation, *sizes[annotation["image_id"]])
@@ -100,5 +101,4 @@ def _complete(dataset: Json) -> None:
 def _area(annotation: Json, height: int, width: int) -> float:
     if not annotation.get("segmentation"):
         return float(annotation["bbox"][2] * annotation["bbox"][3])
-    code = mask_code(annotation["segmentation"], height=height, width=width)
-    return float(mask_utils.area(code))
+    return float(mask_utils.area(to_rle(annotation["segmentation"], height=height, width=width)))

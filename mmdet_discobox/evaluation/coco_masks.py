@@ -1,4 +1,4 @@
-"""The masks of a COCO json as run-length codes, by image."""
+"""Masks of a COCO json as run-length encodings (RLE), grouped by image."""
 
 from __future__ import annotations
 
@@ -14,21 +14,22 @@ from .voc_instance_ap import Objects, Rle
 Json = dict[str, Any]
 
 
-def without_mask(dataset: Json) -> list[Json]:
-    """The annotations of a COCO json that have no ``segmentation``, or an empty one."""
+def annotations_without_mask(dataset: Json) -> list[Json]:
+    """List the annotations of a COCO json with a missing or empty ``segmentation``."""
     return [each for each in dataset.get("annotations", []) if not each.get("segmentation")]
 
 
-def mask_code(segmentation: Any, *, height: int, width: int) -> Rle:
-    """Turn any of COCO's three kinds of segmentation into a compressed run-length code.
+def to_rle(segmentation: Any, *, height: int, width: int) -> Rle:
+    """Convert any of COCO's three kinds of segmentation to a compressed RLE.
 
     Args:
-        segmentation: Polygons (none is an empty mask), counts, or a compressed code.
-        height: Of the image, in pixels.
-        width: Of the image, in pixels.
+        segmentation: Polygons (an empty list is an empty mask), an uncompressed RLE or a
+            compressed RLE.
+        height: Height of the image in pixels.
+        width: Width of the image in pixels.
 
     Returns:
-        The code, as pycocotools wants it.
+        The RLE in the format of pycocotools.
     """
     if isinstance(segmentation, list):
         if not segmentation:
@@ -44,20 +45,20 @@ def objects_by_image(dataset: Json, *, classes: Sequence[str]) -> dict[Hashable,
 
     Args:
         dataset: COCO json with masks. ``iscrowd`` and ``ignore`` mark crowd regions.
-        classes: Names of the classes to evaluate. Labels are in the order of the json, as those
-            that mmdet's data sets give.
+        classes: Names of the classes to evaluate. Labels follow the order of the json, as in
+            mmdet's data sets.
 
     Returns:
-        The objects of every image of the json, by its id.
+        The objects of each image of the json, by image id.
 
     Raises:
-        ValueError: If the json does not have one of the classes.
+        ValueError: If a class is not in the json.
     """
     known = [category["name"] for category in dataset["categories"]]
     if missing := [name for name in classes if name not in known]:
         raise ValueError(
-            f"Expected the json to have the classes of the data set, but {missing} are none of "
-            f"its {known}. Set `metainfo=dict(classes=...)` of the data set."
+            f"Expected all classes of the data set in the json, but {missing} are not among its "
+            f"classes {known}. Set `metainfo=dict(classes=...)` of the data set."
         )
     chosen = [category["id"] for category in dataset["categories"] if category["name"] in classes]
     label_of = {category_id: label for label, category_id in enumerate(chosen)}
@@ -76,7 +77,7 @@ def _objects(image: Json, annotations: list[Json], label_of: dict[Any, int]) -> 
     labels = [label_of[each["category_id"]] for each in annotations]
     crowd = [bool(each.get("iscrowd") or each.get("ignore")) for each in annotations]
     return Objects(
-        codes=[mask_code(each["segmentation"], **size) for each in annotations],
+        masks=[to_rle(each["segmentation"], **size) for each in annotations],
         labels=np.array(labels, dtype=np.int64),
         crowd=np.array(crowd, dtype=bool),
     )

@@ -1,4 +1,4 @@
-"""Read the image pairs that ``MultiObjectCorrespondenceMetric`` is given, as arrays."""
+"""Read the samples of ``MultiObjectCorrespondenceMetric`` as arrays."""
 
 from __future__ import annotations
 
@@ -6,57 +6,53 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
-from torch import Tensor
 
-from .correspondence_counts import Floats
-
-Integers = NDArray[np.int64]
+from .arrays import Flags, Floats, Integers, to_array
 
 
 class GroundTruth(NamedTuple):
     """The ``m`` ground-truth points of an image pair.
 
     Attributes:
-        points: ``(m, 4)``, at the source and at the target.
-        diagonals: ``(m, 2)``, of the boxes of the two objects.
+        points: ``(m, 4)`` coordinates at the source and at the target.
+        diagonals: ``(m, 2)`` diagonals of the boxes of the two objects.
         labels: ``(m,)`` classes.
-        pair: ``(m,)``, the object pair that a point belongs to.
-        part: ``(m,)``, equal for points that are the same point of the source object.
+        pair: ``(m,)`` index of the object pair.
+        source_point: ``(m,)`` id of the source key point; equal for several target objects.
     """
 
     points: Floats
     diagonals: Floats
     labels: Integers
     pair: Integers
-    part: Integers
+    source_point: Integers
 
-    def where(self, chosen: NDArray[np.bool_]) -> GroundTruth:
-        """Return some of the points.
+    def select(self, chosen: Flags) -> GroundTruth:
+        """Select points by a mask.
 
         Args:
             chosen: ``(m,)``.
 
         Returns:
-            These points.
+            The chosen points.
         """
         return GroundTruth(
             self.points[chosen],
             self.diagonals[chosen],
             self.labels[chosen],
             self.pair[chosen],
-            self.part[chosen],
+            self.source_point[chosen],
         )
 
 
 class Prediction(NamedTuple):
-    """What was predicted for a pair of boxes.
+    """Predicted correspondences of a pair of boxes.
 
     Attributes:
         label: Class.
-        boxes: ``(2, 4)``, source and target.
-        correspondences: ``(n, 4)``, at the source and at the target.
-        scores: ``(n,)``.
+        boxes: ``(2, 4)`` source and target box.
+        correspondences: ``(n, 4)`` coordinates at the source and at the target.
+        scores: ``(n,)`` confidences.
     """
 
     label: int
@@ -66,7 +62,7 @@ class Prediction(NamedTuple):
 
 
 def read_ground_truth(sample: Mapping[str, Any]) -> GroundTruth:
-    """Gather the key points that are visible in both objects of a pair.
+    """Collect the key points visible in both objects of each pair.
 
     Args:
         sample: ``source``, ``target`` and ``object_pairs``.
@@ -75,7 +71,7 @@ def read_ground_truth(sample: Mapping[str, Any]) -> GroundTruth:
         The points, ordered by object pair.
 
     Raises:
-        ValueError: If a pair is of two classes.
+        ValueError: If the objects of a pair have different classes.
     """
     source, target = sample["source"], sample["target"]
     pairs = to_array(sample["object_pairs"], np.int64).reshape(-1, 2)
@@ -83,20 +79,20 @@ def read_ground_truth(sample: Mapping[str, Any]) -> GroundTruth:
     if (wrong := labels != to_array(target["labels"], np.int64)[pairs[:, 1]]).any():
         raise ValueError(
             "Expected `object_pairs` to pair objects of one class, but source and target of pair "
-            f"{pairs[wrong][0].tolist()} are of two. Pair them by their labels."
+            f"{pairs[wrong][0].tolist()} have different classes. Pair objects by their labels."
         )
     visible = to_array(source["visible"], np.bool_)[pairs[:, 0]]
     visible &= to_array(target["visible"], np.bool_)[pairs[:, 1]]
-    pair, part = np.nonzero(visible)  # (m,) each
+    pair, keypoint = np.nonzero(visible)  # (m,) each
     sides = [(source, pairs[pair, 0]), (target, pairs[pair, 1])]
-    points = [to_array(side["keypoints"])[objects, part] for side, objects in sides]
+    points = [to_array(side["keypoints"])[objects, keypoint] for side, objects in sides]
     diagonals = [_diagonals(side)[objects] for side, objects in sides]
     return GroundTruth(
         points=np.concatenate(points, -1),
         diagonals=np.stack(diagonals, -1),
         labels=labels[pair],
         pair=pair,
-        part=pairs[pair, 0] * visible.shape[1] + part,
+        source_point=pairs[pair, 0] * visible.shape[1] + keypoint,
     )
 
 
@@ -110,13 +106,13 @@ def read_predictions(sample: Mapping[str, Any]) -> list[Prediction]:
         The predictions.
 
     Raises:
-        ValueError: If correspondences or scores have another shape or range.
+        ValueError: If correspondences or scores have a wrong shape or range.
     """
     return [_read_prediction(pair) for pair in sample["predicted_pairs"]]
 
 
-def objects_of(side: Mapping[str, Any]) -> tuple[Floats, Integers]:
-    """Return the boxes and classes of all objects of an image.
+def read_objects(side: Mapping[str, Any]) -> tuple[Floats, Integers]:
+    """Read the boxes and classes of all objects of an image.
 
     Args:
         side: ``boxes`` and ``labels``.
@@ -137,12 +133,12 @@ def _read_prediction(pair: Mapping[str, Any]) -> Prediction:
     if not np.isfinite(correspondences).all():
         raise ValueError(
             "Expected finite `correspondences`, but some are NaN or infinite. "
-            "Leave out the points that have no partner."
+            "Remove points without a match."
         )
     if scores.shape not in ((), correspondences.shape[:1]):
         raise ValueError(
-            f"Expected `score` to be a number or of shape ({len(correspondences)},), one for each "
-            f"of the `correspondences`, but got {scores.shape}."
+            f"Expected `score` to be a number or of shape ({len(correspondences)},), one per row "
+            f"of `correspondences`, but got {scores.shape}."
         )
     if not ((scores >= 0) & (scores <= 1)).all():
         raise ValueError(
@@ -157,19 +153,6 @@ def _read_prediction(pair: Mapping[str, Any]) -> Prediction:
 
 
 def _diagonals(side: Mapping[str, Any]) -> Floats:
-    boxes, _ = objects_of(side)
+    boxes, _ = read_objects(side)
     lengths = np.linalg.norm(boxes[:, 2:] - boxes[:, :2], axis=-1)
-    return np.maximum(lengths, np.finfo(np.float64).eps)  # of a box that is a point
-
-
-def to_array(values: Any, dtype: Any = np.float64) -> Any:
-    """Return a tensor of any device, an array or a list as an array.
-
-    Args:
-        values: What a sample has.
-        dtype: Type of the array.
-
-    Returns:
-        The array.
-    """
-    return np.asarray(values.cpu() if isinstance(values, Tensor) else values, dtype)
+    return np.maximum(lengths, np.finfo(np.float64).eps)  # boxes without extent

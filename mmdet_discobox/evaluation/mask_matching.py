@@ -1,18 +1,18 @@
-"""The two rules by which VOC12's mask AP is judged. Published numbers mix them.
+"""Two rules of matching detections with objects for VOC12's mask AP; publications use both.
 
-``"sds"``, of Hariharan et al. (SDS, ECCV 2014), also in chainercv: a detection belongs to the
-object it overlaps most. It is a hit if that IoU is **at least** the threshold and no detection with
-a higher score has hit this object. The second detection on an object is a false positive.
+``"sds"`` (Hariharan et al., SDS, ECCV 2014; also chainercv): a detection is assigned to the object
+of largest IoU. It is a hit if the IoU is **at least** the threshold and no detection of a higher
+score has hit this object. A second detection of an object is a false positive.
 
-``"bbtp"``, of the Matlab code of Hsu et al. (BBTP, NeurIPS 2019), with which the paper's Table 2
-was made: a detection belongs to the object it overlaps most **among those not yet hit**, and is a
-hit if that IoU is **above** the threshold. The second detection on an object may hit another one.
+``"bbtp"`` (Matlab code of Hsu et al., BBTP, NeurIPS 2019; used for the paper's Table 2): a
+detection is assigned to the object of largest IoU **among those not yet hit**, and is a hit if the
+IoU is **above** the threshold. A second detection of an object may hit another one.
 
-Where they differ: in a row of seven pixels, an object A has the first four and B the last three,
-and two detections cover all seven. Their IoU is 4/7 with A and 3/7 with B. At the threshold 0.25,
-under "sds" both belong to A: a hit and a false positive, AP 1/2. Under "bbtp" the second hits B:
-AP 1. And a detection of the first two pixels has IoU 1/2 with A: a hit at the threshold 0.5 under
-"sds", none under "bbtp".
+Example: in a row of seven pixels, object A covers the first four and B the last three, and two
+detections cover all seven. Their IoU is 4/7 with A and 3/7 with B. At the threshold 0.25, "sds"
+assigns both to A: a hit and a false positive, AP 1/2. With "bbtp" the second hits B: AP 1. A
+detection of the first two pixels has IoU 1/2 with A: at the threshold 0.5 a hit for "sds", but not
+for "bbtp".
 """
 
 from __future__ import annotations
@@ -20,33 +20,31 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-import numpy.typing as npt
+
+from .arrays import Flags, Floats
 
 MATCHERS = ("sds", "bbtp")
 
-Floats = npt.NDArray[np.float64]
-Flags = npt.NDArray[np.bool_]
-
 
 def check_matcher(matcher: str) -> None:
-    """Raise a ValueError if there is no rule of this name."""
+    """Raise a ValueError for an unknown matching rule."""
     if matcher not in MATCHERS:
         raise ValueError(f"Expected `matcher` to be one of {MATCHERS}, but got {matcher!r}.")
 
 
-def match(ious: Floats, *, thresholds: Sequence[float], matcher: str) -> Flags:
-    """Judge the detections of one class in one image.
+def match_detections(ious: Floats, *, thresholds: Sequence[float], matcher: str) -> Flags:
+    """Match the detections of one class in one image with its objects.
 
     Args:
-        ious: (D, G) overlaps, in [0, 1], of D detections by descending score with G objects.
-        thresholds: T overlaps to ask for.
+        ious: (D, G) IoU of D detections, by descending score, with G objects.
+        thresholds: T IoU thresholds.
         matcher: "sds" or "bbtp", see the module.
 
     Returns:
-        (T, D) True for a hit.
+        (T, D), True for a hit.
 
     Raises:
-        ValueError: If there is no such matcher.
+        ValueError: If the matcher is unknown.
     """
     check_matcher(matcher)
     if ious.size == 0:
@@ -57,10 +55,10 @@ def match(ious: Floats, *, thresholds: Sequence[float], matcher: str) -> Flags:
 
 def _match_sds(ious: Floats, thresholds: Floats) -> Flags:
     hits = np.zeros((len(thresholds), len(ious)), dtype=bool)
-    wanted, overlaps = ious.argmax(axis=1), ious.max(axis=1)
+    best, overlaps = ious.argmax(axis=1), ious.max(axis=1)
     for row, threshold in zip(hits, thresholds, strict=True):
         candidates = np.flatnonzero(overlaps >= threshold)
-        _, first = np.unique(wanted[candidates], return_index=True)
+        _, first = np.unique(best[candidates], return_index=True)
         row[candidates[first]] = True
     return hits
 
@@ -77,16 +75,16 @@ def _match_bbtp(ious: Floats, thresholds: Floats) -> Flags:
     return hits
 
 
-def passes(overlaps: Floats, *, thresholds: Sequence[float], matcher: str) -> Flags:
-    """Compare overlaps with the thresholds as a matcher does.
+def exceeds_thresholds(overlaps: Floats, *, thresholds: Sequence[float], matcher: str) -> Flags:
+    """Compare overlaps with thresholds: at least for "sds", above for "bbtp".
 
     Args:
         overlaps: (D,) overlaps in [0, 1].
-        thresholds: T overlaps to ask for.
+        thresholds: T thresholds.
         matcher: "sds" or "bbtp".
 
     Returns:
-        (T, D) whether an overlap is enough.
+        (T, D) boolean.
     """
     limits = np.asarray(thresholds, dtype=float)[:, None]
     return overlaps >= limits if matcher == "sds" else overlaps > limits

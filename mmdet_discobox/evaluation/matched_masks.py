@@ -1,8 +1,8 @@
-"""How well masks fit their objects, of those objects that were found at all.
+"""Mean IoU of predicted masks that match an object.
 
-The average precision mixes three questions: whether objects are found, how they are ranked, and how
-well their masks fit. The mean IoU of matched masks answers the last alone. It is one mean over the
-objects, so it has to be read beside the share of objects that it is of.
+Average precision depends on detection, ranking and mask quality together. The mean IoU of matched
+masks measures only mask quality. It is a mean over matched objects, so compare it together with the
+fraction of objects that are matched.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ from typing import Any
 import numpy as np
 from pycocotools import mask as mask_utils
 
-from .coco_masks import Json, mask_code
-from .mask_matching import Floats
+from .arrays import Floats
+from .coco_masks import Json, to_rle
 
 
 @dataclass(frozen=True)
 class MatchedMasks:
-    """The overlap of objects with the predictions that they are matched with.
+    """IoU of objects with their matched predictions.
 
     Attributes:
         overlaps: (G,) IoU of each object with its prediction, 0 for an object without one.
@@ -37,19 +37,19 @@ class MatchedMasks:
 
     @property
     def share(self) -> float:
-        """Share of the objects that are matched; NaN if there are no objects."""
+        """Fraction of the objects that are matched; NaN if there are no objects."""
         return float((self.overlaps > 0).mean()) if len(self.overlaps) else float("nan")
 
 
 def matched_overlaps(ious: Floats, *, threshold: float = 0.5) -> Floats:
-    """Match the predictions of one class in one image with its objects, as COCO does.
+    """Match the predictions of one class in one image with its objects by COCO's rule.
 
-    In the order of their scores, each prediction takes the object that it overlaps most among
-    those not yet taken, if their IoU is at least the threshold.
+    In descending order of score, each prediction is matched with the unmatched object of largest
+    IoU, if the IoU is at least the threshold.
 
     Args:
-        ious: (D, G) overlaps, in [0, 1], of D predictions by descending score with G objects.
-        threshold: The least IoU of a match, in (0, 1].
+        ious: (D, G) IoU of D predictions, by descending score, with G objects.
+        threshold: Smallest IoU of a match, in (0, 1].
 
     Returns:
         (G,) IoU of each object with its prediction, 0 for an object without one.
@@ -74,14 +74,14 @@ def match_masks(
     """Match predicted masks with the objects of a COCO json, by image and class.
 
     Args:
-        truth: COCO json with masks. Objects marked as ``iscrowd`` or ``ignore`` are left out.
+        truth: COCO json with masks. Objects marked as ``iscrowd`` or ``ignore`` are excluded.
         predictions: Results in COCO's format, as ``CocoMetric(outfile_prefix=...)`` writes them to
-            ``*.segm.json``: ``image_id``, ``category_id``, ``score`` and ``segmentation``. Of
-            equal scores the first comes first.
-        threshold: The least IoU of a match, in (0, 1].
+            ``*.segm.json``: ``image_id``, ``category_id``, ``score`` and ``segmentation``. Equal
+            scores keep their order.
+        threshold: Smallest IoU of a match, in (0, 1].
 
     Returns:
-        The overlap of each object.
+        The IoU of each object.
 
     Raises:
         ValueError: If the threshold is not in (0, 1].
@@ -90,21 +90,21 @@ def match_masks(
         each["id"]: dict(height=each["height"], width=each["width"]) for each in truth["images"]
     }
     objects: dict[Hashable, list[Any]] = defaultdict(list)
-    found: dict[Hashable, list[Any]] = defaultdict(list)
+    predicted: dict[Hashable, list[Any]] = defaultdict(list)
     for each in truth["annotations"]:
         if not each.get("iscrowd") and not each.get("ignore"):
-            code = mask_code(each["segmentation"], **sizes[each["image_id"]])
-            objects[each["image_id"], each["category_id"]].append(code)
+            mask = to_rle(each["segmentation"], **sizes[each["image_id"]])
+            objects[each["image_id"], each["category_id"]].append(mask)
     for each in sorted(predictions, key=lambda each: -each["score"]):
-        found[each["image_id"], each["category_id"]].append(each["segmentation"])
+        predicted[each["image_id"], each["category_id"]].append(each["segmentation"])
     overlaps = [
-        matched_overlaps(_ious(found[key], codes), threshold=threshold)
-        for key, codes in objects.items()
+        matched_overlaps(_ious(predicted[key], masks), threshold=threshold)
+        for key, masks in objects.items()
     ]
     return MatchedMasks(np.concatenate(overlaps) if overlaps else np.zeros(0))
 
 
-def _ious(found: Sequence[Any], objects: Sequence[Any]) -> Floats:
-    if not found:
+def _ious(predicted: Sequence[Any], objects: Sequence[Any]) -> Floats:
+    if not predicted:
         return np.zeros((0, len(objects)))
-    return np.asarray(mask_utils.iou(list(found), list(objects), [0] * len(objects)))
+    return np.asarray(mask_utils.iou(list(predicted), list(objects), [0] * len(objects)))

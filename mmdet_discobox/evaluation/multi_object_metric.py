@@ -1,4 +1,4 @@
-"""The multi-object correspondence AP of Sec. 4.1 as a metric of mmengine."""
+"""The multi-object correspondence AP of Sec. 4.1 as a registered metric."""
 
 from __future__ import annotations
 
@@ -10,18 +10,17 @@ from mmdet.registry import METRICS
 from mmengine.evaluator import BaseMetric
 from numpy.typing import NDArray
 
-from .correspondence_counts import Floats, count_points, count_predictions
+from .arrays import Flags, Floats, Integers, to_array
+from .correspondence_counts import count_points, count_predictions
 from .image_pair_samples import (
     GroundTruth,
-    Integers,
     Prediction,
-    objects_of,
     read_ground_truth,
+    read_objects,
     read_predictions,
-    to_array,
 )
 from .multi_object_ap import Interpolation, Recall, multi_object_ap
-from .object_pair_ties import tie_object_pairs
+from .object_pair_matching import match_object_pairs
 
 _CHOICES = {
     "counting": ("points", "predictions"),
@@ -37,69 +36,68 @@ _CHOICES = {
 class MultiObjectCorrespondenceMetric(BaseMetric):
     """AP@{0.75, 1, 1.5, 2, 3 %} of the box diagonal and their mean, from 0 to 1.
 
-    A data sample is an image pair, its ground truth as ``ObjectPairSet`` gives it:
+    A data sample is an image pair, its ground truth in the format of ``ObjectPairSet``:
 
     * ``source``, ``target``: all objects of the image, a dict of ``boxes`` ``(S, 4)`` as ``(x1, y1,
       x2, y2)``, ``labels`` ``(S,)``, ``keypoints`` ``(S, P, 2)`` and ``visible`` ``(S, P)``;
     * ``object_pairs``: ``(M, 2)``, the pairs of a source and a target object to score; all others
-      are ignored (the paper's rule for orientations, or no key point in common);
+      are ignored (by the paper's rule for orientations, or because they share no key point);
     * ``predicted_pairs``: a list of dicts with ``source_box`` ``(4,)``, ``target_box`` ``(4,)``,
       ``label``, ``correspondences`` ``(n, 4)`` as ``(x^s, y^s, x^t, y^t)``, and ``score``, a number
       or ``(n,)``, from 0 to 1: in the paper the product of the scores of the two boxes.
 
-    Everything is in pixels of the original images. What the paper leaves open:
+    All coordinates are pixels of the original images. The paper leaves open:
 
-    1. *Which diagonal*: that of the annotated box, so that a prediction cannot buy tolerance with a
-       larger box; at each side its own, so that a true correspondence that scales an object keeps
-       what is near near (``diagonal='own'``). ``'target'`` measures both sides by the target box,
-       since the paper has one alpha.
-    2. *Which pixels are predicted correspondences*: those that are handed in. Predictions that
-       touch no ground-truth point are ignored, which is the paper's point, so it makes no
-       difference off the object. Where they are sparse, points are missed: cells of ``s`` pixels
-       touch every point only if alpha times the diagonal is at least ``0.71 s``. The centres of
-       28 x 28 cells of a square box touch 28 % of its points at 0.75 %, all from 1.8 % on.
-    3. *Several predictions near one point*: the best stands for it (``counting='points'``, see
-       :func:`.count_points`), so that a point weighs the same however dense the predictions are.
-       With the printed sums (``'predictions'``), where two points are closer than alpha each
-       prediction is judged by both, and perfect ones have an AP below 1; and ``FN_i`` counts the
-       predictions that are far from all points: the denser a method, the lower its recall, while a
-       point that was missed costs nothing.
+    1. *Diagonal*: that of the annotated box, so a larger predicted box does not increase the
+       tolerance. By default (``diagonal='own'``) each side uses its own diagonal, so the tolerance
+       scales with the object. ``'target'`` uses the target box for both sides, because the paper
+       has a single alpha.
+    2. *Pixels with predictions*: all given correspondences. Predictions that touch no ground-truth
+       point are ignored, so predictions off the object have no effect. Sparse predictions miss
+       points: cells of ``s`` pixels touch every point only if alpha times the diagonal is at least
+       ``0.71 s``. The centres of 28 x 28 cells of a square box touch 28 % of its points at 0.75 %,
+       and all from 1.8 % on.
+    3. *Several predictions near a point*: only the best is counted (``counting='points'``, see
+       :func:`.count_points`), so the weight of a point does not depend on the density of
+       predictions. With the printed sums (``'predictions'``), a prediction near two points is
+       compared with both, so perfect predictions may have an AP below 1; and ``FN_i`` counts
+       predictions far from all points, so dense predictions lower the recall, while a missed point
+       has no effect.
     4. *Recall*: ``TP / (TP + FN)``, where ``FN`` are the points that no prediction touches
-       (``recall='printed'``). As in the printed formulas a wrong prediction is an FP and no FN: if
-       all scores are equal and all points touched, the AP is the share of right points. In
-       detection it is both: ``'all'`` is ``TP / (TP + FP + FN)``, a share of all points, and the AP
-       is that share squared. ``'all'`` is the safer one for scores other than the paper's: with
-       ``'printed'``, a method that knows its single right point has an AP of 1.
-    5. *Which box is which object*: a predicted pair is tied to a pair of annotated objects of its
-       class as detections are (:func:`.tie_object_pairs`), and judged by their points alone. Pairs
-       tied to ignored ones, or to none, are ignored, because the points cannot judge them. With
-       ``tie='points'`` there are no ties, only the proximity of points: each prediction of a class
-       is judged by all points of the class that it touches. If a source point has partners in
-       several target objects, only the one that is nearest to the prediction counts, else a right
-       answer would be wrong for all others. Pairs and points that should be ignored are false
-       positives then.
-    6. *Classes*: the mean of the APs of the classes that have points (``average='class'``), as in
-       detection; ``'pooled'`` ranks all correspondences in one list.
+       (``recall='printed'``). By the printed formulas a wrong prediction is an FP, but not an FN:
+       if all scores are equal and all points are touched, the AP is the fraction of correct points.
+       With ``'all'``, as in detection, recall is ``TP / (TP + FP + FN)`` and this AP is the square
+       of that fraction. Prefer ``'all'`` for scores other than the paper's: with ``'printed'``, a
+       method with a single correct point of highest score has an AP of 1.
+    5. *Matching of object pairs*: with ``tie='boxes'`` predicted pairs are matched with annotated
+       pairs of their class by box overlap (:func:`.match_object_pairs`) and compared only with
+       their points. Predicted pairs matched with ignored pairs, or unmatched, are ignored. With
+       ``tie='points'`` each prediction is compared with all points of its class that it touches. If
+       a source point has partners in several target objects, only the partner nearest to the
+       prediction is used, otherwise a correct match would be wrong for all other partners. Pairs
+       and points to be ignored are then false positives.
+    6. *Classes*: the mean AP over classes with points (``average='class'``), as in detection;
+       ``'pooled'`` ranks the correspondences of all classes together.
     7. *Interpolation*: the area under the monotone curve (``'area'``) or COCO's ``'101'`` points.
-       Equal scores make one point of the curve, so that the order of the input means nothing.
-    8. *Directions*: each image pair that is handed in is scored as it is, source to target.
+       Equal scores form one point of the curve, so the order of the input has no effect.
+    8. *Directions*: each given image pair is scored from source to target.
 
-    Each image pair is reduced to a row of counts for each score as it comes: memory does not grow
+    Each image pair is reduced to counts per score when it is processed, so memory does not grow
     with the number of predictions.
 
     Args:
-        thresholds: Values of alpha, shares of the diagonal.
+        thresholds: Values of alpha, fractions of the diagonal.
         counting: ``points`` or ``predictions``, see 3.
         recall: ``printed`` or ``all``, see 4.
         tie: ``boxes`` or ``points``, see 5.
-        min_iou: The least IoU, on both sides, of a tie by boxes.
+        min_iou: Smallest IoU, on both sides, of matched boxes.
         diagonal: ``own`` or ``target``, see 1.
         average: ``class`` or ``pooled``, see 6.
         interpolation: ``area`` or ``101``, see 7.
         **kwargs: Arguments of :class:`mmengine.evaluator.BaseMetric`.
 
     Raises:
-        ValueError: If an argument is none of its choices.
+        ValueError: If an argument is not one of its choices.
     """
 
     default_prefix = "multi_object"
@@ -124,7 +122,7 @@ class MultiObjectCorrespondenceMetric(BaseMetric):
                 raise ValueError(f"Expected `{name}` to be one of {choices} but got {value!r}.")
         if not len(thresholds) or not all(0 < alpha < 1 for alpha in thresholds):
             raise ValueError(
-                "Expected `thresholds` to be shares of the diagonal between 0 and 1 (1 % is 0.01) "
+                "Expected `thresholds` to be fractions of the diagonal in (0, 1) (1 % is 0.01) "
                 f"but got {thresholds}."
             )
         self.thresholds = np.array(thresholds, np.float64)
@@ -134,25 +132,25 @@ class MultiObjectCorrespondenceMetric(BaseMetric):
         self.curve: dict[str, Any] = dict(recall=recall, interpolation=interpolation)
 
     def process(self, data_batch: Any, data_samples: Sequence[dict[str, Any]]) -> None:
-        """Reduce each image pair to ``(r, 2 + 3K)`` float32: labels and counts.
+        """Reduce each image pair to labels and counts, ``(r, 2 + 3K)`` float32.
 
         Args:
             data_batch: Not used.
             data_samples: The image pairs.
         """
         for sample in data_samples:
-            judge = self._by_boxes if self.tie == "boxes" else self._by_points
-            rows = [self._no_rows(), *judge(sample)]
+            count = self._count_by_boxes if self.tie == "boxes" else self._count_by_points
+            rows = [self._no_rows(), *count(sample)]
             self.results.append(np.concatenate(rows).astype(np.float32))
 
     def compute_metrics(self, results: list[NDArray[np.float32]]) -> dict[str, float]:
         """Compute the APs.
 
         Args:
-            results: What :meth:`process` made of each image pair.
+            results: Labels and counts of each image pair.
 
         Returns:
-            ``AP``, the mean, and ``AP_<percent>`` for each threshold; NaN without any point.
+            ``AP``, the mean, and ``AP_<percent>`` for each threshold; NaN without points.
         """
         table = np.concatenate([self._no_rows(), *results])
         labels, counts = table[:, 0], table[:, 1:]
@@ -167,31 +165,33 @@ class MultiObjectCorrespondenceMetric(BaseMetric):
     def _no_rows(self) -> Floats:
         return np.zeros((0, 2 + 3 * len(self.thresholds)))
 
-    def _by_boxes(self, sample: Mapping[str, Any]) -> Iterator[Floats]:
+    def _count_by_boxes(self, sample: Mapping[str, Any]) -> Iterator[Floats]:
+        """Compare each annotated pair with the predicted pair matched by boxes."""
         truth, predictions = read_ground_truth(sample), read_predictions(sample)
-        ties = self._tie(sample, predictions)
-        for place, (source, target) in enumerate(to_array(sample["object_pairs"], int).tolist()):
-            points = truth.where(truth.pair == place)
-            tied = ties.get((source, target))
+        matches = self._match_pairs(sample, predictions)
+        for index, (source, target) in enumerate(to_array(sample["object_pairs"], int).tolist()):
+            points = truth.select(truth.pair == index)
+            match = matches.get((source, target))
             if len(points.points):
-                yield self._judge(points, predictions[tied : tied + 1] if tied is not None else [])
+                yield self._counts(points, [] if match is None else [predictions[match]])
 
-    def _by_points(self, sample: Mapping[str, Any]) -> Iterator[Floats]:
+    def _count_by_points(self, sample: Mapping[str, Any]) -> Iterator[Floats]:
+        """Compare all points of each class with all predictions of the class."""
         truth, predictions = read_ground_truth(sample), read_predictions(sample)
         for label in np.unique(truth.labels):
             of_class = [prediction for prediction in predictions if prediction.label == label]
-            yield self._judge(truth.where(truth.labels == label), of_class)
+            yield self._counts(truth.select(truth.labels == label), of_class)
 
-    def _tie(
+    def _match_pairs(
         self, sample: Mapping[str, Any], predictions: list[Prediction]
     ) -> dict[tuple[int, int], int]:
-        """Tie the predictions to the annotated object pairs, also to those that are ignored."""
+        """Match the predictions with all annotated object pairs, including ignored ones."""
         boxes = np.array([prediction.boxes for prediction in predictions]).reshape(-1, 2, 4)
         labels = np.array([prediction.label for prediction in predictions], np.int64)
         (sources, of_sources), (targets, of_targets) = (
-            objects_of(sample[side]) for side in ("source", "target")
+            read_objects(sample[side]) for side in ("source", "target")
         )
-        return tie_object_pairs(
+        return match_object_pairs(
             (boxes[:, 0], boxes[:, 1]),
             (sources, targets),
             (labels, of_sources, of_targets),
@@ -199,32 +199,33 @@ class MultiObjectCorrespondenceMetric(BaseMetric):
             min_iou=self.min_iou,
         )
 
-    def _judge(self, truth: GroundTruth, predictions: list[Prediction]) -> Floats:
-        """Count what the predictions are worth to points of one class, which may be all of it."""
-        found = np.concatenate([np.zeros((0, 4)), *(p.correspondences for p in predictions)])
+    def _counts(self, truth: GroundTruth, predictions: list[Prediction]) -> Floats:
+        """Compute the rows of counts for points and predictions of one class."""
+        predicted = np.concatenate([np.zeros((0, 4)), *(p.correspondences for p in predictions)])
         scores = np.concatenate([np.zeros(0), *(p.scores for p in predictions)])
         lengths = truth.diagonals if self.diagonal == "own" else truth.diagonals[:, [1, 1]]
-        gaps = found.reshape(-1, 1, 2, 2) - truth.points.reshape(-1, 2, 2)  # (n, m, 2 sides, xy)
-        near, far = np.moveaxis(np.linalg.norm(gaps, axis=-1) / lengths, -1, 0)  # (n, m) each
-        charged = _nearest_partners(far, truth.part)
-        counts = self.count(near, far, scores, self.thresholds, charged)
-        if not len(counts):  # nothing was predicted: the class is there all the same
+        offsets = predicted.reshape(-1, 1, 2, 2) - truth.points.reshape(-1, 2, 2)
+        distances = np.linalg.norm(offsets, axis=-1) / lengths  # (n, m, 2 sides)
+        source, target = np.moveaxis(distances, -1, 0)  # (n, m) each
+        allowed = _nearest_partners(target, truth.source_point)
+        counts = self.count(source, target, scores, self.thresholds, allowed)
+        if not len(counts):  # keep the class in the mean without any count
             counts = np.zeros((1, counts.shape[1]))
         return np.insert(counts, 0, truth.labels[0], axis=1)
 
 
-def _nearest_partners(far: Floats, part: Integers) -> NDArray[np.bool_]:
-    """Of the points with one source point, let a prediction touch the nearest at the target.
+def _nearest_partners(distances: Floats, source_point: Integers) -> Flags:
+    """Mark the nearest target point among the points that share a source point.
 
     Args:
-        far: ``(n, m)`` distances at the target.
-        part: ``(m,)``, equal for points with one source point.
+        distances: ``(n, m)`` distances of predictions to points at the target.
+        source_point: ``(m,)`` id of the source point of each point.
 
     Returns:
-        ``(n, m)``; all true where each source point has one partner.
+        ``(n, m)``; all True if each source point has one partner.
     """
-    _, group = np.unique(part, return_inverse=True)
+    _, group = np.unique(source_point, return_inverse=True)
     order = np.argsort(group, kind="stable")
     starts = np.flatnonzero(np.diff(group[order], prepend=-1))
-    nearest = np.minimum.reduceat(far[:, order], starts, axis=1)  # (n, groups)
-    return np.asarray(far == nearest[:, group])
+    nearest = np.minimum.reduceat(distances[:, order], starts, axis=1)  # (n, groups)
+    return np.asarray(distances == nearest[:, group])

@@ -1,4 +1,4 @@
-"""PCK of transferred key points as a metric of MMEngine's evaluator."""
+"""PCK of transferred key points as a registered metric."""
 
 from __future__ import annotations
 
@@ -8,51 +8,50 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
-import torch
 from mmdet.registry import METRICS
 from mmengine.evaluator import BaseMetric
 from mmengine.logging import print_log
-from numpy.typing import NDArray
 
-from .pck import correct_points, reference_length, stretch, transfer_errors
-from .pck_averages import average_pck
+from .arrays import Flags, Integers, to_array
+from .pck import average_pck, correct_points, reference_length, resize_factors, transfer_errors
 from .pck_protocols import PROTOCOLS, check_choice
 
-PairScore = tuple[str, list[int], int]  # class, correct points at each alpha, points
+#: class, number of correct points at each alpha, number of points
+PairCounts = tuple[str, list[int], int]
 
 
 @METRICS.register_module()
 class PCKMetric(BaseMetric):
-    """Percentage of correct key points over a set of pairs, by a published protocol or any other.
+    """Percentage of correct key points over a set of pairs, by a published or custom protocol.
 
-    Each pair is judged as it comes; what is kept of it are a few numbers. Pairs without a key point
-    visible in both pictures do not count, and are told of in a warning.
+    Each pair is reduced to a few counts when it is processed. Pairs without a key point visible in
+    both images are excluded, with a warning.
 
-    A sample is a mapping with what :meth:`KeypointPair.to_sample` gives (``class_name``,
+    A sample is a mapping with the keys of :meth:`KeypointPair.to_sample` (``class_name``,
     ``visible`` and, for ``source`` and ``target``, ``_points``, ``_size``, ``_box``) and
-    ``predicted_points`` ``(K, 2)``: the points transferred to the picture ``compared_in``, in
-    pixels of the file, NaN where there is none.
+    ``predicted_points`` ``(K, 2)``: the points transferred to the image ``compared_in``, in pixels
+    of the file, NaN for points without a prediction.
 
-    The results are called ``PCK@0.1`` and ``PCK@0.1/<class>``, and are in [0, 1] or NaN if no key
-    point counts. That of a class is the mean over its pairs if ``average`` is "pairs", else over
+    The results ``PCK@0.1`` and ``PCK@0.1/<class>`` are in [0, 1], or NaN without visible key
+    points. The result of a class is the mean over its pairs if ``average`` is "pairs", else over
     its points.
 
     Args:
-        protocol: Key of :data:`~.pck_protocols.PROTOCOLS`; what it says about PF-PASCAL holds
-            unless one of the next five says otherwise.
+        protocol: Key of :data:`~.pck_protocols.PROTOCOLS`; the next five arguments override its
+            settings.
         resize: "isotropic" or "square".
         length: "img", "bbox" or "keypoints".
         average: "pairs", "points", "classes" or "classes_by_pairs".
         compared_in: "source" or "target".
-        strict: Whether an error of exactly the threshold is wrong.
+        strict: Whether an error equal to the threshold is wrong.
         alphas: Thresholds as fractions of the length.
         **kwargs: ``collect_device``, ``collect_dir`` and ``prefix`` of the parent.
 
     Attributes:
-        protocol: The :class:`~.pck_protocols.PCKProtocol` in force.
+        protocol: The resulting :class:`~.pck_protocols.PCKProtocol`.
 
     Raises:
-        ValueError: If an argument is none of its choices, or a sample is incomplete.
+        ValueError: If an argument is not one of its choices, or a sample is incomplete.
     """
 
     default_prefix = "correspondence"
@@ -80,30 +79,30 @@ class PCKMetric(BaseMetric):
             "compared_in": compared_in,
             "strict": strict,
         }
-        changes: dict[str, Any] = {key: c for key, c in choices.items() if c is not None}
+        changes: dict[str, Any] = {k: value for k, value in choices.items() if value is not None}
         self.protocol = replace(PROTOCOLS[protocol], **changes)
         self.alphas = tuple(alphas)
 
     def process(self, data_batch: Any, data_samples: Sequence[Mapping[str, Any]]) -> None:
-        """Judge a batch of pairs.
+        """Count the correct points of a batch of pairs.
 
         Args:
             data_batch: Not used.
             data_samples: Samples as described above.
 
         Raises:
-            ValueError: If a sample lacks something, or its shapes do not fit.
+            ValueError: If a sample is incomplete, or its shapes disagree.
         """
-        self.results.extend(self._judge(sample) for sample in data_samples)
+        self.results.extend(self._count(sample) for sample in data_samples)
 
-    def compute_metrics(self, results: list[PairScore]) -> dict[str, float]:
+    def compute_metrics(self, results: list[PairCounts]) -> dict[str, float]:
         """Average over pairs, points or classes.
 
         Args:
-            results: What :meth:`process` kept, of all ranks.
+            results: Counts of all pairs, from all ranks.
 
         Returns:
-            The results as described above.
+            The results described above.
         """
         classes, correct, points = zip(*results, strict=True) if results else ((), (), ())
         names, labels = np.unique(np.array(classes, dtype=str), return_inverse=True)
@@ -113,27 +112,27 @@ class PCKMetric(BaseMetric):
             labels,
         )
         counted = counts[1] > 0
-        self._warn_of_uncounted(int((~counted).sum()), len(results))
+        self._warn_of_excluded(int((~counted).sum()), len(results))
         in_class = "pairs" if self.protocol.average == "pairs" else "points"
-        values = self._named("", self.protocol.average, counts, counted)
+        values = self._averages("", self.protocol.average, counts, counted)
         for label, name in enumerate(names):
-            values |= self._named(f"/{name}", in_class, counts, counted & (labels == label))
+            values |= self._averages(f"/{name}", in_class, counts, counted & (labels == label))
         return values
 
-    def _judge(self, sample: Mapping[str, Any]) -> PairScore:
+    def _count(self, sample: Mapping[str, Any]) -> PairCounts:
         side, rules = self.protocol.compared_in, self.protocol
         self._check_keys(sample)
-        visible = _array(sample["visible"]).astype(bool)
-        truth, predicted = (_array(sample[k]) for k in (f"{side}_points", "predicted_points"))
+        visible = to_array(sample["visible"], bool)
+        target, predicted = (to_array(sample[k]) for k in (f"{side}_points", "predicted_points"))
         size, box = (sample.get(f"{side}_{field}") for field in ("size", "box"))
-        factors = stretch(rules.resize, size)
-        errors = transfer_errors(predicted, truth, factors=factors)
+        factors = resize_factors(rules.resize, size)
+        errors = transfer_errors(predicted, target, factors=factors)
         if visible.shape != errors.shape:
             raise ValueError(
                 f"Expected `visible` of shape {errors.shape}, but got {visible.shape}."
             )
         length = reference_length(
-            rules.length, size=size, box=box, points=truth[visible], factors=factors
+            rules.length, size=size, box=box, points=target[visible], factors=factors
         )
         hits = correct_points(
             errors[visible], length=length, alphas=self.alphas, strict=rules.strict
@@ -147,28 +146,23 @@ class PCKMetric(BaseMetric):
         if missing:
             raise ValueError(
                 f"Expected a sample with {', '.join(needed)}, but {', '.join(missing)} is missing. "
-                "Pass KeypointPair.to_sample() and the transferred `predicted_points`."
+                "Pass KeypointPair.to_sample() together with the transferred `predicted_points`."
             )
 
-    def _named(
-        self, suffix: str, average: str, counts: tuple[NDArray, ...], which: NDArray[np.bool_]
+    def _averages(
+        self, suffix: str, average: str, counts: tuple[Integers, ...], chosen: Flags
     ) -> dict[str, float]:
-        correct, points, labels = (values[which] for values in counts)
+        correct, points, labels = (values[chosen] for values in counts)
         fractions = average_pck(average, correct=correct, points=points, labels=labels)
         pairs = zip(self.alphas, fractions.tolist(), strict=True)
         return {f"PCK@{alpha:g}{suffix}": value for alpha, value in pairs}
 
     @staticmethod
-    def _warn_of_uncounted(uncounted: int, pairs: int) -> None:
-        if uncounted:
+    def _warn_of_excluded(excluded: int, pairs: int) -> None:
+        if excluded:
             print_log(
-                f"{uncounted} of {pairs} pairs have no key point that is visible in both pictures: "
-                "they do not count.",
+                f"{excluded} of {pairs} pairs have no key point visible in both images and are "
+                "excluded.",
                 logger="current",
                 level=logging.WARNING,
             )
-
-
-def _array(values: Any) -> NDArray:
-    """Turn a tensor of any device, an array or a list into an array."""
-    return values.detach().cpu().numpy() if torch.is_tensor(values) else np.asarray(values)

@@ -1,11 +1,10 @@
-"""What the published code bases call PCK, by name."""
+"""PCK protocols of published code, by name."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from .pck import LENGTHS, RESIZES
-from .pck_averages import AVERAGES
+from .pck import AVERAGES, LENGTHS, RESIZES
 
 _CHOICES = {
     "resize": RESIZES,
@@ -17,18 +16,18 @@ _CHOICES = {
 
 @dataclass(frozen=True, kw_only=True)
 class PCKProtocol:
-    """The choices that make two PCK comparable.
+    """Settings of a PCK; two PCK are comparable only with equal settings.
 
     Attributes:
-        resize: "isotropic" (padded pictures, too) or "square", see :mod:`.pck`.
-        length: "img", "bbox" or "keypoints", in the picture where points are compared.
-        average: Key of :data:`~.pck_averages.AVERAGES`.
-        compared_in: Picture that key points are transferred to and compared in. "source" is for
-            code that transfers those of the target back.
-        strict: Whether an error of exactly the threshold is wrong (``<``) or correct (``<=``).
+        resize: "isotropic" (also for padded images) or "square", see :mod:`.pck`.
+        length: "img", "bbox" or "keypoints", in the image where points are compared.
+        average: Key of :data:`~.pck.AVERAGES`.
+        compared_in: Image to which key points are transferred and where they are compared;
+            "source" for code that transfers the target's points to the source.
+        strict: Whether an error equal to the threshold is wrong (``<``) or correct (``<=``).
 
     Raises:
-        ValueError: If a choice does not exist.
+        ValueError: If a setting is not one of its choices.
     """
 
     resize: str = "isotropic"
@@ -43,32 +42,32 @@ class PCKProtocol:
 
 
 def check_choice(name: str, value: object, choices: tuple[str, ...]) -> None:
-    """Check an argument that is one of a few words.
+    """Check that an argument is one of its choices.
 
     Raises:
-        ValueError: If it is none of them.
+        ValueError: If it is not.
     """
     if value not in choices:
         raise ValueError(f"Expected `{name}` to be one of {choices}, but got {value!r}.")
 
 
 PROTOCOLS: dict[str, PCKProtocol] = {
-    # Long side 300. The paper's own PF-PASCAL numbers, too.
+    # Long side 300. Also the protocol of the paper on PF-PASCAL.
     "scot": PCKProtocol(),
     # Squashed to 240 x 240.
     "dhpf": PCKProtocol(resize="square"),
-    # Points rescaled to 224 x 224 (its procedure `scnet`); target points are warped to the source.
+    # Rescaled to 224 x 224 (procedure `scnet`); target points are warped to the source.
     "ncnet": PCKProtocol(resize="square", compared_in="source"),
-    # Its procedure `pf`: original pixels, extent of the source key points.
+    # Procedure `pf`: original pixels, extent of the source key points.
     "ncnet_pf": PCKProtocol(length="keypoints", compared_in="source"),
     # Squashed to 256 x 256.
     "cats": PCKProtocol(resize="square", compared_in="source"),
-    # Padded to a square; its "weighted" mean.
+    # Padded to a square; the "weighted" mean.
     "sd_dino": PCKProtocol(average="classes_by_pairs", strict=True),
-    # Padded to a square; average="points" is its flag KPT_RESULT.
+    # Padded to a square; average="points" corresponds to the flag KPT_RESULT.
     "geoaware": PCKProtocol(strict=True),
-    # Original size, SPair-71k. It prints average="points" as well.
+    # Original size, SPair-71k. The code also prints average="points".
     "dift": PCKProtocol(length="bbox"),
 }
-"""Protocols of PF-PASCAL, except for ``dift``, which has none. On SPair-71k all of them use
-``length="bbox"``; on PF-WILLOW what they call bbox is ``length="keypoints"``."""
+"""Protocols on PF-PASCAL, except ``dift``, which does not use it. On SPair-71k all use
+``length="bbox"``; on PF-WILLOW their "bbox" is ``length="keypoints"``."""

@@ -1,4 +1,4 @@
-"""VOC12's mask AP as a metric of MMDetection's test script."""
+"""VOC12's mask AP as a registered metric."""
 
 from __future__ import annotations
 
@@ -14,32 +14,38 @@ from mmengine.evaluator import BaseMetric
 from mmengine.fileio import load
 from mmengine.logging import print_log
 
-from .coco_masks import Json, objects_by_image, without_mask
+from .coco_masks import Json, annotations_without_mask, objects_by_image
 from .mask_matching import check_matcher
-from .voc_instance_ap import Detections, Judged, Objects, average_precisions, judge
+from .voc_instance_ap import (
+    Detections,
+    ImageEvaluation,
+    Objects,
+    average_precisions,
+    evaluate_image,
+)
 
 
 @METRICS.register_module()
 class VOCInstanceMetric(BaseMetric):
-    """Mask AP at fixed overlaps, the mean over classes.
+    """Mask AP at fixed IoU thresholds, averaged over classes.
 
-    Each image is judged as it comes; what is kept of it are a few bytes for each detection. What
-    becomes of void pixels and crowd regions is in :mod:`.voc_instance_ap`. Images of the json that
-    were not predicted do not count, and are told of in a warning. A class without objects in the
-    predicted images is left out of the mean.
+    Each image is evaluated when it is predicted, which stores a few bytes per detection. See
+    :mod:`.voc_instance_ap` for void pixels and crowd regions. Images of the json without a
+    prediction are excluded, with a warning. Classes without objects in the predicted images are
+    excluded from the mean.
 
-    The results are called ``AP_25`` and so on, are in [0, 1], and NaN if there are no objects.
+    The results ``AP_25`` etc. are in [0, 1], or NaN without objects.
 
     Args:
         ann_file: COCO json with masks, for instance of ``tools/dataset_converters/voc12_sbd.py``.
-        thresholds: Overlaps to ask for, in (0, 1); the default are those of Table 2.
+        thresholds: IoU thresholds in (0, 1); the defaults are those of Table 2.
         matcher: "bbtp" as in the paper, or "sds", see :mod:`.mask_matching`.
-        backend_args: Of mmengine's file backend, where the json is stored remotely.
+        backend_args: Arguments of mmengine's file backend, for a json in remote storage.
         **kwargs: ``collect_device``, ``collect_dir`` and ``prefix`` of the parent.
 
     Raises:
-        ValueError: If an argument is out of its range or an annotation of the json has no mask.
-        FileNotFoundError: If there is no such json.
+        ValueError: If an argument is out of range or an annotation of the json has no mask.
+        FileNotFoundError: If the json does not exist.
     """
 
     default_prefix = "voc_instance"
@@ -64,43 +70,43 @@ class VOCInstanceMetric(BaseMetric):
         self._objects: dict[Hashable, Objects] = {}
 
     def process(self, data_batch: Any, data_samples: Sequence[dict[str, Any]]) -> None:
-        """Judge the detections of a batch.
+        """Evaluate the detections of a batch.
 
         Args:
-            data_batch: Not read.
-            data_samples: Each with ``img_id`` and ``pred_instances``: ``masks``, (N, H, W) of the
-                original image's size or N run-length codes, ``labels`` (N,), and ``scores`` (N,)
-                or, of networks that rate their masks, ``mask_scores``.
+            data_batch: Not used.
+            data_samples: Dicts with ``img_id`` and ``pred_instances``: ``masks``, (N, H, W) of the
+                original image's size or N RLE, ``labels`` (N,), and ``scores`` (N,) or
+                ``mask_scores`` (N,), which take precedence.
 
         Raises:
-            ValueError: If an image is not in the json or its masks are of another size.
+            ValueError: If an image is not in the json or its masks have another size.
         """
         classes = self._classes()
         if not self._objects:
             self._objects = objects_by_image(self._dataset, classes=classes)
         for sample in data_samples:
-            judged = judge(
+            evaluation = evaluate_image(
                 _detections(sample["pred_instances"]),
                 self._objects_of(sample["img_id"]),
                 num_classes=len(classes),
                 thresholds=self.thresholds,
                 matcher=self.matcher,
             )
-            self.results.append(judged)
+            self.results.append(evaluation)
 
-    def compute_metrics(self, results: list[Judged]) -> dict[str, float]:
+    def compute_metrics(self, results: list[ImageEvaluation]) -> dict[str, float]:
         """Compute the average precision at each threshold.
 
         Args:
-            results: The judged images.
+            results: The evaluated images.
 
         Returns:
-            ``AP_25`` and so on.
+            The results described above.
         """
         if len(results) != len(self._dataset["images"]):
             print_log(
                 f"{len(results)} of the {len(self._dataset['images'])} images of "
-                f"'{self.ann_file}' were evaluated: AP is that of these images alone.",
+                f"'{self.ann_file}' were evaluated: the AP is computed on these images only.",
                 logger="current",
                 level=logging.WARNING,
             )
@@ -120,8 +126,8 @@ class VOCInstanceMetric(BaseMetric):
     def _objects_of(self, image_id: Hashable) -> Objects:
         if image_id not in self._objects:
             raise ValueError(
-                f"Expected image {image_id!r} in '{self.ann_file}', but it is not there. Evaluate "
-                "with the json that the data set reads."
+                f"Expected image {image_id!r} in '{self.ann_file}', but it is missing. Evaluate "
+                "with the json of the data set."
             )
         return self._objects[image_id]
 
@@ -131,15 +137,15 @@ def _load_with_masks(ann_file: str, backend_args: dict[str, Any] | None) -> Json
         dataset: Json = load(ann_file, backend_args=backend_args)
     except FileNotFoundError as error:
         raise FileNotFoundError(
-            f"Expected a COCO json with masks at '{ann_file}', but there is no such file. That of "
-            "VOC12 is made by `tools/dataset_converters/voc12_sbd.py`."
+            f"Expected a COCO json with masks at '{ann_file}', but the file does not exist. Create "
+            "the one of VOC12 with `tools/dataset_converters/voc12_sbd.py`."
         ) from error
-    if missing := without_mask(dataset):
+    if missing := annotations_without_mask(dataset):
         raise ValueError(
             f"Expected masks in '{ann_file}', but {len(missing)} of its "
-            f"{len(dataset['annotations'])} annotations have no `segmentation`, first that with id "
-            f"{missing[0].get('id')!r}. Give the json with masks; for box AP alone use "
-            "`CocoBoxMetric` with metric='bbox'."
+            f"{len(dataset['annotations'])} annotations have no `segmentation`, the first has id "
+            f"{missing[0].get('id')!r}. Pass a json with masks, or compute box AP with "
+            "`CocoBoxMetric` and metric='bbox'."
         )
     return dataset
 
@@ -150,7 +156,7 @@ def _detections(instances: dict[str, Any]) -> Detections:
         masks = encode_mask_results(masks.detach().cpu().numpy())
     scores = instances.get("mask_scores", instances["scores"])
     return Detections(
-        codes=masks,
+        masks=masks,
         labels=instances["labels"].cpu().numpy().astype(np.int64),
         scores=scores.detach().cpu().numpy().astype(np.float64),
     )

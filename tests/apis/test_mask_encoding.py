@@ -11,7 +11,7 @@ from hypothesis.extra import numpy as hnp
 from pycocotools import mask as coco_mask
 
 from mmdet_discobox.apis.mask_encoding import decode_rle, encode_rle, to_polygons
-from mmdet_discobox.evaluation.coco_masks import mask_code
+from mmdet_discobox.evaluation.coco_masks import to_rle
 
 
 @settings(max_examples=50)
@@ -50,7 +50,7 @@ def test_polygons_give_the_mask_back(shape):
     polygons = to_polygons(mask > 0)
     assert all(len(polygon) >= 6 for polygon in polygons)
     height, width = mask.shape
-    back = decode_rle(mask_code(polygons, height=height, width=width))
+    back = decode_rle(to_rle(polygons, height=height, width=width))
     assert (back & (mask > 0)).sum() / (back | (mask > 0)).sum() > 0.98
 
 
@@ -58,6 +58,6 @@ def test_polygons_fill_holes_and_an_empty_mask_has_none():
     mask = np.zeros((30, 30), bool)
     mask[5:25, 5:25] = True
     mask[10:20, 10:20] = False
-    assert decode_rle(mask_code(to_polygons(mask), height=30, width=30))[15, 15]
+    assert decode_rle(to_rle(to_polygons(mask), height=30, width=30))[15, 15]
     assert to_polygons(np.zeros((4, 4), bool)) == []
-    assert not decode_rle(mask_code([], height=4, width=4)).any()
+    assert not decode_rle(to_rle([], height=4, width=4)).any()

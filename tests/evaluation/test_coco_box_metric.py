@@ -1,4 +1,4 @@
-"""COCO's AP on a json of boxes: a clear error, or box AP alone."""
+"""COCO's AP on annotations without masks: a clear error, or box AP."""
 
 from __future__ import annotations
 
@@ -53,8 +53,8 @@ def evaluated(built):
     return built.evaluate(1)
 
 
-def test_what_the_parent_does(tmp_path):
-    """The reason for this class: if this ends, it can go."""
+def test_the_parent_fails_without_masks(tmp_path):
+    """The reason for this class: remove it once the parent supports missing masks."""
     path = tmp_path / "val.json"
     path.write_text(json.dumps(dataset(complete=True)))
     parent = CocoMetric(ann_file=str(path), metric="segm")
@@ -63,22 +63,22 @@ def test_what_the_parent_does(tmp_path):
         evaluated(parent)
 
 
-def test_masks_are_asked_for_and_not_there(tmp_path):
+def test_rejects_mask_ap_without_masks(tmp_path):
     with pytest.raises(ValueError, match=r"2 of the 2 annotations .*id 1.*metric=\['bbox'\]"):
         metric(tmp_path, dataset(), metric=["bbox", "segm"])
 
 
 @pytest.mark.parametrize("asked", ["segm", ["bbox", "segm"]])
-def test_boxes_alone_on_demand(tmp_path, monkeypatch, asked):
+def test_without_masks_boxes_computes_box_ap(tmp_path, monkeypatch, asked):
     lines = []
     monkeypatch.setattr(coco_box_metric, "print_log", lambda text, **_: lines.append(text))
     built = metric(tmp_path, dataset(), metric=asked, without_masks="boxes")
-    assert "there is no mask AP, ['bbox'] alone" in lines[0]
+    assert "mask AP is not computed, only ['bbox']" in lines[0]
     assert evaluated(built) == evaluated(metric(tmp_path, dataset(complete=True), metric="bbox"))
 
 
 @pytest.mark.parametrize("kind", ["bbox", "segm"])
-def test_equals_the_parent_where_nothing_is_missing(tmp_path, kind):
+def test_equals_the_parent_on_complete_annotations(tmp_path, kind):
     content = dataset(masks=True, complete=True)
     expected = evaluated(metric(tmp_path, content, metric=kind))
     parent = CocoMetric(ann_file=str(tmp_path / "val.json"), metric=kind)
@@ -99,7 +99,7 @@ def perfect(content):
 
 
 @pytest.mark.parametrize("ids", [(0, 1), ("a1", "a2"), ("0", "7"), (5, 5)])
-def test_ids_of_annotations_mean_nothing(tmp_path, ids):
+def test_invariant_to_annotation_ids(tmp_path, ids):
     content = dataset(complete=True)
     for annotation, number in zip(content["annotations"], ids, strict=True):
         annotation["id"] = number
@@ -112,8 +112,8 @@ def test_ids_of_annotations_mean_nothing(tmp_path, ids):
 
 @pytest.mark.parametrize("kind", ["bbox", "segm", "proposal", "proposal_fast"])
 @pytest.mark.parametrize("flag", [dict(ignore=True), dict(iscrowd=1), dict(ignore=1, iscrowd=0)])
-def test_what_is_ignored_may_be_missed(tmp_path, kind, flag):
-    """A third object that nothing finds, and that is marked."""
+def test_ignored_objects_may_be_missed(tmp_path, kind, flag):
+    """A third, marked object without a detection."""
     content = dataset(masks=True)
     content["images"][0]["height"] = 20
     third = dict(content["annotations"][0], id=3, bbox=[0, 10, 6, 8], **flag)
@@ -129,8 +129,8 @@ def test_what_is_ignored_may_be_missed(tmp_path, kind, flag):
     assert built.evaluate(1)[f"coco/{name}"] == 1
 
 
-def test_a_list_of_images_can_be_formatted(tmp_path):
-    """That of COCO's test-dev has no annotations at all."""
+def test_formats_results_without_annotations(tmp_path):
+    """The json of COCO's test-dev has no annotations."""
     content = dataset()
     del content["annotations"]
     prefix = str(tmp_path / "out")
@@ -139,6 +139,6 @@ def test_a_list_of_images_can_be_formatted(tmp_path):
     assert (tmp_path / "out.segm.json").is_file()
 
 
-def test_an_unknown_choice(tmp_path):
+def test_rejects_an_unknown_choice(tmp_path):
     with pytest.raises(ValueError, match="'raise' or 'boxes', but got 'skip'"):
         metric(tmp_path, dataset(), without_masks="skip")

@@ -1,4 +1,4 @@
-"""Which predictions count, and for which point, as the multi-object metric sees it."""
+"""Which predictions the multi-object metric counts, and for which point."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from object_pairs import aps, guessed, image_pair, perfect
 
 
 @pytest.mark.parametrize("tie", ["boxes", "points"])
-def test_what_touches_no_point_is_ignored(tie):
+def test_predictions_that_touch_no_point_are_ignored(tie):
     samples = [guessed(image_pair(seed), seed) for seed in range(3)]
     more = copy.deepcopy(samples)
     for sample in more:
@@ -20,7 +20,7 @@ def test_what_touches_no_point_is_ignored(tie):
     np.testing.assert_array_equal(aps(samples, tie=tie), aps(more, tie=tie))
 
 
-def test_as_printed_far_predictions_lower_recall():
+def test_printed_formulas_count_far_predictions_in_the_recall():
     def one(far):
         sample = image_pair(0)
         sample["object_pairs"] = sample["object_pairs"][3:]
@@ -35,7 +35,7 @@ def test_as_printed_far_predictions_lower_recall():
 
 
 def test_a_point_may_have_partners_in_two_objects():
-    """Without ties, a source point is judged by the partner that is nearest to the prediction."""
+    """With tie='points', only the partner nearest to the prediction is used."""
     sample = perfect(image_pair(0))
     first, second = sample["predicted_pairs"][:2]
     sample["object_pairs"] = np.array([[0, 0], [0, 1]])
@@ -56,7 +56,7 @@ def test_a_second_detection_of_a_pair_is_ignored():
     np.testing.assert_allclose(aps([sample]), 1)
 
 
-def test_the_surest_prediction_stands_for_a_point():
+def test_only_the_highest_score_is_counted_for_a_point():
     sample = perfect(image_pair(0))
     for pair in sample["predicted_pairs"]:
         wrong = pair["correspondences"] + [0, 0, 50, 50]
@@ -68,6 +68,6 @@ def test_the_surest_prediction_stands_for_a_point():
         pair["score"] = pair["score"][::-1]
     np.testing.assert_allclose(aps([sample]), 0)
     for pair in sample["predicted_pairs"]:
-        pair["score"] = 0.5  # neither is surer or nearer: they share
+        pair["score"] = 0.5  # equal scores and distances: the mean
     np.testing.assert_allclose(aps([sample]), 0.5)
     np.testing.assert_allclose(aps([sample], recall="all"), 0.25)  # 1/2 of the points at 1/2

@@ -1,4 +1,4 @@
-"""What the multi-object metric reads: arrays or tensors, and nothing else."""
+"""Samples of the multi-object metric: arrays or tensors, and rejected input."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import torch
 from object_pairs import aps, evaluate, guessed, image_pair, perfect
 
 
-def test_tensors_are_as_good_as_arrays():
+def test_tensors_equal_arrays():
     sample = guessed(image_pair(4), 4)
     expected = aps([sample], thresholds=[0.0075, 0.01, 0.015, 0.02, 0.03])
     tensors = {key: value for key, value in sample.items() if key != "predicted_pairs"}
@@ -38,7 +38,7 @@ def broken(**fields):
         (dict(score=float("nan")), "each `score` from 0 to 1 but got nan"),
     ],
 )
-def test_rejects_predictions_that_are_none(fields, match):
+def test_rejects_wrong_predictions(fields, match):
     with pytest.raises(ValueError, match=match):
         evaluate([broken(**fields)])
 

@@ -13,7 +13,7 @@ from mmdet_discobox.evaluation.matched_masks import matched_overlaps
 
 
 def naive(ious, threshold):
-    """The rule as COCO's paper of rules has it, with plain loops."""
+    """COCO's matching rule with plain loops."""
     found = [0.0] * ious.shape[1]
     for row in ious:
         best, where = threshold, None
@@ -27,12 +27,12 @@ def naive(ious, threshold):
 
 @pytest.mark.parametrize("seed", range(5))
 @pytest.mark.parametrize("threshold", [0.25, 0.5, 1.0])
-def test_agrees_with_plain_loops(seed, threshold):
+def test_equals_naive_loops(seed, threshold):
     ious = np.random.default_rng(seed).uniform(0, 1, (7, 4))
     assert matched_overlaps(ious, threshold=threshold).tolist() == naive(ious, threshold)
 
 
-def test_the_first_by_score_takes_the_object_it_overlaps_most():
+def test_the_highest_score_is_matched_with_the_largest_iou():
     # the second would fit the first object better, but it is taken; the third may have the second
     ious = np.array([[0.6, 0.55], [0.9, 0.4], [0.7, 0.5]])
     assert matched_overlaps(ious).tolist() == [0.6, 0.5]
@@ -42,13 +42,13 @@ def test_the_first_by_score_takes_the_object_it_overlaps_most():
 
 
 @pytest.mark.parametrize("threshold", [0.0, -0.5, 1.5])
-def test_wants_a_threshold_that_is_an_overlap(threshold):
+def test_rejects_thresholds_out_of_range(threshold):
     with pytest.raises(ValueError, match=r"Expected `threshold` to be in \(0, 1\] but got"):
         matched_overlaps(np.zeros((1, 1)), threshold=threshold)
 
 
 def code(x, width, *, size=10):
-    """A bar over all rows."""
+    """Mask of some columns over all rows."""
     mask = np.zeros((size, size), dtype=np.uint8, order="F")
     mask[:, x : x + width] = 1
     found = mask_utils.encode(mask)
@@ -71,7 +71,7 @@ def prediction(image, category, x, width, score):
     return dict(image_id=image, category_id=category, segmentation=segmentation, score=score)
 
 
-def test_matches_within_an_image_and_a_class():
+def test_matches_within_one_image_and_class():
     truth = truth_of(
         [
             dict(image_id=7, category_id=1, segmentation=[[0, 0, 4, 0, 4, 10, 0, 10]]),
@@ -98,7 +98,7 @@ def test_matches_within_an_image_and_a_class():
 
 
 @pytest.mark.parametrize("seed", range(4))
-def test_matches_as_pycocotools_does(seed):
+def test_equals_the_matching_of_pycocotools(seed):
     rng = np.random.default_rng(seed)
     annotations = [
         dict(image_id=7 + i % 2, category_id=1 + i % 3 // 2, segmentation=code(x, w))

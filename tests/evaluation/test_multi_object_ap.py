@@ -1,4 +1,4 @@
-"""The counts and the curve of Sec. 4.1 against plain loops."""
+"""The counts and the curve of Sec. 4.1 against naive loops."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ ALPHAS = np.array([0.1, 0.3, 0.8])
 
 
 def problem(seed, n=12, m=4):
-    """Distances and scores on a coarse raster, such that ties of all kinds occur."""
+    """Distances and scores on a coarse grid, so that all kinds of ties occur."""
     rng = np.random.default_rng(seed)
     near, far = rng.integers(0, 11, (2, n, m)) / 10
     return near, far, rng.integers(0, 5, n) / 4, ALPHAS, rng.random((n, m)) < 0.8
 
 
-def naive_predictions(near, far, scores, alphas, charged):
+def naive_predictions(near, far, scores, alphas, allowed):
     """TP_i, FP_i and FN_i as printed."""
     rows = []
     for i, score in enumerate(scores):
         for k, alpha in enumerate(alphas):
-            source = [charged[i, j] and near[i, j] <= alpha for j in range(near.shape[1])]
+            source = [allowed[i, j] and near[i, j] <= alpha for j in range(near.shape[1])]
             target = [far[i, j] <= alpha for j in range(near.shape[1])]
             below = sum(source) + (1 if sum(source) == 0 else 0)
             tp = sum(s * t for s, t in zip(source, target, strict=True)) / below
@@ -35,12 +35,12 @@ def naive_predictions(near, far, scores, alphas, charged):
     return rows
 
 
-def naive_points(near, far, scores, alphas, charged):
-    """For each point the prediction that stands for it; it is its own column of thresholds."""
+def naive_points(near, far, scores, alphas, allowed):
+    """Count the prediction evaluated for each point, one threshold at a time."""
     rows = []
     for k, alpha in enumerate(alphas):
         for j in range(near.shape[1]):
-            touching = [i for i in range(len(scores)) if charged[i, j] and near[i, j] <= alpha]
+            touching = [i for i in range(len(scores)) if allowed[i, j] and near[i, j] <= alpha]
             row = np.zeros((3, len(alphas)))
             if not touching:
                 row[2, k] = 1
@@ -65,13 +65,13 @@ def summed(rows):
     ("count", "naive"), [(count_points, naive_points), (count_predictions, naive_predictions)]
 )
 @pytest.mark.parametrize("seed", range(20))
-def test_counts_are_the_plain_loops(count, naive, seed):
+def test_counts_equal_naive_loops(count, naive, seed):
     case = problem(seed)
     np.testing.assert_allclose(count(*case), summed(naive(*case)), atol=1e-12)
 
 
 def naive_ap(rows, k, num, recall, points):
-    """The curve at every score that occurs, then the highest precision from each recall on."""
+    """Compute the curve at every score, then the highest precision at larger recalls."""
     parts = [0, 2] if recall == "printed" else [0, 1, 2]
     total = sum(row[1 + part * num + k] for row in rows for part in parts)
     if total == 0:
@@ -94,7 +94,7 @@ def naive_ap(rows, k, num, recall, points):
 @pytest.mark.parametrize("interpolation", ["area", "101"])
 @pytest.mark.parametrize("recall", ["printed", "all"])
 @pytest.mark.parametrize("seed", range(10))
-def test_the_curve_is_the_plain_loop(interpolation, recall, seed):
+def test_ap_equals_a_naive_loop(interpolation, recall, seed):
     rows = np.concatenate([count_points(*problem(seed)), count_predictions(*problem(seed + 100))])
     shuffled = np.random.default_rng(seed).permutation(rows)
     found = multi_object_ap(shuffled, recall=recall, interpolation=interpolation)
@@ -117,24 +117,24 @@ HAND = np.array([[0.9, 1, 0, 0], [0.8, 0, 1, 0], [0.5, 1, 0, 0], [0.0, 0, 0, 1]]
         (dict(recall="all", interpolation="101"), (26 + 25 * 2 / 3) / 101),
     ],
 )
-def test_an_example_by_hand(kind, expected):
+def test_a_hand_computed_example(kind, expected):
     np.testing.assert_allclose(multi_object_ap(HAND, **kind), [expected])
 
 
-def test_equal_scores_come_together():
+def test_equal_scores_form_one_point_of_the_curve():
     hit, miss = [0.5, 1, 0, 0], [0.5, 0, 1, 0]
     for order in ([hit, miss], [miss, hit]):
         np.testing.assert_allclose(multi_object_ap(np.array(order)), [1 / 2])
         np.testing.assert_allclose(multi_object_ap(np.array(order), recall="all"), [1 / 4])
 
 
-def test_one_right_point_on_top_of_wrong_ones():
+def test_one_correct_point_ranked_above_wrong_ones():
     rows = np.array([[0.9, 1, 0, 0], [0.5, 0, 99, 0]])
     np.testing.assert_allclose(multi_object_ap(rows), 1)
     np.testing.assert_allclose(multi_object_ap(rows, recall="all"), 0.01)
 
 
-def test_nothing_is_right():
+def test_no_correct_point():
     assert multi_object_ap(np.array([[0.5, 0.0, 1.0, 0.0]])) == [0.0]
     assert np.isnan(multi_object_ap(np.zeros((0, 4)))).all()
 

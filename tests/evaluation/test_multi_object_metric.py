@@ -1,4 +1,4 @@
-"""The multi-object AP as a whole: its ends, its choices, and what it does not depend on."""
+"""The multi-object AP: its range, its options and its invariances."""
 
 from __future__ import annotations
 
@@ -88,8 +88,8 @@ def test_a_sparse_grid_touches_few_points():
     assert found["multi_object/AP_3"] == 1
 
 
-def test_own_diagonals_do_not_see_the_scale():
-    """The same error, in shares of the box, at whatever size of the target."""
+def test_own_diagonals_are_invariant_to_scale():
+    """The same error relative to the box, at any size of the target."""
 
     def off_by(share, scale):
         sample = perfect(image_pair(1, scale=scale))
@@ -102,7 +102,7 @@ def test_own_diagonals_do_not_see_the_scale():
         assert off_by(0.0125, scale)[1:].tolist() == [0, 0, 1, 1, 1]
 
 
-def test_classes_weigh_alike_or_by_their_points():
+def test_classes_are_averaged_or_pooled():
     sample = perfect(image_pair(0))
     both = np.concatenate([sample[k]["visible"][None] for k in ("source", "target")]).all(0)
     points = (
@@ -125,7 +125,7 @@ def test_classes_weigh_alike_or_by_their_points():
     recall=st.sampled_from(["printed", "all"]),
     dense=st.booleans(),
 )
-def test_order_means_nothing(seed, tie, counting, recall, dense):
+def test_invariant_to_the_order_of_the_input(seed, tie, counting, recall, dense):
     rng = np.random.default_rng(seed)
     samples = [guessed(image_pair(seed + i), seed + i, cells=6) for i in range(3)]
     samples += [perfect(image_pair(seed + i)) for i in range(3, 6)]
@@ -146,7 +146,7 @@ def test_order_means_nothing(seed, tie, counting, recall, dense):
 
 
 @pytest.mark.parametrize("counting", ["points", "predictions"])
-def test_memory_does_not_grow_with_the_pixels(counting):
+def test_results_do_not_grow_with_the_predictions(counting):
     sizes = []
     for cells in (10, 200):
         metric = MultiObjectCorrespondenceMetric(counting=counting)
@@ -165,6 +165,6 @@ def test_rejects_unknown_choices(name):
 
 
 @pytest.mark.parametrize("thresholds", [[], [0.0], [1.5], [float("nan")]])
-def test_rejects_thresholds_that_are_no_shares(thresholds):
-    with pytest.raises(ValueError, match="Expected `thresholds` to be shares of the diagonal"):
+def test_rejects_thresholds_out_of_range(thresholds):
+    with pytest.raises(ValueError, match="Expected `thresholds` to be fractions of the diagonal"):
         MultiObjectCorrespondenceMetric(thresholds=thresholds)

@@ -9,7 +9,7 @@ from mmdet_discobox.evaluation.pck import (
     correct_points,
     pck,
     reference_length,
-    stretch,
+    resize_factors,
     transfer_errors,
 )
 
@@ -17,7 +17,7 @@ WIDE = (500, 375)
 
 
 def correct_at(offset, resize):
-    factors = stretch(resize, WIDE)
+    factors = resize_factors(resize, WIDE)
     errors = transfer_errors(
         [[10.0 + offset[0], 20.0 + offset[1]]], [[10.0, 20.0]], factors=factors
     )
@@ -65,7 +65,7 @@ def test_pck_is_the_fraction_of_visible_points_within_the_threshold():
 def test_lengths(kind, isotropic, square):
     measured = dict(size=WIDE, box=[10, 20, 60, 80], points=[[0, 40], [45, 4], [3, 30]])
     for resize, expected in (("isotropic", isotropic), ("square", square)):
-        length = reference_length(kind, **measured, factors=stretch(resize, WIDE))
+        length = reference_length(kind, **measured, factors=resize_factors(resize, WIDE))
         assert length == pytest.approx(expected, rel=1e-15)
 
 
@@ -82,8 +82,8 @@ def test_wrong_shapes():
         pck(np.zeros((3, 2)), np.zeros((3, 2)), [True, True], length=1, alpha=1)
 
 
-def test_a_length_needs_what_it_is_measured_on():
-    with pytest.raises(ValueError, match="length='bbox' is measured on, but got None"):
+def test_a_length_needs_its_argument():
+    with pytest.raises(ValueError, match="measured by length='bbox', but got None"):
         reference_length("bbox", size=WIDE)
-    with pytest.raises(ValueError, match="Expected `size` of the picture"):
-        stretch("square", None)
+    with pytest.raises(ValueError, match="Expected `size` of the image"):
+        resize_factors("square", None)

@@ -1,4 +1,4 @@
-"""PCKMetric against each protocol done literally: resize, measure, compare, average, in loops."""
+"""PCKMetric against naive loops of each protocol: resize, measure, compare, average."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ LENGTH = {"ncnet_pf": "keypoints", "dift": "bbox"}
 
 
 def literal_hits(sample, name, length_kind, alpha):
-    """One truth value for each key point that counts."""
+    """Correctness of each visible key point."""
     place, side, where, strict, _ = LITERAL[name]
     w, h = sample[f"{where}_size"]
     counted = [k for k, seen in enumerate(sample["visible"]) if seen]
@@ -125,7 +125,7 @@ def evaluate(samples, *args, **kwargs):
 
 @pytest.mark.parametrize("length", ["img", "bbox", "keypoints", None])
 @pytest.mark.parametrize("name", sorted(LITERAL))
-def test_protocols_equal_their_literal_steps(samples, name, length):
+def test_protocols_equal_naive_implementations(samples, name, length):
     _, _, where, _, average = LITERAL[name]
     samples = predicted(samples, where)
     kind = length or LENGTH.get(name, "img")
@@ -156,7 +156,7 @@ def test_every_protocol_is_tested():
     assert PROTOCOLS.keys() == LITERAL.keys()
 
 
-def test_strict_and_not_differ_on_the_threshold():
+def test_strict_excludes_the_threshold():
     sample = random_sample(np.random.default_rng(0))
     sample |= {"target_size": (500, 375), "visible": np.ones(6, bool), "class_name": "cat"}
     sample["target_points"] = np.zeros((6, 2))
@@ -173,7 +173,7 @@ def test_perfect_points_are_all_correct_and_missing_ones_are_wrong(samples):
     assert set(evaluate(lost).values()) == {0.0}
 
 
-def test_order_and_batches_change_nothing(samples):
+def test_invariant_to_order_and_batches(samples):
     samples = predicted(samples, "target")
     metric = PCKMetric(alphas=ALPHAS)
     for sample in reversed(samples):
@@ -182,7 +182,7 @@ def test_order_and_batches_change_nothing(samples):
     assert found == pytest.approx(evaluate(samples), abs=1e-12)
 
 
-def test_what_is_kept_of_a_pair_is_small_and_can_travel_between_ranks(samples):
+def test_results_are_small_and_can_be_collected(samples):
     metric = PCKMetric(alphas=ALPHAS)
     metric.process(None, predicted(samples, "target"))
     assert len(metric.results) == len(samples)
@@ -204,28 +204,28 @@ def test_tensors_and_mmengine_s_evaluator(samples):
     assert found == {f"pf/{key.split('/', 1)[1]}": value for key, value in expected.items()}
 
 
-def test_nothing_that_counts_is_nan(monkeypatch):
-    told = []
-    monkeypatch.setattr(pck_metric, "print_log", lambda text, **_: told.append(text))
+def test_pairs_without_visible_points_give_nan_and_a_warning(monkeypatch):
+    lines = []
+    monkeypatch.setattr(pck_metric, "print_log", lambda text, **_: lines.append(text))
     sample = {**random_sample(np.random.default_rng(0)), "class_name": "cat"}
     sample |= {"visible": np.zeros(6, bool), "predicted_points": np.zeros((6, 2))}
     found = evaluate([sample])
     assert found.keys() > {"correspondence/PCK@0.1", "correspondence/PCK@0.1/cat"}
     assert all(map(math.isnan, found.values()))
-    assert told[0].startswith("1 of 1 pairs have no key point")
+    assert lines[0].startswith("1 of 1 pairs have no key point")
     assert all(map(math.isnan, PCKMetric(average="classes").compute_metrics([]).values()))
 
 
-def test_sizes_and_boxes_are_asked_for_only_where_needed():
+def test_sizes_and_boxes_are_required_only_if_used():
     keys = ("class_name", "visible", "target_points")
     sample = {key: random_sample(np.random.default_rng(0))[key] for key in keys}
     sample["predicted_points"] = sample["target_points"]
     assert evaluate([sample], "scot", length="keypoints")["correspondence/PCK@0.1"] == 1
-    with pytest.raises(ValueError, match="length='img' is measured on, but got None"):
+    with pytest.raises(ValueError, match="measured by length='img', but got None"):
         evaluate([sample], "scot")
-    with pytest.raises(ValueError, match="length='bbox' is measured on, but got None"):
+    with pytest.raises(ValueError, match="measured by length='bbox', but got None"):
         evaluate([sample], "dift")
-    with pytest.raises(ValueError, match="Expected `size` of the picture for resize='square'"):
+    with pytest.raises(ValueError, match="Expected `size` of the image for resize='square'"):
         evaluate([sample], "dhpf")
 
 
@@ -236,14 +236,14 @@ def test_sizes_and_boxes_are_asked_for_only_where_needed():
         ({"visible": np.ones(5, bool)}, r"`visible` of shape \(6,\), but got \(5,\)"),
     ],
 )
-def test_wrong_samples(change, match):
+def test_rejects_wrong_samples(change, match):
     sample = random_sample(np.random.default_rng(0))
     sample = {**sample, "predicted_points": sample["target_points"], **change}
     with pytest.raises(ValueError, match=match):
         evaluate([sample])
 
 
-def test_a_sample_without_a_prediction():
+def test_rejects_a_sample_without_a_prediction():
     sample = random_sample(np.random.default_rng(0))
     with pytest.raises(ValueError, match="but predicted_points is missing"):
         evaluate([sample])
@@ -261,6 +261,6 @@ def test_a_sample_without_a_prediction():
         (dict(alphas=(0.1, 0.0)), "`alphas` above 0"),
     ],
 )
-def test_wrong_arguments(arguments, match):
+def test_rejects_wrong_arguments(arguments, match):
     with pytest.raises(ValueError, match=match):
         PCKMetric(**arguments)

@@ -1,4 +1,4 @@
-"""VOC's mask AP against a brute force on dense masks, and cases worked out by hand."""
+"""VOC's mask AP against brute force on dense masks, and hand-computed cases."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from mmdet_discobox.evaluation.voc_instance_ap import (
     Detections,
     Objects,
     average_precisions,
-    judge,
+    evaluate_image,
 )
 
 THRESHOLDS = (0.25, 0.5, 0.7, 0.75)
 CLASSES = 3
 
 
-def codes(masks):
+def encode(masks):
     return [mask_utils.encode(np.asfortranarray(mask, dtype=np.uint8)) for mask in masks]
 
 
@@ -28,11 +28,11 @@ def integers(values):
 
 def objects(masks, labels, crowd=None):
     crowd = np.zeros(len(labels), bool) if crowd is None else np.array(crowd)
-    return Objects(codes(masks), integers(labels), crowd)
+    return Objects(encode(masks), integers(labels), crowd)
 
 
 def detections(masks, labels, scores):
-    return Detections(codes(masks), integers(labels), np.array(scores, dtype=float))
+    return Detections(encode(masks), integers(labels), np.array(scores, dtype=float))
 
 
 def row(*pixels, length=10):
@@ -42,11 +42,13 @@ def row(*pixels, length=10):
 
 
 def precisions(images, matcher, thresholds=THRESHOLDS, num_classes=CLASSES):
-    judged = [
-        judge(found, there, num_classes=num_classes, thresholds=thresholds, matcher=matcher)
+    evaluated = [
+        evaluate_image(
+            found, there, num_classes=num_classes, thresholds=thresholds, matcher=matcher
+        )
         for found, there in images
     ]
-    return average_precisions(judged, num_classes=num_classes, num_thresholds=len(thresholds))
+    return average_precisions(evaluated, num_classes=num_classes, num_thresholds=len(thresholds))
 
 
 def random_image(generator, num_objects, num_detections):
@@ -139,8 +141,8 @@ def test_the_area_is_monotone_from_the_right():
 
 
 @pytest.mark.parametrize("matcher", MATCHERS)
-def test_a_detection_on_a_crowd_is_left_out(matcher):
-    """The surest detection is inside the crowd region; another half outside of it costs."""
+def test_a_detection_on_a_crowd_is_ignored(matcher):
+    """The best detection is inside the crowd region; another, half outside, is a false positive."""
     there = objects([row(0), row(5, 6, 7, 8)], [0, 0], [False, True])
     inside, half, hit = row(5, 6), row(8, 9), row(0)
     alone = detections([inside, hit], [0, 0], [0.9, 0.5])

@@ -1,17 +1,13 @@
-"""Tie predicted object pairs to annotated ones by their boxes."""
+"""Match predicted object pairs with annotated ones by their boxes."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
-from numpy.typing import NDArray
 
-Floats = NDArray[np.float64]
-Integers = NDArray[np.int64]
+from .arrays import Floats, Integers
 
 
-def tie_object_pairs(
+def match_object_pairs(
     predicted: tuple[Floats, Floats],
     annotated: tuple[Floats, Floats],
     labels: tuple[Integers, Integers, Integers],
@@ -19,35 +15,36 @@ def tie_object_pairs(
     *,
     min_iou: float,
 ) -> dict[tuple[int, int], int]:
-    """Give each annotated object pair at most one predicted pair, and the other way round.
+    """Match predicted and annotated object pairs one to one.
 
-    As detections are matched in COCO: in the order of their scores, each predicted pair takes the
-    free pair of objects of its class that it overlaps most. The overlap of two pairs is the smaller
-    of their two IoUs. Ties of scores go by the overlap, then by the boxes, so the order of the
-    predictions means nothing.
+    Follows COCO's matching of detections: in descending order of score, each predicted pair takes
+    the unmatched annotated pair of its class with the largest overlap. The overlap of two pairs is
+    the smaller of their two IoUs. Equal scores are ordered by overlap, then by box coordinates, so
+    the result does not depend on the order of the predictions.
 
     Args:
         predicted: ``(n, 4)`` source boxes and ``(n, 4)`` target boxes of the pairs.
         annotated: ``(S, 4)`` and ``(T, 4)`` boxes of *all* objects of the two images.
         labels: ``(n,)``, ``(S,)`` and ``(T,)`` classes.
         scores: ``(n,)`` confidences of the pairs.
-        min_iou: The least overlap of a tie.
+        min_iou: smallest overlap of a match.
 
     Returns:
-        The predicted pair of each annotated pair ``(source object, target object)`` that got one.
+        Index of the predicted pair for each matched annotated pair ``(source object, target
+        object)``.
     """
     overlaps = _pair_overlaps(predicted, annotated, labels)  # (n, S, T)
     if not overlaps.size:
         return {}
     best = overlaps.max((1, 2))
     boxes = np.concatenate(predicted, 1)
-    ties: dict[tuple[int, int], int] = {}
+    matches: dict[tuple[int, int], int] = {}
     for index in np.lexsort([*boxes.T, -best, -scores]):
-        place = np.unravel_index(int(overlaps[index].argmax()), overlaps.shape[1:])
-        if overlaps[index][place] >= min_iou:
-            ties[int(place[0]), int(place[1])] = int(index)
-            overlaps[:, place[0], place[1]] = -1.0
-    return ties
+        pair = np.unravel_index(int(overlaps[index].argmax()), overlaps.shape[1:])
+        if overlaps[index][pair] >= min_iou:
+            matches[int(pair[0]), int(pair[1])] = int(index)
+            overlaps[:, pair[0], pair[1]] = -1.0
+    return matches
 
 
 def _pair_overlaps(
@@ -63,18 +60,18 @@ def _pair_overlaps(
 
 
 def iou(first: Floats, second: Floats) -> Floats:
-    """Intersection over union of boxes.
+    """Compute the intersection over union of boxes.
 
     Args:
         first: ``(N, 4)`` boxes ``(x1, y1, x2, y2)``.
         second: ``(M, 4)`` boxes.
 
     Returns:
-        ``(N, M)`` from 0 to 1; boxes without area overlap nothing.
+        ``(N, M)`` in [0, 1]; 0 for boxes without area.
     """
-    corner = np.maximum(first[:, None, :2], second[None, :, :2])
+    start = np.maximum(first[:, None, :2], second[None, :, :2])
     end = np.minimum(first[:, None, 2:], second[None, :, 2:])
-    common = (end - corner).clip(0).prod(-1)
-    areas: Sequence[Floats] = [(boxes[:, 2:] - boxes[:, :2]).prod(-1) for boxes in (first, second)]
-    union = areas[0][:, None] + areas[1] - common
-    return np.asarray(common / np.where(union > 0, union, 1.0))
+    intersection = (end - start).clip(0).prod(-1)
+    areas = [(boxes[:, 2:] - boxes[:, :2]).prod(-1) for boxes in (first, second)]
+    union = areas[0][:, None] + areas[1] - intersection
+    return np.asarray(intersection / np.where(union > 0, union, 1.0))
