@@ -1,7 +1,7 @@
-"""Pictures of dense correspondence: coloured fields over the masks, and lines (Fig. 1 and 5).
+"""Drawings of dense correspondence: colour fields over the masks, and lines (Fig. 1 and 5).
 
-A colour stands for a place in the source. The target's field shows where these places went, so the
-same parts have the same colours; where a match is torn or folded, so are the colours.
+The colour of a source pixel encodes its position; the matched target pixel has the same colour.
+Discontinuities of the match are visible as discontinuities of the target's colours.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 Floats = NDArray[np.float32]
 Image = NDArray[np.uint8]
 
-#: colours of a 3 x 3 raster over the source, clear ones around a white middle
-_RASTER = np.array(
+#: colours of a 3 x 3 grid over the source: saturated ones around a white centre
+_COLOUR_GRID = np.array(
     [
         [[236, 56, 131], [255, 120, 50], [255, 214, 51]],
         [[150, 82, 255], [255, 246, 232], [130, 215, 70]],
@@ -27,21 +27,21 @@ _RASTER = np.array(
     np.float32,
 )
 _GAP = 16  # pixels of white between the images
-_DIM = 0.45  # how much of its contrast the background keeps
-_OPACITY = 0.78  # of a field
+_BACKGROUND_CONTRAST = 0.45  # fraction of the original contrast
+_OPACITY = 0.78  # of a colour field
 
 
 @dataclass(frozen=True, eq=False)
-class MatchedMasks:
-    """A source object and its target object.
+class DrawnMatch:
+    """A matched source and target object, as drawn by :func:`draw_correspondence`.
 
     Attributes:
-        images: place of the source's and of the target's image; the same for two objects of one.
-        source_mask: ``(H, W)`` boolean in pixels of the source's image.
-        target_mask: ``(h, w)`` boolean in pixels of the target's image.
-        source_points: ``(n, 2)`` x and y in pixels; points on the source's mask, dense.
-        target_points: ``(n, 2)`` where they lie in the target's image.
-        certainty: ``(n,)`` how sure of each; the least sure get no lines.
+        images: index of the source's and of the target's image; equal for objects of one image.
+        source_mask: ``(H, W)`` boolean in pixels of the source image.
+        target_mask: ``(h, w)`` boolean in pixels of the target image.
+        source_points: ``(n, 2)`` x and y in pixels, dense points of the source mask.
+        target_points: ``(n, 2)`` the matched points in pixels of the target image.
+        certainty: ``(n,)`` certainty of each match; no lines are drawn for the lowest ones.
     """
 
     images: tuple[int, int]
@@ -54,111 +54,113 @@ class MatchedMasks:
 
 def draw_correspondence(
     images: Sequence[Image],
-    matches: Sequence[MatchedMasks],
+    matches: Sequence[DrawnMatch],
     *,
     lines: int = 10,
     height: int = 480,
 ) -> Image:
-    """Draw the images side by side, with a field of colours over each matched object.
+    """Draw the images side by side, with a colour field over each matched object.
 
     Args:
         images: ``(H, W, 3)`` uint8 RGB each.
-        matches: what to draw; an object that is in several keeps the colours of the last.
-        lines: number of lines of each match.
-        height: of the drawing in pixels, that all images are scaled to.
+        matches: the matches to draw; later ones are drawn over earlier ones.
+        lines: number of lines per match.
+        height: height of the drawing in pixels; all images are scaled to it.
 
     Returns:
         ``(height, width, 3)`` uint8 RGB.
     """
     scales = [height / len(image) for image in images]
-    panels = [_resized(image, scale) for image, scale in zip(images, scales, strict=True)]
-    canvases = [_faded(panel) if matches else panel for panel in panels]
+    panels = [_resize(image, scale) for image, scale in zip(images, scales, strict=True)]
+    canvases = [_fade(panel) if matches else panel for panel in panels]
     for match in matches:
-        source, target = (points * scales[i] for points, i in _ends(match))
-        colours = position_colours(_within_extent(source))
+        source, target = (points * scales[i] for points, i in _points_of_images(match))
+        colours = position_colours(_normalise(source))
         masks = (match.source_mask, match.target_mask)
-        for place, mask, points in zip(match.images, masks, (source, target), strict=True):
-            _lay_field(canvases[place], panels[place], mask, points, colours)
-    canvas, starts = _side_by_side(canvases)
+        for index, mask, points in zip(match.images, masks, (source, target), strict=True):
+            _draw_field(canvases[index], panels[index], mask, points, colours)
+    canvas, starts = _concatenate(canvases)
     for match in matches:
-        source, target = (points * scales[i] + [starts[i], 0] for points, i in _ends(match))
-        colours = position_colours(_within_extent(source))
-        chosen = _line_places(match, lines)
+        source, target = (
+            points * scales[i] + [starts[i], 0] for points, i in _points_of_images(match)
+        )
+        colours = position_colours(_normalise(source))
+        chosen = _select_lines(match, lines)
         _draw_lines(canvas, source[chosen], target[chosen], colours[chosen])
     return canvas
 
 
-def position_colours(places: Floats) -> Floats:
-    """Give each place of the unit square its own colour.
+def position_colours(positions: Floats) -> Floats:
+    """Map positions in the unit square to distinct colours.
 
     Args:
-        places: ``(n, 2)`` x and y in [0, 1].
+        positions: ``(n, 2)`` x and y in [0, 1].
 
     Returns:
-        ``(n, 3)`` float32 RGB in [0, 255], bilinear between nine.
+        ``(n, 3)`` float32 RGB in [0, 255], interpolated bilinearly between nine colours.
     """
     knots = np.arange(3) / 2
-    x, y = (np.maximum(1 - 2 * np.abs(places[:, [axis]] - knots), 0) for axis in (0, 1))
-    # i, j: rows and columns of the raster; n: places; c: channels
-    return np.einsum("ni,nj,ijc->nc", y, x, _RASTER).astype(np.float32)
+    x, y = (np.maximum(1 - 2 * np.abs(positions[:, [axis]] - knots), 0) for axis in (0, 1))
+    # i, j: rows and columns of the grid; n: positions; c: channels
+    return np.einsum("ni,nj,ijc->nc", y, x, _COLOUR_GRID).astype(np.float32)
 
 
-def carry_colours(points: Floats, colours: Floats, size: tuple[int, int]) -> Floats:
-    """Paint an image from colours at scattered points, smoothly and without holes.
+def interpolate_colours(points: Floats, colours: Floats, size: tuple[int, int]) -> Floats:
+    """Interpolate an image from colours at scattered points, smoothly and without holes.
 
     Args:
-        points: ``(n, 2)`` x and y in pixels; those outside the image are left out.
+        points: ``(n, 2)`` x and y in pixels; points outside the image are ignored.
         colours: ``(n, 3)``.
         size: ``(H, W)`` of the image.
 
     Returns:
-        ``(H, W, 3)`` float32: means of the colours around each pixel, close ones first.
+        ``(H, W, 3)`` float32: means of the colours around each pixel, weighted by proximity.
     """
     column, row = np.floor(points).astype(int).T
     inside = (row >= 0) & (row < size[0]) & (column >= 0) & (column < size[1])
-    drops: NDArray[Any] = np.zeros((*size, 4), np.float32)
+    splats: NDArray[Any] = np.zeros((*size, 4), np.float32)
     values = np.column_stack([colours, np.ones(len(colours), np.float32)])
-    np.add.at(drops, (row[inside], column[inside]), values[inside])
-    drops = cv2.GaussianBlur(drops, (0, 0), max(size) / 100)
-    paint = drops
-    for level in range(1, 7):  # wider and wider, and weaker: for where nothing is close
-        drops = cv2.pyrDown(drops)
-        wide = cv2.GaussianBlur(drops, (0, 0), 3)
-        paint = paint + 0.01**level * cv2.resize(wide, size[::-1])
-    return paint[..., :3] / np.maximum(paint[..., 3:], 1e-30)
+    np.add.at(splats, (row[inside], column[inside]), values[inside])
+    splats = cv2.GaussianBlur(splats, (0, 0), max(size) / 100)
+    total = splats
+    for level in range(1, 7):  # wider kernels of smaller weight fill regions without points
+        splats = cv2.pyrDown(splats)
+        wide = cv2.GaussianBlur(splats, (0, 0), 3)
+        total = total + 0.01**level * cv2.resize(wide, size[::-1])
+    return total[..., :3] / np.maximum(total[..., 3:], 1e-30)
 
 
-def _ends(match: MatchedMasks) -> Any:
+def _points_of_images(match: DrawnMatch) -> Any:
     return zip((match.source_points, match.target_points), match.images, strict=True)
 
 
-def _within_extent(points: Floats) -> Floats:
-    """Points as shares of their own extent."""
+def _normalise(points: Floats) -> Floats:
+    """Scale points to [0, 1] over their own extent."""
     low = points.min(0, initial=np.inf)
     return (points - low) / np.maximum(points.max(0, initial=-np.inf) - low, 1e-6)
 
 
-def _resized(image: Image, scale: float) -> Image:
+def _resize(image: Image, scale: float) -> Image:
     width, height = round(image.shape[1] * scale), round(len(image) * scale)
     mode = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
     return cv2.resize(image, (width, height), interpolation=mode).astype(np.uint8)
 
 
-def _faded(panel: Image) -> Image:
-    """Grey and light, so that colours stand out."""
+def _fade(panel: Image) -> Image:
+    """Reduce saturation and contrast, so that the colour fields stand out."""
     grey = panel.mean(2, keepdims=True) * 0.7 + panel * 0.3
-    return (255 - (255 - grey) * _DIM).astype(np.uint8)
+    return (255 - (255 - grey) * _BACKGROUND_CONTRAST).astype(np.uint8)
 
 
-def _lay_field(
+def _draw_field(
     canvas: Image, panel: Image, mask: NDArray[np.bool_], points: Floats, colours: Floats
 ) -> None:
-    """Lay colours over the object, its shading shining through, and a white outline."""
+    """Blend the colours over the object, keep its shading, and draw a white outline."""
     size = (canvas.shape[0], canvas.shape[1])
     soft = cv2.resize(mask.astype(np.float32), size[::-1], interpolation=cv2.INTER_LINEAR)
     soft = cv2.GaussianBlur(soft, (0, 0), size[0] / 160)
     cover = np.clip((soft - 0.5) * 6 + 0.5, 0, 1)[..., None]
-    field = carry_colours(points, colours, size)
+    field = interpolate_colours(points, colours, size)
     shade = panel.mean(2, keepdims=True) / 255
     object_ = _OPACITY * field * (0.7 + 0.4 * shade) + (1 - _OPACITY) * panel
     canvas[:] = np.clip(cover * object_ + (1 - cover) * canvas, 0, 255)
@@ -168,8 +170,8 @@ def _lay_field(
     cv2.drawContours(canvas, outline, -1, (255, 255, 255), 2, cv2.LINE_AA)
 
 
-def _side_by_side(canvases: Sequence[Image]) -> tuple[Image, list[int]]:
-    """The images in a row, and where each starts."""
+def _concatenate(canvases: Sequence[Image]) -> tuple[Image, list[int]]:
+    """Concatenate the images in a row; return it and the first column of each image."""
     widths = [canvas.shape[1] for canvas in canvases]
     starts = [sum(widths[:i]) + _GAP * i for i in range(len(widths))]
     row = np.full((len(canvases[0]), starts[-1] + widths[-1], 3), 255, np.uint8)
@@ -178,15 +180,16 @@ def _side_by_side(canvases: Sequence[Image]) -> tuple[Image, list[int]]:
     return row, starts
 
 
-def _line_places(match: MatchedMasks, count: int) -> list[int]:
-    """Points far from each other and from the rim, of the surer ones that end on the target."""
-    candidates = np.flatnonzero(_read(match.target_mask, match.target_points))
+def _select_lines(match: DrawnMatch, count: int) -> list[int]:
+    """Select certain matches on both masks, far from each other and from the mask boundary."""
+    candidates = np.flatnonzero(_sample_nearest(match.target_mask, match.target_points))
     if not len(candidates):
         return []
-    candidates = candidates[_upper(match.certainty[candidates], 0.3)]
-    padded = np.pad(match.source_mask.astype(np.uint8), 1)  # the image's border is a rim, too
+    candidates = candidates[_above_quantile(match.certainty[candidates], 0.3)]
+    padded = np.pad(match.source_mask.astype(np.uint8), 1)  # the image border counts as boundary
     depth = cv2.distanceTransform(padded, cv2.DIST_L2, 3)[1:-1, 1:-1]
-    candidates = candidates[_upper(_read(depth, match.source_points)[candidates], 0.1)]
+    depths = _sample_nearest(depth, match.source_points)[candidates]
+    candidates = candidates[_above_quantile(depths, 0.1)]
     points = match.source_points[candidates]
     distance = np.linalg.norm(points - points.mean(0), axis=1)
     chosen: list[int] = []
@@ -196,23 +199,22 @@ def _line_places(match: MatchedMasks, count: int) -> list[int]:
     return candidates[chosen].tolist()
 
 
-def _upper(values: NDArray[Any], share: float) -> NDArray[np.bool_]:
-    """All but the given share of the smallest values."""
-    return values >= np.quantile(values, share)
+def _above_quantile(values: NDArray[Any], quantile: float) -> NDArray[np.bool_]:
+    return values >= np.quantile(values, quantile)
 
 
-def _read(image: NDArray[Any], points: Floats) -> NDArray[Any]:
-    """Pixels under points; of those outside, the nearest."""
+def _sample_nearest(image: NDArray[Any], points: Floats) -> NDArray[Any]:
+    """Sample the image at points, with coordinates clamped to the image."""
     column, row = np.floor(points).astype(int).T
     height, width = image.shape
     return image[row.clip(0, height - 1), column.clip(0, width - 1)]
 
 
 def _draw_lines(canvas: Image, source: Floats, target: Floats, colours: Floats) -> None:
-    """Lines with a white seam and round ends, to a sixteenth of a pixel."""
+    """Draw lines with a white border and round ends, at 1/16 pixel precision."""
     ends = [np.rint(points * 16).astype(int).tolist() for points in (source, target)]
     for start, end, colour in zip(*ends, colours.tolist(), strict=True):
         for paint, width, radius in (((255, 255, 255), 4, 6), (colour, 2, 4)):
             cv2.line(canvas, start, end, paint, width, cv2.LINE_AA, 4)
-            for place in (start, end):
-                cv2.circle(canvas, place, radius * 16, paint, -1, cv2.LINE_AA, 4)
+            for centre in (start, end):
+                cv2.circle(canvas, centre, radius * 16, paint, -1, cv2.LINE_AA, 4)

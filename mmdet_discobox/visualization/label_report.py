@@ -1,4 +1,4 @@
-"""A page to look through masks: one html file that needs no network and no other file."""
+"""Page for reviewing masks: a self-contained html file that needs no network."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ import cv2
 import numpy as np
 
 _TEMPLATE = Path(__file__).with_suffix(".html")
-#: longer side of a cut-out on the page, in pixels
+#: longer side of a crop on the page, in pixels
 _SIDE = 220
-#: share of the box that is shown around it
-_CONTEXT = 0.25
+#: margin around the box, as a fraction of its longer side
+_MARGIN = 0.25
 #: colour of masks, BGR
 _COLOUR = (40, 120, 255)
 
@@ -30,9 +30,9 @@ class ReportItem:
     Attributes:
         ann_id: id of the annotation.
         class_name: name of its class.
-        quality: in [0, 1].
-        file_name: of its picture.
-        image: ``(H, W, 3)`` uint8 BGR, the whole picture.
+        quality: estimated quality of the mask, in [0, 1].
+        file_name: file name of the image.
+        image: ``(H, W, 3)`` uint8 BGR, the whole image.
         mask: ``(H, W)`` boolean.
         box: ``(x, y, width, height)`` in pixels.
     """
@@ -53,63 +53,62 @@ def write_label_report(
     title: str,
     left_out: Sequence[int | str] = (),
 ) -> None:
-    """Write the page: worst masks first, sortable, filterable, and decided by keyboard.
+    """Write the page: worst masks first, sortable, filterable, with keyboard shortcuts.
 
-    Decisions are kept in the browser, and the accepted ids can be saved as a json. A page of other
-    masks, even of the same boxes, begins without decisions.
+    The browser stores the decisions, and the page exports them as json. The store is specific to
+    the masks: new masks of the same boxes start without decisions.
 
     Args:
-        path: the html file; its folder has to be there.
+        path: the html file to write; its folder must exist.
         items: the masks.
-        title: what they are of.
-        left_out: ids of masks that had no room on the page, for its reader to know; they go into
-            the json.
+        title: title of the page, usually the name of the data set.
+        left_out: ids of masks that are not shown; the page reports their number and exports them.
     """
     rows = list(_rows(items))
     data = dict(title=title, key=_key(title, rows), leftOut=list(left_out), items=rows)
-    # "<" would let a name in the data end the script
+    # escape "<": a name in the data could otherwise close the script element
     text = json.dumps(data, ensure_ascii=False).replace("<", "\\u003c")
     page = _TEMPLATE.read_text(encoding="utf-8")
     page = page.replace("{{title}}", html.escape(title)).replace("{{data}}", text)
     path = Path(path)
-    unfinished = path.with_name(f".{path.name}.part")
-    unfinished.write_text(page, encoding="utf-8", errors="replace")
-    unfinished.replace(path)
+    partial = path.with_name(f".{path.name}.part")
+    partial.write_text(page, encoding="utf-8", errors="replace")
+    partial.replace(path)
 
 
 def _key(title: str, rows: list[dict[str, Any]]) -> str:
-    """Tells the decisions about these masks from those about others."""
-    judged = [{name: row[name] for name in row if name != "picture"} for row in rows]
-    return hashlib.sha256(json.dumps([title, judged]).encode()).hexdigest()[:16]
+    """Hash the masks, to store the decisions about them under a key of their own."""
+    hashed = [{name: row[name] for name in row if name != "image"} for row in rows]
+    return hashlib.sha256(json.dumps([title, hashed]).encode()).hexdigest()[:16]
 
 
 def _rows(items: Iterable[ReportItem]) -> Iterator[dict[str, Any]]:
     for item in items:
-        picture, overlay = cut_out(item)
+        image, overlay = crop_with_overlay(item)
         yield dict(
             id=item.ann_id,
             name=item.class_name,
             quality=round(item.quality, 3),
             file=item.file_name,
-            picture=_data_uri(picture, ".jpg", "image/jpeg"),
+            image=_data_uri(image, ".jpg", "image/jpeg"),
             overlay=_data_uri(overlay, ".png", "image/png"),
         )
 
 
-def cut_out(item: ReportItem) -> tuple[np.ndarray, np.ndarray]:
-    """Cut the object with its surroundings out of the picture.
+def crop_with_overlay(item: ReportItem) -> tuple[np.ndarray, np.ndarray]:
+    """Crop the image around the box, and draw the mask on a transparent overlay.
 
     Args:
         item: the mask.
 
     Returns:
-        ``(h, w, 3)`` BGR, and ``(h, w, 4)`` BGRA: the mask, its outline and its box.
+        The crop ``(h, w, 3)`` BGR, and the mask, its outline and its box ``(h, w, 4)`` BGRA.
     """
     x1, y1, x2, y2 = _window(item)
     scale = _SIDE / max(x2 - x1, y2 - y1)
     size = (max(round((x2 - x1) * scale), 1), max(round((y2 - y1) * scale), 1))
     method = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
-    picture = cv2.resize(item.image[y1:y2, x1:x2], size, interpolation=method)
+    crop = cv2.resize(item.image[y1:y2, x1:x2], size, interpolation=method)
     window = item.mask[y1:y2, x1:x2].astype(np.float32)
     mask = (cv2.resize(window, size, interpolation=method) >= 0.5).astype(np.uint8)
     overlay = np.zeros((*mask.shape, 4), np.uint8)
@@ -120,13 +119,13 @@ def cut_out(item: ReportItem) -> tuple[np.ndarray, np.ndarray]:
     corners = np.array([x - x1, y - y1, x + width - x1, y + height - y1]) * scale
     left, top, right, bottom = (int(value) for value in corners.round().clip(-9, 2 * _SIDE))
     cv2.rectangle(overlay, (left, top), (right - 1, bottom - 1), (255, 255, 255, 150), 1)
-    return picture, overlay
+    return crop, overlay
 
 
 def _window(item: ReportItem) -> tuple[int, int, int, int]:
-    """Pixels ``(x1, y1, x2, y2)`` to show: the box and some of what is around it."""
+    """Compute the pixels ``(x1, y1, x2, y2)`` of the crop: the box with a margin."""
     x, y, width, height = item.box
-    margin = _CONTEXT * max(width, height) + 4
+    margin = _MARGIN * max(width, height) + 4
     rows, cols = item.image.shape[:2]
     x1, x2 = _span(x - margin, x + width + margin, cols)
     y1, y2 = _span(y - margin, y + height + margin, rows)
@@ -138,6 +137,6 @@ def _span(start: float, end: float, length: int) -> tuple[int, int]:
     return first, int(np.clip(np.ceil(end), first + 1, length))
 
 
-def _data_uri(picture: np.ndarray, suffix: str, kind: str) -> str:
-    _, content = cv2.imencode(suffix, picture)
-    return f"data:{kind};base64,{base64.b64encode(content.tobytes()).decode('ascii')}"
+def _data_uri(image: np.ndarray, suffix: str, media_type: str) -> str:
+    _, content = cv2.imencode(suffix, image)
+    return f"data:{media_type};base64,{base64.b64encode(content.tobytes()).decode('ascii')}"

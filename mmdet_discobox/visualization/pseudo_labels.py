@@ -1,4 +1,4 @@
-"""Pictures of boxes and masks side by side."""
+"""Drawings of images with boxes and masks side by side."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from mmengine.visualization import Visualizer
 
 from mmdet_discobox.structures import PseudoLabelImage
 
-#: colours of the objects of a picture, RGB
+#: colours of the objects of an image, RGB
 _COLOURS = ((230, 60, 60), (60, 200, 90), (70, 110, 250), (250, 210, 60), (220, 90, 230))
 
 
 def draw_boxes(image: np.ndarray, boxes: np.ndarray, *, colour: str = "yellow") -> np.ndarray:
-    """Draw boxes on a picture.
+    """Draw boxes on an image.
 
     Args:
         image: ``(H, W, 3)`` uint8 RGB.
         boxes: ``(G, 4)`` ``(x1, y1, x2, y2)`` in pixels.
-        colour: a colour of matplotlib.
+        colour: a matplotlib colour.
 
     Returns:
         ``(H, W, 3)`` uint8 RGB.
@@ -31,7 +31,7 @@ def draw_boxes(image: np.ndarray, boxes: np.ndarray, *, colour: str = "yellow") 
 
 
 def draw_masks(image: np.ndarray, masks: np.ndarray) -> np.ndarray:
-    """Lay masks over a picture, the objects in turn in five colours.
+    """Draw masks on an image in five alternating colours.
 
     Args:
         image: ``(H, W, 3)`` uint8 RGB.
@@ -50,7 +50,7 @@ def draw_masks(image: np.ndarray, masks: np.ndarray) -> np.ndarray:
 def draw_panels(
     image: np.ndarray, boxes: np.ndarray, mask_sets: Sequence[np.ndarray]
 ) -> np.ndarray:
-    """Draw the picture with its boxes, and beside it with each set of masks.
+    """Draw the image with its boxes, and beside it with each set of masks.
 
     Args:
         image: ``(H, W, 3)`` uint8 RGB.
@@ -63,22 +63,23 @@ def draw_panels(
     return np.concatenate([draw_boxes(image, boxes), *(draw_masks(image, m) for m in mask_sets)], 1)
 
 
-def draw_pseudo_labels(taught: PseudoLabelImage) -> np.ndarray:
-    """Draw picture with boxes | masks of the student | masks that the teacher teaches.
+def draw_pseudo_labels(record: PseudoLabelImage) -> np.ndarray:
+    """Draw image with boxes | masks of the student | pseudo-labels of the teacher.
 
-    Masks that may not teach (``valid`` is false) are left out, and their boxes are red there.
+    Refined masks that are not used as pseudo-labels (``valid`` is false) are not drawn; their boxes
+    are red in the third panel.
 
     Args:
-        taught: the record.
+        record: the image with its masks.
 
     Returns:
         ``(H, 3 W, 3)`` uint8 RGB.
     """
-    image, boxes, valid = taught.image.numpy(), taught.boxes.numpy(), taught.valid.numpy()
-    teaching = taught.teacher.numpy() & valid[:, None, None]
-    panels = draw_panels(image, boxes, [taught.student.numpy(), teaching])
+    image, boxes, valid = record.image.numpy(), record.boxes.numpy(), record.valid.numpy()
+    pseudo_labels = record.teacher.numpy() & valid[:, None, None]
+    panels = draw_panels(image, boxes, [record.student.numpy(), pseudo_labels])
     if not valid.all():
         width = image.shape[1]
-        refused = draw_boxes(panels[:, -width:].copy(), boxes[~valid], colour="red")
-        panels = np.concatenate([panels[:, :-width], refused], 1)
+        last = draw_boxes(panels[:, -width:].copy(), boxes[~valid], colour="red")
+        panels = np.concatenate([panels[:, :-width], last], 1)
     return panels

@@ -152,9 +152,7 @@ def test_rejects_images_and_classes_that_are_not_in_the_json(tmp_path):
         voc.process({}, [sample(9, ("left",), (0,))])
     other = metric(tmp_path, dataset())
     other.dataset_meta = dict(classes=("cat", "zebra"))
-    with pytest.raises(
-        ValueError, match=r"\['zebra'\] are not among its classes \['cat'"
-    ):
+    with pytest.raises(ValueError, match=r"\['zebra'\] are not among its classes \['cat'"):
         other.process({}, PERFECT)
 
 

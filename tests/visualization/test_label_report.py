@@ -12,7 +12,7 @@ from browser import result_of
 
 from mmdet_discobox.apis import keep_accepted
 from mmdet_discobox.visualization import ReportItem, write_label_report
-from mmdet_discobox.visualization.label_report import cut_out
+from mmdet_discobox.visualization.label_report import crop_with_overlay
 
 NASTY = '</script><script>document.title = "broken"</script>'
 
@@ -42,14 +42,14 @@ def page(tmp_path):
     return path
 
 
-def test_nothing_is_asked_of_a_network(page):
+def test_the_page_needs_no_network(page):
     text = page.read_text(encoding="utf-8")
     assert not re.findall(r"(?:https?:)?//[\w-]+\.\w+|<link|\bimport\b|\bfetch\b|@import", text)
     assert "default-src 'none'" in text
     assert sorted(page.parent.iterdir()) == [page]
 
 
-def test_the_page_holds_the_pictures(page):
+def test_the_page_contains_the_images(page):
     data = re.search(r'id="data">(.*?)</script>', page.read_text(encoding="utf-8"), re.DOTALL)
     rows = json.loads(data[1])["items"]
     assert [row["id"] for row in rows] == [1, "b-2", 3, 4]
@@ -66,8 +66,8 @@ def key_of(path, *items, title="a.json"):
     return json.loads(re.search(r'id="data">(.*?)</script>', text, re.DOTALL)[1])["key"]
 
 
-def test_decisions_are_kept_for_the_same_masks_alone(tmp_path):
-    """Made anew, the masks of the same boxes of the same file have not been decided on."""
+def test_decisions_are_stored_per_set_of_masks(tmp_path):
+    """New masks of the same boxes start without decisions."""
     first = item(1, "dog", 0.9)
     mask = first.mask.copy()
     mask[20:] = False
@@ -85,11 +85,11 @@ def test_decisions_are_kept_for_the_same_masks_alone(tmp_path):
     assert key not in [key_of(path, *items) for items in others]
 
 
-def test_cut_out_shows_the_mask_in_its_place():
+def test_crop_and_overlay_are_aligned():
     """Box (10, 10, 20, 20) and margins of 9: pixels 1 to 39 become 220; the mask is 12 to 28."""
-    picture, overlay = cut_out(item(1, "dog", 0.5))
-    assert picture.shape == (220, 220, 3)
-    rows, cols = np.nonzero(overlay[..., 3] == 80)  # the mask within its outline of a pixel
+    crop, overlay = crop_with_overlay(item(1, "dog", 0.5))
+    assert crop.shape == (220, 220, 3)
+    rows, cols = np.nonzero(overlay[..., 3] == 80)  # the mask inside its outline of one pixel
     scale = 220 / 38
     for pixels in (rows, cols):
         assert pixels.min() == pytest.approx((12 - 1) * scale, abs=3)
@@ -99,13 +99,13 @@ def test_cut_out_shows_the_mask_in_its_place():
 @pytest.mark.parametrize(
     "box", [(0, 0, 80, 60), (-40, -40, 300, 300), (79.5, 0, 0.3, 60), (70, 50, 900, 0.5)]
 )
-def test_cut_outs_of_odd_boxes(box):
-    picture, overlay = cut_out(item(1, "dog", 0.5, box=box))
-    assert picture.shape[:2] == overlay.shape[:2]
-    assert max(picture.shape[:2]) == 220
+def test_crops_of_degenerate_boxes(box):
+    crop, overlay = crop_with_overlay(item(1, "dog", 0.5, box=box))
+    assert crop.shape[:2] == overlay.shape[:2]
+    assert max(crop.shape[:2]) == 220
 
 
-#: presses keys, sets controls, and reads what the user would see
+#: presses keys, sets controls, and reads the visible state
 STEPS = """
 const ids = () => [...document.querySelectorAll("figure")].map((figure) => figure.dataset.id);
 const set = (id, value) => {
@@ -151,7 +151,7 @@ def test_the_page_in_a_browser(page, tmp_path):
     assert seen["classes"] == ["all", NASTY, "dog", "Äpfel"]
     assert seen["dogs"] == ["b-2", "1"]
     assert seen["middle"] == ["3", "4"]
-    # deciding goes on to the next one; the last was accepted, and is undecided again
+    # each decision selects the next mask; the last was accepted and then undone
     assert seen["states"] == ["accepted", "rejected", "accepted", ""]
     assert seen["plain"] is True
     assert seen["accepted"] == ["b-2", "4"]
@@ -160,7 +160,7 @@ def test_the_page_in_a_browser(page, tmp_path):
         "accepted": ["b-2", 4], "rejected": [3], "left_out": LEFT_OUT
     }  # fmt: skip
     assert seen["count"] == "2 of 4 shown, 2 accepted, 1 rejected"
-    assert seen["note"] == "3 masks of better quality are not on this page. They are kept."
+    assert seen["note"] == "3 masks of higher quality are not shown. They stay in the data set."
     assert seen["network"] == "no"
     accepted = tmp_path / seen["name"]
     accepted.write_text(seen["saved"])

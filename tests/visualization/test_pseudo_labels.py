@@ -1,4 +1,4 @@
-"""Panels: what lies where, and that nothing else of the picture changes."""
+"""Panels: contents of each, and no other pixel of the image changes."""
 
 from __future__ import annotations
 
@@ -19,35 +19,35 @@ def masks():
     return filled
 
 
-def changed(picture):
-    return (picture.astype(int) != IMAGE).any(2)
+def changed(drawing):
+    return (drawing.astype(int) != IMAGE).any(2)
 
 
-def test_masks_colour_their_pixels_alone():
-    picture = draw_masks(IMAGE, masks())
-    assert picture.shape == IMAGE.shape
-    assert picture.dtype == np.uint8
+def test_masks_change_only_their_pixels():
+    drawing = draw_masks(IMAGE, masks())
+    assert drawing.shape == IMAGE.shape
+    assert drawing.dtype == np.uint8
     inner, outer = np.zeros((2, 40, 60), bool)  # matplotlib may shift an edge by a pixel
     inner[9:27, 9:21] = inner[15:29, 41:49] = True
     outer[7:29, 7:23] = outer[13:31, 39:51] = True
-    assert changed(picture)[inner].all()
-    assert not changed(picture)[~outer].any()
-    first, second = (picture[mask].astype(int).mean(0) for mask in masks())
+    assert changed(drawing)[inner].all()
+    assert not changed(drawing)[~outer].any()
+    first, second = (drawing[mask].astype(int).mean(0) for mask in masks())
     assert np.abs(first - second).max() > 50
 
 
-def test_boxes_colour_their_edges_alone():
-    picture = draw_boxes(IMAGE, BOXES)
-    assert changed(picture)[15, [5, 25, 35, 55]].all()
-    assert not changed(picture)[15, [12, 30, 45]].any()
+def test_boxes_change_only_their_edges():
+    drawing = draw_boxes(IMAGE, BOXES)
+    assert changed(drawing)[15, [5, 25, 35, 55]].all()
+    assert not changed(drawing)[15, [12, 30, 45]].any()
 
 
-def test_nothing_to_draw_leaves_the_picture():
+def test_no_boxes_or_masks_do_not_change_the_image():
     none = np.zeros((0, 40, 60), bool)
     assert np.array_equal(draw_panels(IMAGE, np.zeros((0, 4)), [none]), np.hstack([IMAGE] * 2))
 
 
-def test_panels_stand_side_by_side():
+def test_panels_are_side_by_side():
     panels = draw_panels(IMAGE, BOXES, [masks()[:1], masks()])
     boxes, one, both = np.split(panels, 3, axis=1)
     assert np.array_equal(boxes, draw_boxes(IMAGE, BOXES))
@@ -55,7 +55,7 @@ def test_panels_stand_side_by_side():
     assert np.array_equal(both, draw_masks(IMAGE, masks()))
 
 
-def taught(valid):
+def record(valid):
     return PseudoLabelImage(
         image=torch.from_numpy(IMAGE),
         boxes=torch.from_numpy(BOXES),
@@ -65,12 +65,12 @@ def taught(valid):
     )
 
 
-def test_a_mask_that_may_not_teach_is_left_out_under_a_red_box():
-    student, teacher = np.split(draw_pseudo_labels(taught([True, False])), 3, axis=1)[1:]
+def test_an_invalid_mask_is_not_drawn_and_its_box_is_red():
+    student, teacher = np.split(draw_pseudo_labels(record([True, False])), 3, axis=1)[1:]
     assert np.array_equal(student, draw_masks(IMAGE, masks()))
     assert changed(teacher)[masks()[0]].all()
     assert not changed(teacher)[masks()[1]].any()
     red, green, blue = teacher[20, 35].astype(int)
     assert red > max(green, blue) + 40
-    both = np.split(draw_pseudo_labels(taught([True, True])), 3, axis=1)[2]
+    both = np.split(draw_pseudo_labels(record([True, True])), 3, axis=1)[2]
     assert np.array_equal(both, draw_masks(IMAGE, masks()))
