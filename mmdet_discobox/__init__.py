@@ -1,6 +1,6 @@
 """DiscoBox for MMDetection: instance segmentation from box supervision.
 
-Importing this package registers everything a config can name in mmdet's registries::
+Importing this package registers all its classes in mmdet's registries::
 
     custom_imports = dict(imports=['mmdet_discobox'], allow_failed_imports=False)
 """
@@ -14,7 +14,7 @@ check_versions()
 warn_of_missing_cuda()
 register_safe_globals()
 
-# Only after the versions are known to fit.
+# imported only after the version check
 from . import datasets, engine, evaluation, models  # noqa: E402
 
 __version__ = "0.1.0"

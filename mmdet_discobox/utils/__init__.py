@@ -1,1 +1,1 @@
-"""Version checks and checkpoint reading."""
+"""Version checks, safe loading of checkpoints, and error handling of command line tools."""

@@ -1,4 +1,4 @@
-"""How the command lines of ``tools/`` end."""
+"""Error handling of the command line tools."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from typing import NoReturn
 
 
 def run(main: Callable[[], int | None]) -> NoReturn:
-    """Run a command and exit: bad input ends in its sentence and status 1, not in a traceback.
+    """Run a command and exit; report invalid input without a traceback, with exit status 1.
 
     Args:
-        main: the command; returns the exit status, None for success.
+        main: the command; returns the exit status, or None for success.
     """
     try:
         sys.exit(main())

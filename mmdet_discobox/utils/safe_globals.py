@@ -1,25 +1,23 @@
-"""Let ``torch.load`` read mmengine's checkpoints without trusting them.
+"""Allow ``torch.load`` to read mmengine's checkpoints with ``weights_only=True``.
 
-Since torch 2.6 ``torch.load`` unpickles with ``weights_only=True``: it builds tensors and plain
-containers, and any other class or function only where it stands on an allow-list. The checkpoints
-of mmengine 0.10 hold more than tensors: the message hub keeps its logged scalars in
-:class:`~mmengine.logging.HistoryBuffer` objects around numpy arrays, and each of them is pickled
-together with four of its own methods. So a checkpoint that mmengine has just written does not load,
-and neither testing nor resuming works.
+Since torch 2.6 ``torch.load`` unpickles with ``weights_only=True``, which allows tensors, plain
+containers and an allow-list of other classes and functions. Checkpoints of mmengine 0.10 contain
+more: the message hub stores logged scalars in :class:`~mmengine.logging.HistoryBuffer` objects with
+numpy arrays, pickled together with four of their methods. Without an allow-list mmengine cannot
+load its own checkpoints, neither for testing nor for resuming.
 
-:func:`register_safe_globals` puts exactly what such a checkpoint names on torch's allow-list,
-through its documented :func:`torch.serialization.add_safe_globals`. Everything else is refused as
-before:
+:func:`register_safe_globals` adds exactly the names in such checkpoints to torch's allow-list, by
+the documented :func:`torch.serialization.add_safe_globals`. Everything else is still refused:
 
-- ``HistoryBuffer``, and numpy's constructors of arrays, scalars and number types, under the module
-  names of numpy 1 and of numpy 2 (a checkpoint keeps the names of the numpy that wrote it);
-- ``builtins.getattr``, through which pickle writes the four methods, is **not** allowed: a file
-  that may call it reaches any code of the process. :func:`history_buffer_getattr` stands in for it
-  and hands out the four methods alone.
+- ``HistoryBuffer``, and numpy's constructors of arrays, scalars and number types, with the module
+  names of numpy 1 and numpy 2 (a checkpoint contains those of the numpy that wrote it);
+- ``builtins.getattr``, by which pickle stores the four methods, is **not** allowed, because it
+  gives a file access to any code of the process. :func:`history_buffer_getattr` replaces it and
+  returns only the four methods.
 
-This holds for ``torch.load`` and for what calls it plainly, as stock mmengine does. The loader of
-the maintained fork (``onedl-mmengine``) has a list of its own, ``getattr`` included, and reads what
-``torch.load`` refuses once more, with ``weights_only=False``.
+This applies to ``torch.load`` and its direct callers, such as stock mmengine. The loader of the
+maintained fork (``onedl-mmengine``) uses its own allow-list, including ``getattr``, and loads files
+that ``torch.load`` refuses again with ``weights_only=False``.
 """
 
 from __future__ import annotations
@@ -39,38 +37,37 @@ _NUMPY_MULTIARRAY = ("numpy.core.multiarray", "numpy._core.multiarray")
 
 
 def history_buffer_getattr(*arguments: object) -> Callable[..., object]:
-    """Stand in for ``getattr`` while a checkpoint is read, and serve four methods alone.
+    """Replace ``getattr`` while a checkpoint is loaded; only four methods are allowed.
 
     Args:
-        *arguments: What the pickle passes to ``getattr``: the owner and the name of the attribute.
+        *arguments: Arguments of ``getattr`` in the pickle: the owner and the attribute name.
 
     Returns:
         ``HistoryBuffer.min``, ``max``, ``current`` or ``mean``.
 
     Raises:
-        UnpicklingError: If the pickle asks for anything else.
+        UnpicklingError: If the pickle requests any other attribute.
     """
     if len(arguments) == 2:
         owner, name = arguments
         if owner is HistoryBuffer and isinstance(name, str) and name in _STATISTICS:
             return getattr(HistoryBuffer, name)
     raise UnpicklingError(
-        f"Expected the checkpoint to take no attributes but {', '.join(_STATISTICS)} of mmengine's "
-        f"HistoryBuffer, but it asks for `getattr{arguments!r}`. mmengine writes no such "
-        "checkpoint: get the file from somewhere you trust."
+        f"Expected the checkpoint to request only the attributes {', '.join(_STATISTICS)} of "
+        f"mmengine's HistoryBuffer, but got `getattr{arguments!r}`. mmengine does not write such "
+        "checkpoints: download the file from a trusted source."
     )
 
 
 def register_safe_globals() -> None:
-    """Put what mmengine's checkpoints name on the allow-list of ``torch.load``.
+    """Add the names in mmengine's checkpoints to the allow-list of ``torch.load``.
 
-    May be called repeatedly. Does nothing on torch < 2.6, which neither loads with
-    ``weights_only=True`` by default nor lets a function stand in for another name.
+    Idempotent. Does nothing on torch < 2.6, which neither defaults to ``weights_only=True`` nor
+    supports a function under another name.
     """
     if Version(torch.__version__).release < (2, 6):
         return
-    # Each with its name: an entry without one is removed by whoever lists the same object for the
-    # time of a single load, as the loader of the fork does.
+    # Entries have names, because the fork's loader removes equal entries after each load.
     torch.serialization.add_safe_globals(
         [
             *((value, f"{value.__module__}.{value.__qualname__}") for value in _types()),
@@ -81,7 +78,7 @@ def register_safe_globals() -> None:
 
 
 def _types() -> list[type]:
-    """List the classes in a checkpoint: histories, arrays and the number types that occur."""
+    """List the classes in a checkpoint: histories, arrays and number types."""
     return [
         HistoryBuffer,
         np.ndarray,
@@ -91,8 +88,8 @@ def _types() -> list[type]:
 
 
 def _numpy_constructors() -> list[tuple[Any, str]]:
-    """List numpy's constructors of arrays and scalars, under all their names."""
-    # A value names its own constructors in every numpy; their modules moved between 1 and 2.
+    """List numpy's constructors of arrays and scalars, with the names of numpy 1 and 2."""
+    # The values give their constructors in every numpy version; only the modules moved.
     reconstruct: Any = np.zeros(0).__reduce__()[0]
     scalar: Any = np.float64(0).__reduce__()[0]
     return [

@@ -1,14 +1,14 @@
-"""Check the versions of mmengine, mmcv and mmdet before anything of mmdet is imported.
+"""Check the versions of mmengine, mmcv and mmdet before mmdet is imported.
 
-Stock mmdet asserts on the version of mmcv while it is being imported, and an mmcv without compiled
-operators fails with ``No module named 'mmcv._ext'`` somewhere inside a model.
-:func:`check_versions` speaks first. It reads the metadata of the installed distributions and never
-imports mmdet.
+Stock mmdet asserts on the version of mmcv at import, and an mmcv without compiled operators fails
+with ``No module named 'mmcv._ext'`` inside a model. :func:`check_versions` raises an error with
+install commands before that. It reads the metadata of the installed distributions and never imports
+mmdet.
 
-The same three modules also come from a maintained fork, under other distribution names
-(``onedl-mmengine``, ``onedl-mmcv``, ``onedl-mmdetection``). It is accepted too; only stock mmdet
-refuses the fork's mmcv, and a module installed from both is refused, for each overwrote files of
-the other. This file alone knows the names: :func:`distribution_of` tells them.
+A maintained fork provides the same three modules under other distribution names
+(``onedl-mmengine``, ``onedl-mmcv``, ``onedl-mmdetection``) and is also supported, with two
+exceptions: stock mmdet does not accept the fork's mmcv, and a module must not be installed from
+both, because they overwrite each other's files. :func:`distribution_of` returns the names.
 """
 
 from __future__ import annotations
@@ -21,11 +21,10 @@ from collections.abc import Callable
 from packaging.specifiers import SpecifierSet
 
 Lookup = Callable[[str], "str | None"]
-Problem = tuple[str, str]  # what is wrong, and the line that mends it
+Problem = tuple[str, str]  # description, and the command that fixes it
 
 _FORK = "onedl-"
-# Module -> the distributions that may provide it, the stock one first and the fork's last -> the
-# versions of each that work.
+# Module -> distributions that provide it, stock first and fork last -> supported versions.
 _SUPPORTED = {
     "mmengine": {
         "mmengine": ">=0.10,<1",
@@ -39,21 +38,21 @@ _UNUSABLE = {
     "mmcv-lite": "which is mmcv without its compiled operators: `pip uninstall mmcv-lite` first",
     "mmcv-full": "which is mmcv 1.x: `pip uninstall mmcv-full` first",
 }
-# mmcv's set-up imports torch; a wheel in pip's cache may have been built for another torch.
+# mmcv's setup imports torch; a wheel in pip's cache may have been built for another torch.
 _BUILD = "MMCV_WITH_OPS=1 pip install --no-build-isolation --no-cache-dir"
 _COMMANDS = {"mmengine": "pip install", "mmcv": _BUILD, "mmdet": "pip install"}
 
 
 def check_versions(*, lookup: Lookup | None = None) -> None:
-    """Raise unless mmengine, mmcv with its operators, and mmdet are there and fit together.
+    """Check that mmengine, mmcv with its operators, and mmdet are installed and compatible.
 
     Args:
         lookup: Maps the name of a distribution to its version, or to None if it is not installed.
-            By default the metadata of this environment are asked.
+            The default reads the metadata of this environment.
 
     Raises:
-        ImportError: If a distribution is missing or of the wrong version, or mmcv has no compiled
-            operators. It names everything found and wanted, and the lines to install it.
+        ImportError: If a distribution is missing or has an unsupported version, or mmcv has no
+            compiled operators. The message lists found and expected versions, and install commands.
     """
     lookup = lookup or installed_version
     names = [*_UNUSABLE, *(name for supported in _SUPPORTED.values() for name in supported)]
@@ -63,14 +62,16 @@ def check_versions(*, lookup: Lookup | None = None) -> None:
     if problems:
         wrong = "".join(f"\n- {text}" for text, _ in problems)
         lines = "".join(f"\n    {line}" for _, line in problems)
-        raise ImportError(f"mmdet_discobox needs other packages:{wrong}\nInstall them:{lines}")
+        raise ImportError(
+            f"Expected other packages for mmdet_discobox:{wrong}\nInstall them:{lines}"
+        )
 
 
 def installed_version(distribution: str) -> str | None:
     """Return the version of an installed distribution, or None.
 
     Args:
-        distribution: Its name on the package index, for example ``"onedl-mmcv"``.
+        distribution: Name on the package index, for example ``"onedl-mmcv"``.
 
     Returns:
         The version, for example ``"2.3.6"``, or None if it is not installed.
@@ -82,33 +83,33 @@ def installed_version(distribution: str) -> str | None:
 
 
 def warn_of_missing_cuda() -> None:
-    """Warn if torch sees a GPU that mmcv's operators were not compiled for.
+    """Warn if a GPU is available, but mmcv's operators were compiled without CUDA.
 
-    mmcv compiles for CUDA where it sees a GPU and a compiler. Else everything works on the CPU, and
-    ends in ``implementation for device cuda:0 not found`` on the GPU, which is taken by default.
+    mmcv compiles for CUDA only if it finds a GPU and a compiler. Otherwise its operators work on
+    the CPU, but raise ``implementation for device cuda:0 not found`` on the default device.
     """
     torch, operators = map(importlib.import_module, ("torch", "mmcv._ext"))
     compiled_for = operators.get_compiling_cuda_version()
     if torch.cuda.is_available() and compiled_for == "not available":
         name = distribution_of("mmcv")
         warnings.warn(
-            f"torch sees a GPU, but mmcv's operators were compiled without CUDA and fail on it. "
+            f"A GPU is available, but mmcv's operators were compiled without CUDA and fail on it. "
             f"With the CUDA toolkit of torch {torch.version.cuda}: FORCE_CUDA=1 {_BUILD} "
-            f"--force-reinstall --no-deps '{name}=={installed_version(name)}'. Or stay on the CPU: "
+            f"--force-reinstall --no-deps '{name}=={installed_version(name)}'. To use the CPU, set "
             "CUDA_VISIBLE_DEVICES= before the command.",
             stacklevel=3,
         )
 
 
 def distribution_of(module: str, *, lookup: Lookup | None = None) -> str:
-    """Return the name of the distribution that provides a module, which is how `mim` calls it.
+    """Return the name of the distribution that provides a module, as used by `mim`.
 
     Args:
         module: ``"mmengine"``, ``"mmcv"`` or ``"mmdet"``.
-        lookup: As of :func:`check_versions`.
+        lookup: See :func:`check_versions`.
 
     Returns:
-        The stock name, or that of the fork where the fork is installed instead.
+        The stock name, or the fork's if the fork is installed instead.
     """
     lookup = lookup or installed_version
     names = list(_SUPPORTED[module])
@@ -116,7 +117,7 @@ def distribution_of(module: str, *, lookup: Lookup | None = None) -> str:
 
 
 def _version_problem(module: str, versions: dict[str, str]) -> Problem | None:
-    """Say what is wrong with the distributions that provide one module."""
+    """Check the distributions that provide one module; None if they are supported."""
     supported = _SUPPORTED[module]
     wanted = " or ".join(f"{name}{specifier}" for name, specifier in supported.items())
     installed = {name: version for name, version in versions.items() if name in supported}
@@ -128,8 +129,8 @@ def _version_problem(module: str, versions: dict[str, str]) -> Problem | None:
         if not SpecifierSet(supported[name]).contains(version, prereleases=True)
     ]
     if not installed:
-        rivals = [name for name in _UNUSABLE if name.startswith(module) and name in versions]
-        wrong = [f"{name} {versions[name]}, {_UNUSABLE[name]}" for name in rivals] or ["none"]
+        unusable = [name for name in _UNUSABLE if name.startswith(module) and name in versions]
+        wrong = [f"{name} {versions[name]}, {_UNUSABLE[name]}" for name in unusable] or ["none"]
     elif len({name.startswith(_FORK) for name in installed}) == 2:
         wrong = [" and ".join(found) + ", which overwrite each other's files"]
     elif module == "mmcv" and "onedl-mmcv" in installed and "mmdet" in versions:
@@ -140,15 +141,15 @@ def _version_problem(module: str, versions: dict[str, str]) -> Problem | None:
         return None
     name = list(supported)[-1 if forked else 0]
     line = f"{_COMMANDS[module]} '{name}{supported[name]}'"
-    if installed.keys() - {name}:  # what is left of another distribution would be in the way
+    if installed.keys() - {name}:  # files of another distribution would remain
         line = f"pip uninstall -y {' '.join(installed)} && {line}"
     return f"{module}: expected {wanted}, but found {', '.join(wrong)}", line
 
 
 def _operator_problems(versions: dict[str, str]) -> list[Problem]:
-    """Say why mmcv's compiled operators cannot be loaded."""
+    """Check that mmcv's compiled operators can be imported."""
     try:
-        # The operators link against torch's libraries, which must be there first.
+        # The operators link against torch's libraries, which must be loaded first.
         importlib.import_module("torch")
         importlib.import_module("mmcv._ext")
     except ImportError as error:

@@ -1,4 +1,4 @@
-"""How commands end: with their status, or with one sentence."""
+"""Exit status and error messages of commands."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from mmdet_discobox.utils.command_line import run
 
 
 @pytest.mark.parametrize("status", [None, 0, 1])
-def test_the_status_is_that_of_the_command(status):
+def test_exits_with_the_status_of_the_command(status):
     with pytest.raises(SystemExit) as ending:
         run(lambda: status)
     assert ending.value.code == status
 
 
 @pytest.mark.parametrize("kind", [ValueError, TypeError, ImportError, FileNotFoundError])
-def test_bad_input_ends_in_its_sentence(kind):
+def test_invalid_input_is_reported_without_a_traceback(kind):
     def fail():
         raise kind("Expected a file.")
 
@@ -24,6 +24,6 @@ def test_bad_input_ends_in_its_sentence(kind):
     assert ending.value.code == "error: Expected a file."
 
 
-def test_a_fault_of_the_program_keeps_its_traceback():
+def test_other_exceptions_keep_their_traceback():
     with pytest.raises(ZeroDivisionError):
         run(lambda: 1 // 0)

@@ -1,4 +1,4 @@
-"""Tests of the allow-list: mmengine's checkpoints load, nothing that reaches for code does."""
+"""The allow-list: mmengine's checkpoints load, and files that execute code do not."""
 
 from __future__ import annotations
 
@@ -121,7 +121,7 @@ def test_mmengine_loads_and_resumes_its_checkpoints_only_after_registration(tmp_
 
 @pytest.fixture
 def registered() -> Iterator[None]:
-    """Register for one test and put torch's allow-list back afterwards."""
+    """Register for one test, and restore torch's allow-list afterwards."""
     if Version(torch.__version__).release < (2, 6):
         pytest.skip("torch < 2.6 does not load with weights_only by default")
     before = torch.serialization.get_safe_globals()
@@ -138,7 +138,7 @@ class Call:
         self.reduced = (function, arguments)
 
     def __call__(self) -> None:
-        """Only here because pickle wants a callable, even where the function is itself a call."""
+        """Needed because pickle requires a callable."""
 
     def __reduce__(self) -> object:
         return self.reduced
@@ -166,7 +166,7 @@ class Call:
 )
 def test_getattr_beyond_the_statistics_is_refused(tmp_path: Path, payload: Call) -> None:
     torch.save({"state_dict": payload}, tmp_path / "bad.pth")
-    with pytest.raises(pickle.UnpicklingError, match="asks for `getattr"):
+    with pytest.raises(pickle.UnpicklingError, match="but got `getattr"):
         torch.load(tmp_path / "bad.pth")
 
 
@@ -183,7 +183,7 @@ def test_getattr_beyond_the_statistics_is_refused(tmp_path: Path, payload: Call)
     ],
     ids=lambda payload: repr(payload.reduced)[:60],
 )
-def test_other_functions_stay_refused(tmp_path: Path, payload: Call) -> None:
+def test_other_functions_are_refused(tmp_path: Path, payload: Call) -> None:
     torch.save({"state_dict": payload}, tmp_path / "bad.pth")
     with pytest.raises(pickle.UnpicklingError):
         torch.load(tmp_path / "bad.pth")
@@ -200,8 +200,8 @@ def test_history_buffer_round_trip(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("registered")
-def test_registration_outlives_a_list_for_one_load(tmp_path: Path) -> None:
-    """The fork's loader has such a list around each load, and takes it back by equality."""
+def test_registration_survives_a_temporary_allow_list(tmp_path: Path) -> None:
+    """The fork's loader adds a list for each load, and removes equal entries afterwards."""
     path = tmp_path / "buffer.pth"
     torch.save(HistoryBuffer([1.0], [1]), path)
     listed = [HistoryBuffer, np.ndarray, np.dtype, type(np.dtype(np.float64))]
@@ -211,7 +211,7 @@ def test_registration_outlives_a_list_for_one_load(tmp_path: Path) -> None:
 
 
 def save_as_numpy_of(package: bytes, value: object, path: Path) -> None:
-    """Save as a process would whose numpy lives in `numpy.core` (1.x) or `numpy._core` (2.x)."""
+    """Save with the module names of `numpy.core` (1.x) or `numpy._core` (2.x)."""
     torch.save(value, path)
     with zipfile.ZipFile(path) as archive:
         members = {name: archive.read(name) for name in archive.namelist()}
@@ -231,19 +231,19 @@ def save_as_numpy_of(package: bytes, value: object, path: Path) -> None:
 def test_names_of_numpy_1_and_2_both_load(
     tmp_path: Path, package: bytes, value: np.ndarray
 ) -> None:
-    """A checkpoint keeps the module names of the numpy that wrote it, whichever numpy reads it."""
+    """A checkpoint contains the module names of the numpy that wrote it."""
     save_as_numpy_of(package, value, tmp_path / "value.pth")
     loaded = torch.load(tmp_path / "value.pth")
     np.testing.assert_array_equal(loaded, value)
     assert loaded.dtype == value.dtype
 
 
-def test_the_stand_in_serves_the_four_statistics() -> None:
+def test_the_replacement_returns_the_four_statistics() -> None:
     for name in ("min", "max", "current", "mean"):
         assert history_buffer_getattr(HistoryBuffer, name) is getattr(HistoryBuffer, name)
 
 
-def test_old_torch_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_does_nothing_on_old_torch(monkeypatch: pytest.MonkeyPatch) -> None:
     def forbidden(_: object) -> None:
         raise AssertionError(
             "add_safe_globals does not exist before torch 2.4 and takes no pairs before 2.6"

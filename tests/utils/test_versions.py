@@ -1,4 +1,4 @@
-"""Tests of the version check: a wrong stack ends in one ImportError that says how to mend it."""
+"""The version check: an unsupported stack raises one ImportError with install commands."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ FORK = {"onedl-mmengine": "0.10.12", "onedl-mmcv": "2.3.6", "onedl-mmdetection":
 
 @pytest.fixture
 def operators_present(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let every import of the check succeed, so that a test depends on the versions alone."""
+    """Let every import of the check succeed, so that a test depends only on versions."""
     monkeypatch.setattr(versions.importlib, "import_module", lambda name: None)
 
 
@@ -68,7 +68,7 @@ def test_supported_stacks_pass(installed: dict[str, str]) -> None:
         (FORK, r"found mmdet 3.3.0 and onedl-mmdetection 3.5.1, which overwrite each other's"),
     ],
 )
-def test_wrong_stacks_are_refused(change: dict[str, str | None], message: str) -> None:
+def test_rejects_unsupported_stacks(change: dict[str, str | None], message: str) -> None:
     with pytest.raises(ImportError, match=message):
         check_versions(lookup=(STOCK | change).get)
 
@@ -109,7 +109,7 @@ def test_wrong_stacks_are_refused(change: dict[str, str | None], message: str) -
         ),
     ],
 )
-def test_a_wrong_fork_is_refused_and_mended(
+def test_rejects_mixed_stacks_with_a_fix(
     change: dict[str, str | None], message: str, line: str
 ) -> None:
     with pytest.raises(ImportError, match=message) as caught:
@@ -120,13 +120,13 @@ def test_a_wrong_fork_is_refused_and_mended(
 @pytest.mark.parametrize(
     ("installed", "name"), [(STOCK, "mmdet"), (FORK, "onedl-mmdetection"), ({}, "mmdet")]
 )
-def test_the_name_that_mim_wants(installed: dict[str, str], name: str) -> None:
+def test_distribution_name_for_mim(installed: dict[str, str], name: str) -> None:
     assert distribution_of("mmdet", lookup=installed.get) == name
     assert installed_version(distribution_of("mmdet")) is not None
 
 
 @pytest.mark.usefixtures("operators_present")
-def test_all_problems_and_their_install_lines_stand_in_one_message() -> None:
+def test_one_message_lists_all_problems_and_install_lines() -> None:
     with pytest.raises(ImportError) as caught:
         check_versions(lookup={"mmdet": "3.0.0", "mmcv": "2.2.0"}.get)
     message = str(caught.value)
@@ -135,7 +135,7 @@ def test_all_problems_and_their_install_lines_stand_in_one_message() -> None:
     assert message.count("pip install") == 3
 
 
-def test_only_the_module_at_fault_gets_an_install_line() -> None:
+def test_only_unsupported_modules_get_an_install_line() -> None:
     with pytest.raises(ImportError) as caught:
         check_versions(lookup=(STOCK | {"mmdet": "3.1.0"}).get)
     assert str(caught.value).splitlines()[-1].strip() == "pip install 'mmdet>=3.2.0,<3.4'"
@@ -144,7 +144,7 @@ def test_only_the_module_at_fault_gets_an_install_line() -> None:
 @pytest.mark.parametrize(
     ("installed", "requirement"), [(STOCK, "mmcv==2.1.0"), (FORK, "onedl-mmcv==2.3.6")]
 )
-def test_mmcv_without_operators_is_refused(
+def test_rejects_mmcv_without_operators(
     monkeypatch: pytest.MonkeyPatch, installed: dict[str, str], requirement: str
 ) -> None:
     def without_operators(name: str) -> None:
@@ -168,7 +168,7 @@ def test_operators_are_not_loaded_when_versions_are_wrong(monkeypatch: pytest.Mo
     assert imported == []
 
 
-def test_metadata_are_the_default_source(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_reads_metadata_by_default(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
         importlib.metadata, "version", lambda name: {**STOCK, "mmdet": "3.9.9"}.get(name, "0")
     )
@@ -194,15 +194,15 @@ def test_this_environment_passes_without_importing_mmdet() -> None:
 
 
 @pytest.mark.parametrize(
-    ("sees_gpu", "compiled", "told"),
+    ("sees_gpu", "compiled", "warned"),
     [(True, "not available", True), (True, "12.6", False), (False, "not available", False)],
 )
-def test_operators_without_cuda_beside_a_gpu_are_told(
-    monkeypatch: pytest.MonkeyPatch, sees_gpu: bool, compiled: str, told: bool
+def test_warns_of_operators_without_cuda(
+    monkeypatch: pytest.MonkeyPatch, sees_gpu: bool, compiled: str, warned: bool
 ) -> None:
     monkeypatch.setattr("torch.cuda.is_available", lambda: sees_gpu)
     monkeypatch.setattr("mmcv._ext.get_compiling_cuda_version", lambda: compiled)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         versions.warn_of_missing_cuda()
-    assert ["FORCE_CUDA=1" in str(warning.message) for warning in caught] == [True] * told
+    assert ["FORCE_CUDA=1" in str(warning.message) for warning in caught] == [True] * warned
