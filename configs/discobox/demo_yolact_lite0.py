@@ -2,6 +2,7 @@
 
 _base_ = ["./demo_solov2_lite0.py", "./_base_/yolact_lite0.py"]
 _base_.discobox_model.loss_consistency.loss_weight = 6.0  # as for persons
+_base_.discobox_model.loss_mil = dict(type="BoxMILLoss", form="bce", loss_weight=2.0)
 _base_.yolact_lite0_model.update(type="DiscoBoxYOLACT")
 _base_.yolact_lite0_model.data_preprocessor.pad_size_divisor = 160
 _base_.yolact_lite0_model.bbox_head.update(
@@ -22,6 +23,5 @@ _base_.yolact_lite0_model.bbox_head.update(
 _base_.yolact_lite0_model.mask_head.update(
     type="DiscoBoxYOLACTProtonet",
     num_classes=6,
-    loss_mil=dict(type="BoxMILLoss", form="bce", loss_weight=2.0),
 )
 model = dict(_delete_=True, **_base_.yolact_lite0_model, **_base_.discobox_model)

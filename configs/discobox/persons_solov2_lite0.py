@@ -4,9 +4,7 @@ _base_ = ["./persons_solov2_lite0_mask.py", "./_base_/box_supervision.py"]
 custom_hooks = _base_.discobox_hooks
 model = dict(
     type="DiscoBoxSOLOv2",
-    mask_head=dict(
-        type="DiscoBoxSOLOv2Head", loss_mask=dict(_delete_=True, **_base_.discobox_loss_mil)
-    ),
+    mask_head=dict(type="DiscoBoxSOLOv2Head"),
     **_base_.discobox_model,
 )
 _base_.box_train_pipeline[2].scale = _base_.lite0_image_scale

@@ -5,9 +5,7 @@ custom_imports = dict(imports=["mmdet_discobox"], allow_failed_imports=False)
 custom_hooks = _base_.discobox_hooks
 model = dict(
     type="DiscoBoxSOLOv2",
-    mask_head=dict(
-        type="DiscoBoxSOLOv2Head", loss_mask=dict(_delete_=True, **_base_.discobox_loss_mil)
-    ),
+    mask_head=dict(type="DiscoBoxSOLOv2Head"),
     # test_cfg=dict(mask_thr=0.4) was released for COCO; VOC12 with ResNet-50 had stock's 0.5.
     **_base_.discobox_model,
 )

@@ -8,6 +8,7 @@ _base_ = [
 custom_imports = dict(imports=["mmdet_discobox"], allow_failed_imports=False)
 # Sec. 4.2: alpha_mil is 10 and alpha_con 2.
 _base_.discobox_model.loss_consistency.loss_weight = 2.0
+_base_.discobox_model.loss_mil = dict(type="BoxMILLoss", form="bce", loss_weight=10.0)
 model = dict(
     type="DiscoBoxYOLACT",
     data_preprocessor=dict(pad_size_divisor=550),
@@ -16,7 +17,6 @@ model = dict(
     mask_head=dict(
         type="DiscoBoxYOLACTProtonet",
         with_seg_branch=False,
-        loss_mil=dict(type="BoxMILLoss", form="bce", loss_weight=10.0),
         rescoring=dict(type="MaskRescoring"),
     ),
     **_base_.discobox_model,

@@ -74,7 +74,7 @@ class FineTeacher:
             images: ``(B, 3, H, W)`` RGB in [0, 255].
         """
         common: dict[str, Any] = dict(predicted=start.predicted, objects=objects, images=images)
-        first = self.first.refine_grids(start.coarse, features=start.features, **common)
+        first = self.first.refine_grids(start.coarse, roi_features=start.features, **common)
         probs = self._finer(first.masks)
         logits = probs.clamp(_SURE, 1 - _SURE).logit()
         pseudo = self.second.refine_grids(logits, **common)

@@ -5,6 +5,7 @@ from .mask_proposals import BoxObjects, MaskProposals
 from .object_bank import ObjectBank, RetrievedObjects
 from .pseudo_masks import PseudoMasks
 from .taught_image import TaughtImage
+from .view import View
 
 __all__ = [
     "BoxObjects",
@@ -15,4 +16,5 @@ __all__ = [
     "RetrievedObjects",
     "TaughtImage",
     "TaughtPairs",
+    "View",
 ]

@@ -48,7 +48,7 @@ class BoxObjects:
     def __len__(self) -> int:
         return len(self.boxes)
 
-    def __getitem__(self, part: slice) -> BoxObjects:
+    def __getitem__(self, part: slice | Tensor) -> BoxObjects:
         """Some of the objects, of the same batch."""
         return replace(
             self,
@@ -80,6 +80,16 @@ class BoxObjects:
             image_sizes=sizes,
             image_ids=_repeat(map(_image_id, samples), instances, boxes.device),
         )
+
+    def to_instances(self) -> list[InstanceData]:
+        """Return the boxes and labels of each image, as the heads of mmdet take them.
+
+        The number of objects in each image is read from the device: one host synchronisation.
+        """
+        images = torch.arange(len(self.image_sizes), device=self.image_inds.device)
+        counts = (self.image_inds == images[:, None]).sum(1).tolist()
+        each = zip(self.boxes.split(counts), self.labels.split(counts), strict=True)
+        return [InstanceData(bboxes=boxes, labels=labels) for boxes, labels in each]
 
 
 def _repeat(

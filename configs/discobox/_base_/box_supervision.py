@@ -10,8 +10,8 @@ discobox_hooks = [
 ]
 
 # alpha_mil and alpha_nce are 1 and 0.1 for SOLOv2 (Sec. 4.2).
-discobox_loss_mil = dict(type="BoxMILLoss", form="dice", loss_weight=1.0)
 discobox_model = dict(
+    loss_mil=dict(type="BoxMILLoss", form="dice", loss_weight=1.0),
     structured_teacher=dict(type="StructuredTeacher", cross_image=dict(type="CrossImageTerm")),
     teacher_network=dict(momentum=0.001),
     # Stock SOLOv2's mask loss, against refined masks; the paper's L_con is

@@ -6,10 +6,11 @@ from .cross_image_term import CrossImageTerm
 from .gate import Gate
 from .prediction_refiner import PredictionRefiner
 from .structured_teacher import StructuredTeacher
-from .teacher_network import TeacherNetwork
+from .teacher_network import ADDITIONS, TeacherNetwork
 from .windows import box_windows, paste_window
 
 __all__ = [
+    "ADDITIONS",
     "CorrespondenceSolver",
     "CrossImageTerm",
     "Gate",

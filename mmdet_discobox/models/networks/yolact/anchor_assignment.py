@@ -13,50 +13,22 @@ import torch
 from mmdet.structures.bbox import bbox_overlaps
 from torch import Tensor
 
+from mmdet_discobox.models.networks.positives import Positives
 from mmdet_discobox.structures import BoxObjects
 
 
 @dataclass(frozen=True)
-class AnchorAssignment:
-    """Positive and negative anchors of a batch, over the concatenated anchors of all levels.
+class AnchorAssignment(Positives):
+    """Positive and negative anchors of a batch.
 
     Attributes:
         labels: ``(B, A)`` class of each anchor, ``num_classes`` for background.
         counted: ``(B, A)`` boolean, anchors that are positive or background; those in between
             train nothing.
-        object_inds: ``(N,)`` object of each positive anchor, in the order of the objects.
-        anchor_inds: ``(N,)`` its anchor.
-        image_counts: positive anchors of each image; they add up to N.
     """
 
     labels: Tensor
     counted: Tensor
-    object_inds: Tensor
-    anchor_inds: Tensor
-    image_counts: list[int]
-
-    def thin(self, limit: int) -> AnchorAssignment:
-        """Keep at most ``limit`` positive anchors of each image, evenly spaced among them.
-
-        Every object keeps about its share, and no random number is drawn (departure: YOLACT draws
-        them), so that a batch has one loss.
-        """
-        if max(self.image_counts, default=0) <= limit:
-            return self
-        kept, start = [], 0
-        for count in self.image_counts:
-            share = min(count, limit)
-            steps = torch.arange(share, device=self.object_inds.device)
-            kept.append(start + steps * count // max(share, 1))
-            start += count
-        inds = torch.cat(kept)
-        return AnchorAssignment(
-            labels=self.labels,
-            counted=self.counted,
-            object_inds=self.object_inds[inds],
-            anchor_inds=self.anchor_inds[inds],
-            image_counts=[min(count, limit) for count in self.image_counts],
-        )
 
 
 def assign_anchors(
@@ -101,7 +73,7 @@ def assign_anchors(
         labels=labels,
         counted=(best < neg_iou_thr) | (owners > 0),
         object_inds=object_inds,
-        anchor_inds=anchor_inds,
+        place_inds=anchor_inds,
         image_counts=(owners > 0).sum(1).tolist(),
     )
 

@@ -8,7 +8,15 @@ import numpy as np
 import pytest
 import torch
 from mmdet.structures.mask import BitmapMasks
-from tiny import batch, build, losses_of, tiny_semantic_yolact, tiny_solov2, tiny_yolact
+from tiny import (
+    batch,
+    build,
+    losses_of,
+    tiny_condinst,
+    tiny_semantic_yolact,
+    tiny_solov2,
+    tiny_yolact,
+)
 
 from mmdet_discobox.functional import masks_to_boxes
 from mmdet_discobox.models.teachers import PredictionRefiner, crops
@@ -20,12 +28,13 @@ OWN_KEYS = {
     tiny_solov2: set(),
     tiny_yolact: YOLACT_KEYS,
     tiny_semantic_yolact: {*YOLACT_KEYS, "loss_segm"},
+    tiny_condinst: {"loss_bbox", "loss_centerness"},
 }
 #: prefixes of what a detector adds to the stock one
 ADDITIONS = ("teacher.", "structured_teacher.", "mask_head.rescoring.")
 
 
-@pytest.fixture(params=OWN_KEYS, ids=["solov2", "yolact", "yolact_semantic"])
+@pytest.fixture(params=OWN_KEYS, ids=["solov2", "yolact", "yolact_semantic", "condinst"])
 def tiny(request):
     return request.param
 
@@ -261,7 +270,7 @@ def test_colours_are_recovered(detector):
     data = batch((1,))
     inputs = detector.data_preprocessor(copy.deepcopy(data), False)["inputs"]
     bgr = data["inputs"][0].float()
-    assert torch.allclose(detector._rgb(inputs)[0], bgr.flip(0), atol=1e-3)
+    assert torch.allclose(detector.to_rgb(inputs)[0], bgr.flip(0), atol=1e-3)
 
 
 def test_a_teacher_network_needs_a_structured_teacher(tiny):

@@ -7,16 +7,13 @@ from typing import Any
 
 import torch
 from mmdet.registry import MODELS
-from mmdet.utils import ConfigType
 from torch import Tensor
 
 from mmdet_discobox.functional import numbers_like
-from mmdet_discobox.models.losses import BoxMILLoss
 from mmdet_discobox.models.teachers import crop_regions
-from mmdet_discobox.structures import MaskProposals, PseudoMasks
+from mmdet_discobox.structures import BoxObjects, MaskProposals, PseudoMasks
 
-from .discobox_yolact_head import MaskCoefficients
-from .part_types import check_part
+from .bbox_head import MaskCoefficients
 from .rescoring_protonet import RescoringProtonet
 from .semantic_targets import semantic_targets
 
@@ -30,45 +27,37 @@ class DiscoBoxYOLACTProtonet(RescoringProtonet):
 
     Layers, keys and predictions are those of its parent. It differs in four places:
 
-    1. ``loss_mil``, a ``BoxMILLoss``, compares the masks of positive anchors with their boxes.
-       They are not cropped: what lies outside the box is its negative bags. (The parent crops
-       before its pixelwise loss; here that is done by ``L_con``, which looks inside the box only,
-       by re-scoring, and by prediction.)
-    2. Losses are computed on logits, not on clamped probabilities: their gradient is bounded, in
-       low precision too. Nor are they divided by the area of the box, which for a box of one
-       pixel multiplies them by a hundred thousand.
+    1. Masks of positive anchors are returned to the detector, which compares them with their
+       boxes. They are not cropped: the pixels outside the box are the negative bags of ``L_mil``.
+       (The parent crops before its pixelwise loss; here re-scoring and prediction crop.)
+    2. Masks are logits, not clamped probabilities: the gradient of a loss is bounded, in low
+       precision too. Nor is a loss divided by the area of the box, which for a box of one pixel
+       multiplies it by a hundred thousand.
     3. Re-scoring learns the IoU with the teacher's refined masks.
     4. The semantic branch, off by default, learns from them too.
 
     Args:
         *args: arguments of the parent.
-        loss_mil: config of ``L_mil``; the paper has cross-entropy and a weight of 10 (Sec. 4.2).
         with_seg_branch: whether there is a semantic branch; see :func:`semantic_targets`.
         **kwargs: keyword arguments of the parent.
-
-    Raises:
-        TypeError: if ``loss_mil`` is another loss.
     """
 
-    def __init__(
-        self,
-        *args: Any,
-        loss_mil: ConfigType = dict(type="BoxMILLoss", form="bce", loss_weight=10.0),  # noqa: B006
-        with_seg_branch: bool = False,
-        **kwargs: Any,
-    ) -> None:
+    def __init__(self, *args: Any, with_seg_branch: bool = False, **kwargs: Any) -> None:
         super().__init__(*args, with_seg_branch=with_seg_branch, **kwargs)
-        self.loss_mil = MODELS.build(loss_mil)
-        check_part("loss_mil", self.loss_mil, BoxMILLoss)
 
-    def propose(
-        self, features: Sequence[Tensor], chosen: MaskCoefficients, frame: tuple[int, int]
+    def mask_proposals(
+        self,
+        prototypes: Tensor,
+        coefficients: MaskCoefficients,
+        objects: BoxObjects,
+        frame: tuple[int, int],
     ) -> MaskProposals:
         """Combine the prototypes into masks.
 
         Args:
-            features: feature maps of the neck.
-            chosen: coefficients of the masks, and the objects they are of.
+            prototypes: ``(B, P, H, W)``.
+            coefficients: of the masks.
+            objects: the objects that they belong to.
             frame: ``(height, width)`` in pixels of the batch, which the prototypes cover.
 
         Returns:
@@ -77,39 +66,19 @@ class DiscoBoxYOLACTProtonet(RescoringProtonet):
         Raises:
             ValueError: if the prototypes have different scales along the two axes.
         """
-        prototypes = self.protonet(features[0])  # (B, P, H, W)
         # n masks, p prototypes, h rows, w columns; one product for each image
         logits = [
             torch.einsum("np,phw->nhw", rows.to(image), image)
             for image, rows in zip(
-                prototypes, chosen.coefficients.split(chosen.image_counts), strict=True
+                prototypes, coefficients.values.split(coefficients.image_counts), strict=True
             )
         ]
         return MaskProposals(
             logits=torch.cat(logits),
-            object_inds=chosen.object_inds,
-            objects=chosen.objects,
+            object_inds=coefficients.object_inds,
+            objects=objects,
             stride=_pixels_per_cell(frame, prototypes.shape[-2:]),
         )
-
-    def loss_and_proposals(
-        self, features: Sequence[Tensor], chosen: MaskCoefficients, frame: tuple[int, int]
-    ) -> tuple[dict[str, Tensor], MaskProposals]:
-        """Compute ``L_mil`` and keep the masks it was computed on.
-
-        Args:
-            features: as in :meth:`propose`.
-            chosen: as in :meth:`propose`.
-            frame: as in :meth:`propose`.
-
-        Returns:
-            ``loss_mil``, the mean over the masks, and the proposals.
-        """
-        proposals = self.propose(features, chosen, frame)
-        losses = self.loss_mil(
-            proposals.logits, proposals.boxes / proposals.stride, reduction_override="none"
-        )
-        return dict(loss_mil=losses.sum() / max(len(proposals), 1)), proposals
 
     def losses_on_refined(
         self, features: Sequence[Tensor], proposals: MaskProposals, pseudo: PseudoMasks | None
@@ -117,7 +86,7 @@ class DiscoBoxYOLACTProtonet(RescoringProtonet):
         """Compute ``loss_rescoring`` and ``loss_segm``, each where its layers are configured.
 
         Args:
-            features: as in :meth:`propose`.
+            features: feature maps of the neck.
             proposals: the student's masks.
             pseudo: the refined masks of the same objects, or None if there are none yet.
 

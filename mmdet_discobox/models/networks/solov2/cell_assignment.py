@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from mmdet_discobox.models.networks.positives import Positives
 from mmdet_discobox.structures import BoxObjects
 
 #: a centre region never reaches further than one cell from the cell of the centre
@@ -19,20 +20,14 @@ _REACH = (-1, 0, 1)
 
 
 @dataclass(frozen=True)
-class CellAssignment:
-    """Positive cells of a batch, over the concatenated cells of all levels.
+class CellAssignment(Positives):
+    """Positive cells of a batch.
 
     Attributes:
         labels: ``(B, cells)`` class of each cell, ``num_classes`` for background.
-        object_inds: ``(N,)`` object of each positive cell, in the order of the objects.
-        cell_inds: ``(N,)`` its cell.
-        image_counts: positive cells of each image; they add up to N.
     """
 
     labels: Tensor
-    object_inds: Tensor
-    cell_inds: Tensor
-    image_counts: list[int]
 
 
 def assign_cells(
@@ -75,7 +70,7 @@ def assign_cells(
     return CellAssignment(
         labels=names[owners],
         object_inds=flat // claims.shape[1],
-        cell_inds=flat % claims.shape[1],
+        place_inds=flat % claims.shape[1],
         image_counts=counts,
     )
 
