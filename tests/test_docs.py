@@ -30,8 +30,8 @@ PATH = re.compile(r"(?<![\w/:.])((?:configs|mmdet_discobox|scripts|tests|tools)/
 WRITTEN = {"configs/apples.py"}
 #: where the classes of `settings.md` are found
 ROOMS = [
-    datasets, evaluation, hooks, structures, models.backbones, models.dense_heads,
-    models.dense_heads.mask_rescoring, models.losses, models.teachers,
+    datasets, evaluation, hooks, structures, models.backbones, models.networks,
+    models.networks.yolact.mask_rescoring, models.losses, models.teachers,
     models.teachers.teacher_network,
 ]  # fmt: skip
 

@@ -7,7 +7,7 @@ import torch
 from mmdet.registry import MODELS
 from tiny import build, tiny_solov2, tiny_yolact
 
-from mmdet_discobox.models.dense_heads import DiscoBoxSOLOv2Head
+from mmdet_discobox.models.networks import DiscoBoxSOLOv2Head
 from mmdet_discobox.models.losses import BoxMILLoss
 
 DICE = dict(type="DiceLoss", use_sigmoid=True, loss_weight=3.0)

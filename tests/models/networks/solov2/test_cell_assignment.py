@@ -13,7 +13,7 @@ from mmengine.structures import InstanceData
 from tiny import tiny_solov2
 
 from mmdet_discobox.functional import box_masks
-from mmdet_discobox.models.dense_heads.solo_assignment import assign_cells
+from mmdet_discobox.models.networks.solov2 import assign_cells
 from mmdet_discobox.structures import BoxObjects
 
 CLASSES = 3
@@ -81,7 +81,7 @@ def naive_owners(objects, pos_scale):
 
 def owners_of(assignment, objects):
     images = objects.image_inds[assignment.object_inds].tolist()
-    cells = zip(images, assignment.cell_inds.tolist(), strict=True)
+    cells = zip(images, assignment.place_inds.tolist(), strict=True)
     owners = dict(zip(cells, assignment.object_inds.tolist(), strict=True))
     assert len(owners) == len(assignment.object_inds), "a cell was given twice"
     return owners
@@ -144,8 +144,8 @@ def test_assignment_equals_the_stock_head_on_filled_boxes(pos_scale):
     for offset, cells, masks in zip(OFFSETS[:-1], indices, targets, strict=True):
         stock.update(zip((int(offset) + cell for cell in cells), masks.bool(), strict=True))
     ours = box_masks(objects.boxes / 4, (FRAME[0] // 4, FRAME[1] // 4))[assignment.object_inds]
-    assert set(assignment.cell_inds.tolist()) == set(stock)
-    for cell, mask in zip(assignment.cell_inds.tolist(), ours, strict=True):
+    assert set(assignment.place_inds.tolist()) == set(stock)
+    for cell, mask in zip(assignment.place_inds.tolist(), ours, strict=True):
         assert torch.equal(mask, stock[cell])
     assert sum(map(len, indices)) > len(stock), "no cell was claimed twice"
 
@@ -157,7 +157,7 @@ def test_of_two_objects_in_a_cell_the_later_has_label_and_mask():
     assert assignment.object_inds.unique().tolist() == [1]
     assert assignment.labels.unique().tolist() == [2, CLASSES]
     alone = assign(batch_of([box], [2], [0], 1))
-    assert torch.equal(assignment.cell_inds, alone.cell_inds)
+    assert torch.equal(assignment.place_inds, alone.place_inds)
     apart = assign(batch_of([box, box], [0, 2], [0, 1], 2))
     assert apart.object_inds.unique().tolist() == [0, 1]
 
@@ -174,8 +174,8 @@ def test_images_do_not_see_each_other():
         assert torch.equal(together.labels[image], alone.labels[0])
         count = together.image_counts[image]
         assert alone.image_counts == [count]
-        cells = together.cell_inds[start : start + count]
-        assert torch.equal(cells, alone.cell_inds)
+        cells = together.place_inds[start : start + count]
+        assert torch.equal(cells, alone.place_inds)
         start += count
 
 
@@ -184,7 +184,7 @@ def test_no_objects_at_all(num_images):
     assignment = assign(batch_of([], [], [], num_images))
     assert assignment.labels.shape == (num_images, OFFSETS[-1])
     assert (assignment.labels == CLASSES).all()
-    assert assignment.object_inds.shape == assignment.cell_inds.shape == (0,)
+    assert assignment.object_inds.shape == assignment.place_inds.shape == (0,)
     assert assignment.image_counts == [0] * num_images
 
 
@@ -202,15 +202,15 @@ def test_padding_moves_the_cells():
     objects = batch_of([[60.0, 30.0, 100.0, 66.0]], [0], [0], 1)
     # centre (80, 48), scale 38: levels of 8 and 6 cells
     first, second = (assign(objects, pos_scale=0, frame=frame) for frame in (FRAME, (192, 320)))
-    assert first.cell_inds.tolist() == [100 + 4 * 8 + 4, 164 + 3 * 6 + 3]
-    assert second.cell_inds.tolist() == [100 + 2 * 8 + 2, 164 + 1 * 6 + 1]
+    assert first.place_inds.tolist() == [100 + 4 * 8 + 4, 164 + 3 * 6 + 3]
+    assert second.place_inds.tolist() == [100 + 2 * 8 + 2, 164 + 1 * 6 + 1]
 
 
 def test_the_order_of_the_positives_is_that_of_the_objects_and_never_changes():
     objects = random_objects((30, 30), seed=3)
     one, two = assign(objects, pos_scale=0.6), assign(objects, pos_scale=0.6)
-    keys = one.object_inds * OFFSETS[-1] + one.cell_inds
+    keys = one.object_inds * OFFSETS[-1] + one.place_inds
     assert (keys.diff() > 0).all()
     assert torch.equal(one.object_inds, two.object_inds)
-    assert torch.equal(one.cell_inds, two.cell_inds)
+    assert torch.equal(one.place_inds, two.place_inds)
     assert sum(one.image_counts) == len(one.object_inds)

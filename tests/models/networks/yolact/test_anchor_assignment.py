@@ -8,7 +8,7 @@ import torch
 from mmdet.models.task_modules import MaxIoUAssigner
 from mmengine.structures import InstanceData
 
-from mmdet_discobox.models.dense_heads.anchor_assignment import assign_anchors, levels_to_anchors
+from mmdet_discobox.models.networks.yolact.anchor_assignment import assign_anchors, levels_to_anchors
 from mmdet_discobox.structures import BoxObjects
 
 CLASSES = 3
@@ -58,7 +58,7 @@ def check_against_mmdet(objects, anchors, min_pos_iou=0.0):
         anchor_inds = positive.nonzero()[:, 0]
         owners = inds[result.gt_inds[anchor_inds] - 1]
         pairs += sorted(zip(owners.tolist(), anchor_inds.tolist(), strict=True))
-    assert list(zip(ours.object_inds.tolist(), ours.anchor_inds.tolist(), strict=True)) == pairs
+    assert list(zip(ours.object_inds.tolist(), ours.place_inds.tolist(), strict=True)) == pairs
     return ours
 
 
@@ -86,7 +86,7 @@ def test_equal_overlaps_go_to_the_first():
     ours = check_against_mmdet(objects, anchors)
     # the first object has the anchor that both merely overlap, the second the one both need
     assert ours.object_inds.tolist() == [0, 1]
-    assert ours.anchor_inds.tolist() == [1, 0]
+    assert ours.place_inds.tolist() == [1, 0]
 
 
 def test_a_batch_without_objects_is_background():
@@ -107,10 +107,10 @@ def test_thinning_keeps_a_share_of_every_object():
     assert thinned.image_counts == [30, 20]
     assert thinned.object_inds.bincount().tolist() == [20, 10, 20]
     assert (
-        len(set(zip(thinned.object_inds.tolist(), thinned.anchor_inds.tolist(), strict=True))) == 50
+        len(set(zip(thinned.object_inds.tolist(), thinned.place_inds.tolist(), strict=True))) == 50
     )
     assert torch.equal(thinned.labels, ours.labels)
-    assert torch.equal(ours.thin(60).anchor_inds, ours.anchor_inds)
+    assert torch.equal(ours.thin(60).place_inds, ours.place_inds)
 
 
 def test_predictions_are_in_the_order_of_the_anchors():

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from mmdet_discobox.models.dense_heads.semantic_targets import semantic_targets
+from mmdet_discobox.models.networks.yolact.semantic_targets import semantic_targets
 from mmdet_discobox.models.teachers import paste_regions
 from mmdet_discobox.structures import BoxObjects, PseudoMasks
 
