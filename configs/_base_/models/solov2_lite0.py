@@ -1,6 +1,5 @@
 """SOLOv2 for two CPU cores: EfficientNet-Lite0, narrow towers, coarse grids."""
 
-lite0_image_scale = (320, 320)
 lite0_norm = dict(type="GN", num_groups=32, requires_grad=True)
 
 model = dict(
@@ -49,28 +48,3 @@ model = dict(
         max_per_img=100,
     ),
 )
-
-optim_wrapper = dict(
-    type="OptimWrapper",
-    optimizer=dict(type="AdamW", lr=4e-4, weight_decay=0.05),
-    clip_grad=dict(max_norm=35, norm_type=2),
-)
-train_cfg = dict(type="EpochBasedTrainLoop", max_epochs=6, val_interval=6)
-val_cfg = dict(type="ValLoop")
-test_cfg = dict(type="TestLoop")
-param_scheduler = [
-    dict(type="LinearLR", start_factor=0.01, by_epoch=False, begin=0, end=50),
-    dict(type="CosineAnnealingLR", by_epoch=True, convert_to_iter_based=True, eta_min=4e-6),
-]
-# The learning rate above is for 8 images a step; `--auto-scale-lr` scales it to others.
-auto_scale_lr = dict(enable=False, base_batch_size=8)
-
-lite0_test_pipeline = [
-    dict(type="LoadImageFromFile"),
-    dict(type="Resize", scale=lite0_image_scale, keep_ratio=True),
-    dict(type="LoadAnnotations", with_bbox=True, with_mask=True),
-    dict(
-        type="PackDetInputs",
-        meta_keys=("img_id", "img_path", "ori_shape", "img_shape", "scale_factor"),
-    ),
-]

@@ -1,6 +1,6 @@
-"""mmdet's BoxInst on the backbone and with the widths of `solov2_lite0.py`, as one plain name."""
+"""mmdet's BoxInst on the backbone and with the widths of `solov2_lite0.py`."""
 
-boxinst_lite0_model = dict(
+model = dict(
     type="BoxInst",
     data_preprocessor=dict(
         type="BoxInstDataPreprocessor",

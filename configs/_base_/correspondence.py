@@ -1,6 +1,6 @@
-"""PCK of the detector of any config in the folder above, which DISCOBOX_DETECTOR names."""
+"""PCK of the detector of the detector of a config, which DISCOBOX_DETECTOR names from `configs/` on."""
 
-_base_ = "../{{$DISCOBOX_DETECTOR:yolact_r50_dcn_voc}}.py"
+_base_ = "../{{$DISCOBOX_DETECTOR:discobox/yolact_r50_dcn_voc}}.py"
 model = dict(
     _delete_=True,
     type="CorrespondenceModel",

@@ -1,6 +1,6 @@
-"""PCK on PF-WILLOW of the detector of any config beside this one, which DISCOBOX_DETECTOR names."""
+"""PCK on PF-WILLOW of the detector that DISCOBOX_DETECTOR names."""
 
-_base_ = "./_base_/correspondence.py"
+_base_ = "../_base_/correspondence.py"
 pf_willow_root = "data/PF-WILLOW/"
 test_dataloader = dict(
     dataset=dict(

@@ -1,6 +1,6 @@
-"""PCK on PF-PASCAL of the detector of any config beside this one, which DISCOBOX_DETECTOR names."""
+"""PCK on PF-PASCAL of the detector that DISCOBOX_DETECTOR names."""
 
-_base_ = "./_base_/correspondence.py"
+_base_ = "../_base_/correspondence.py"
 pf_pascal_root = "data/PF-PASCAL/"
 test_dataloader = dict(
     dataset=dict(

@@ -1,10 +1,10 @@
-"""YOLACT++ for two CPU cores: EfficientNet-Lite0, narrow heads, 320 pixels, as one plain name."""
+"""YOLACT++ for two CPU cores: EfficientNet-Lite0, narrow heads, 320 pixels."""
 
 # cells along each side of a 320 x 320 image; the preprocessor pads every image to that
 lite0_cells = [40, 20, 10, 5, 3]
 # this backbone's outputs are not of unit size: without a norm the first losses are above 100
 lite0_yolact_norm = dict(type="GN", num_groups=32, requires_grad=True)
-yolact_lite0_model = dict(
+model = dict(
     type="YOLACT",
     data_preprocessor=dict(
         type="DetDataPreprocessor",

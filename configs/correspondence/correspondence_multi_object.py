@@ -1,6 +1,6 @@
-"""Multi-object AP on PASCAL 3D+ of any config beside this one, which DISCOBOX_DETECTOR names."""
+"""Multi-object AP on PASCAL 3D+ of the detector that DISCOBOX_DETECTOR names."""
 
-_base_ = "./_base_/correspondence.py"
+_base_ = "../_base_/correspondence.py"
 pascal3d_root = "data/PASCAL3D+_release1.1/"
 model = dict(task=dict(type="MultiObjectMatching", boxes="detected"))
 test_dataloader = dict(
