@@ -1,4 +1,4 @@
-"""PCK of the detector of the detector of a config, which DISCOBOX_DETECTOR names from `configs/` on."""
+"""PCK of a detector: DISCOBOX_DETECTOR is the path of its config from `configs/` on."""
 
 _base_ = "../{{$DISCOBOX_DETECTOR:discobox/yolact_r50_dcn_voc}}.py"
 model = dict(

@@ -10,8 +10,8 @@ model = dict(
     data_preprocessor=dict(pad_size_divisor=160),
     bbox_head=dict(
         num_classes=6,
-        # Objects of 64 to 136 pixels on the maps of 10 and 5 cells: on those of 3 and 2 cells, group
-        # normalisation leaves nothing of them to classify.
+        # Objects of 64 to 136 pixels on the maps of 10 and 5 cells: on those of 3 and 2 cells,
+        # group normalisation leaves nothing of them to classify.
         anchor_generator=dict(
             base_sizes=[24, 48, 96, 192, 384],
             strides=[160.0 / x for x in scenes_cells],

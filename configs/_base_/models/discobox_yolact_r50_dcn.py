@@ -1,7 +1,7 @@
 """mmdet's YOLACT on COCO as YOLACT++ with ResNet-50-DCN, trained from boxes.
 
-A leaf adds the schedule. Nine anchors at a position are `scales_per_octave=3`: the stock network has
-scales of 24, 48, 96, 192 and 384 pixels, three ratios, and one scale per octave.
+A leaf adds the schedule. Nine anchors at a position are `scales_per_octave=3`: the stock network
+has scales of 24, 48, 96, 192 and 384 pixels, three ratios, and one scale per octave.
 """
 
 _base_ = ["mmdet::yolact/yolact_r50_1xb8-55e_coco.py", "./discobox.py"]
