@@ -1,4 +1,4 @@
-"""The demo's generated scenes for YOLACT++ from boxes; `demo_solov2_lite0.py` is what it runs."""
+"""The generated scenes with YOLACT++ from boxes; `make demo` runs `demo_solov2_lite0.py`."""
 
 _base_ = [
     "../_base_/models/discobox_yolact_lite0.py",
