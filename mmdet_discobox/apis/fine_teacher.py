@@ -55,12 +55,14 @@ class FineTeacher:
         self.second = StructuredTeacher(
             crop_size=crop_size,
             margin=teacher.margin,
-            iterations=5,
-            unary_scale=0.6,
-            unary_limit=2.5,
-            tightness=None,
-            fullness=None,
-            appearance=0.0,
+            refiner=dict(
+                iterations=5,
+                unary_scale=0.6,
+                unary_limit=2.5,
+                tightness=None,
+                fullness=None,
+                appearance=0.0,
+            ),
         )
         self.margin = teacher.margin
         self.crop_size = teacher.crop_size  # of the grids that it starts from

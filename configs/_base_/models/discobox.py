@@ -44,10 +44,6 @@ discobox_condinst = dict(discobox_solov2, type="DiscoBoxCondInst")
 # for w1 and zeta: these are the released ones (0.5 standard deviations are about 29 grey levels).
 paper_structured_teacher = dict(
     type="StructuredTeacher",
-    algorithm="alg1",
-    colour_space="rgb",
-    w1=2.0,
-    zeta=29.0,
-    dilations=(1,),
     margin=0.0,
+    refiner=dict(algorithm="alg1", colour_space="rgb", w1=2.0, zeta=29.0, dilations=(1,)),
 )

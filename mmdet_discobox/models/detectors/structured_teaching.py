@@ -12,11 +12,12 @@ from mmdet.utils import ConfigType, OptConfigType
 from torch import Tensor
 
 from mmdet_discobox.functional import box_masks, cosine_similarity, masks_to_boxes
-from mmdet_discobox.models.losses import mil_loss
+from mmdet_discobox.models.losses import BoxMILLoss, mil_loss
 from mmdet_discobox.models.teachers import TeacherNetwork, paste_regions
 from mmdet_discobox.structures import BoxObjects, MaskProposals, PseudoMasks, TaughtPairs, View
 
 from .image_colours import ImageColours
+from .module_types import check_module_type
 from .task_network import TaskNetwork, look
 
 
@@ -50,6 +51,7 @@ class StructuredTeachingMixin:
         **kwargs: keyword arguments of the task network.
 
     Raises:
+        TypeError: if ``loss_mil`` is another loss.
         ValueError: if ``teacher_network`` is given without a ``structured_teacher``.
     """
 
@@ -78,6 +80,7 @@ class StructuredTeachingMixin:
         if teacher_network is not None:
             self.teacher = TeacherNetwork(self, **teacher_network)
         self.loss_mil = MODELS.build(loss_mil)
+        check_module_type("loss_mil", self.loss_mil, BoxMILLoss)
         self.structured_teacher: Any = None
         self.loss_nce: Any = None
         if structured_teacher is not None:

@@ -13,10 +13,9 @@ from mmdet.registry import MODELS
 from mmengine.structures import InstanceData
 from torch import Tensor
 
-from mmdet_discobox.models.detectors import StructuredTeachingMixin
+from mmdet_discobox.models.detectors import StructuredTeachingMixin, check_module_type
 from mmdet_discobox.structures import BoxObjects, MaskProposals, PseudoMasks, View
 
-from .module_types import check_part
 from .positives import Positives
 
 
@@ -90,7 +89,7 @@ class DiscoBoxCondInst(StructuredTeachingMixin, CondInst):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        check_part("bbox_head", self.bbox_head, DiscoBoxCondInstBboxHead)
+        check_module_type("bbox_head", self.bbox_head, DiscoBoxCondInstBboxHead)
 
     @property
     def num_classes(self) -> int:

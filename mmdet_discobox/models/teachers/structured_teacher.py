@@ -47,7 +47,7 @@ class StructuredTeacher(nn.Module):
         margin: share of the box's side that is added on every side of it.
         valid_area: smallest and largest share of the box that a mask may fill and still teach.
         cross_image: config of a :class:`CrossImageTerm`; None leaves the term out.
-        **refiner: settings of the mean field, see :class:`MaskRefiner`.
+        refiner: settings of the mean field, arguments of :class:`MaskRefiner`.
 
     Raises:
         ValueError: for a grid below 4 cells or of no multiple of 4, or wrong settings of the mean
@@ -61,7 +61,7 @@ class StructuredTeacher(nn.Module):
         margin: float = 0.2,
         valid_area: tuple[float, float] = (0.05, 1.0),
         cross_image: OptConfigType = None,
-        **refiner: Any,
+        refiner: OptConfigType = None,
     ) -> None:
         super().__init__()
         if crop_size < 4 or crop_size % 4:
@@ -71,7 +71,7 @@ class StructuredTeacher(nn.Module):
         self.crop_size = crop_size
         self.margin = margin
         self.valid_area = tuple(valid_area)
-        self.refine = MaskRefiner(**refiner)
+        self.refine = MaskRefiner(**(refiner or {}))
         self.cross_image: Any = None if cross_image is None else MODELS.build(cross_image)
         # Schedule of L_con, and its clock: open unless a StructuredTeacherHook closes it.
         self.consistency_gate = Gate(is_open=True)

@@ -9,8 +9,7 @@ from mmdet.models.detectors import SOLOv2
 from mmdet.registry import MODELS
 from torch import Tensor
 
-from mmdet_discobox.models.detectors import StructuredTeachingMixin
-from mmdet_discobox.models.networks.module_types import check_part
+from mmdet_discobox.models.detectors import StructuredTeachingMixin, check_module_type
 from mmdet_discobox.structures import BoxObjects, MaskProposals, PseudoMasks, View
 
 from .cell_assignment import CellAssignment
@@ -31,7 +30,7 @@ class DiscoBoxSOLOv2(StructuredTeachingMixin, SOLOv2):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        check_part("mask_head", self.mask_head, DiscoBoxSOLOv2Head)
+        check_module_type("mask_head", self.mask_head, DiscoBoxSOLOv2Head)
 
     @property
     def num_classes(self) -> int:

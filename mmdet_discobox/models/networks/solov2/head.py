@@ -14,8 +14,8 @@ from mmengine.structures import InstanceData
 from torch import Tensor
 
 from mmdet_discobox.functional import masks_to_boxes
+from mmdet_discobox.models.detectors import check_module_type
 from mmdet_discobox.models.losses import BoxMILLoss, mil_loss
-from mmdet_discobox.models.networks.module_types import check_part
 from mmdet_discobox.structures import BoxObjects, MaskProposals
 
 from .cell_assignment import CellAssignment, assign_cells
@@ -63,7 +63,7 @@ class DiscoBoxSOLOv2Head(SOLOV2Head):
         Raises:
             TypeError: if ``loss_mask`` is no ``BoxMILLoss``.
         """
-        check_part("mask_head.loss_mask", self.loss_mask, BoxMILLoss)
+        check_module_type("mask_head.loss_mask", self.loss_mask, BoxMILLoss)
         outputs = SOLOv2Outputs(*self(x))
         objects = BoxObjects.from_samples(batch_data_samples)
         positives = self.assign(outputs, objects)

@@ -10,8 +10,7 @@ from mmdet.registry import MODELS
 from mmdet.utils import ConfigType
 from torch import Tensor
 
-from mmdet_discobox.models.detectors import StructuredTeachingMixin
-from mmdet_discobox.models.networks.module_types import check_part
+from mmdet_discobox.models.detectors import StructuredTeachingMixin, check_module_type
 from mmdet_discobox.structures import BoxObjects, MaskProposals, PseudoMasks, View
 
 from .anchor_assignment import AnchorAssignment
@@ -59,8 +58,8 @@ class DiscoBoxYOLACT(StructuredTeachingMixin, YOLACT):
         **kwargs: Any,
     ) -> None:
         super().__init__(*args, loss_mil=loss_mil, **kwargs)
-        check_part("bbox_head", self.bbox_head, DiscoBoxYOLACTHead)
-        check_part("mask_head", self.mask_head, DiscoBoxYOLACTProtonet)
+        check_module_type("bbox_head", self.bbox_head, DiscoBoxYOLACTHead)
+        check_module_type("mask_head", self.mask_head, DiscoBoxYOLACTProtonet)
         for key, off in (("rescoring", None), ("with_seg_branch", False)):
             if getattr(self.mask_head, key) != off and self.structured_teacher is None:
                 raise ValueError(

@@ -32,31 +32,43 @@ def prepared(detector, counts=(3, 2)):
     return features, data["data_samples"]
 
 
-def chosen_of(detector, features, samples, limit=1000):
+def looked(detector, features, samples):
+    """Outputs of the heads, the objects and the assignment."""
     objects = BoxObjects.from_samples(samples)
-    return detector.bbox_head.loss_and_coefficients(features, objects, limit)
+    outputs = detector.head_outputs(features)
+    return outputs, objects, detector.assign(outputs, objects)
+
+
+def losses_and_coefficients(detector, features, samples):
+    outputs, objects, positives = looked(detector, features, samples)
+    head = detector.bbox_head
+    return (
+        head.losses(outputs.bbox, positives, objects),
+        head.coefficients(outputs.bbox, positives, objects),
+    )
 
 
 def test_the_losses_of_the_boxes_are_those_of_the_stock_head(detector, stock):
     features, samples = prepared(detector, (3, 2, 1))
-    ours, chosen = chosen_of(detector, features, samples)
+    ours, chosen = losses_and_coefficients(detector, features, samples)
     theirs = stock.bbox_head.loss(features, samples)
     for key, value in theirs.items():
         assert ours[key].item() == pytest.approx(sum(v.sum() for v in value).item(), rel=1e-5)
     infos = stock.bbox_head.get_positive_infos()
     assert chosen.image_counts == [len(info.coeffs) for info in infos]
-    for info, rows in zip(infos, chosen.coefficients.split(chosen.image_counts), strict=True):
+    for info, rows in zip(infos, chosen.values.split(chosen.image_counts), strict=True):
         order = lambda x: x[x[:, 0].argsort()]  # noqa: E731 - objects and anchors differ in order
         assert torch.allclose(order(rows), order(info.coeffs))
 
 
 def test_masks_are_those_of_the_stock_head(detector, stock):
     features, samples = prepared(detector)
-    _, chosen = chosen_of(detector, features, samples)
-    proposals = detector.mask_head.propose(features, chosen, (96, 96))
+    outputs, objects, positives = looked(detector, features, samples)
+    chosen = detector.bbox_head.coefficients(outputs.bbox, positives, objects)
+    proposals = detector.mask_proposals(outputs, positives, objects, (96, 96))
     stock.bbox_head.loss(features, samples)
     infos = stock.bbox_head.get_positive_infos()
-    for info, rows in zip(infos, chosen.coefficients.split(chosen.image_counts), strict=True):
+    for info, rows in zip(infos, chosen.values.split(chosen.image_counts), strict=True):
         info.coeffs = rows
     masks, _ = stock.mask_head(features, infos)
     theirs = torch.cat([image.permute(2, 0, 1) for image in masks])
@@ -67,39 +79,35 @@ def test_masks_are_those_of_the_stock_head(detector, stock):
 
 def test_an_image_without_objects_does_not_explode(detector, stock):
     features, samples = prepared(detector, (0, 3))
-    ours = chosen_of(detector, features, samples)[0]["loss_cls"]
+    ours = losses_and_coefficients(detector, features, samples)[0]["loss_cls"]
     theirs = sum(stock.bbox_head.loss(features, samples)["loss_cls"])
     assert theirs > 10 * ours  # the stock head adds up every anchor of the empty image
-    alone = chosen_of(detector, *prepared(detector, (0,)))[0]["loss_cls"]
+    alone = losses_and_coefficients(detector, *prepared(detector, (0,)))[0]["loss_cls"]
     ratio = detector.bbox_head.train_cfg["neg_pos_ratio"]
     assert 0 < alone < ratio * 10
 
 
 def test_the_mean_of_the_coefficients_is_the_mean_of_the_masks(detector):
-    features, samples = prepared(detector, (3, 0, 2))
-    _, chosen = chosen_of(detector, features, samples)
-    all_masks = detector.mask_head.propose(features, chosen, (96, 96))
-    objects = BoxObjects.from_samples(samples)
-    mean = detector.bbox_head.object_coefficients(features, objects)
-    masks = detector.mask_head.propose(features, mean, (96, 96))
-    assert len(masks) == len(objects) == 5
-    assert mean.image_counts == [3, 0, 2]
-    assert torch.allclose(masks.logits, all_masks.per_object()[0], atol=1e-4)
+    outputs, objects, positives = looked(detector, *prepared(detector, (3, 0, 2)))
+    each = detector.mask_proposals(outputs, positives, objects, (96, 96))
+    mean = detector.mask_proposals(outputs, positives, objects, (96, 96), one_per_object=True)
+    assert len(mean) == len(objects) == 5 < len(each)
+    assert torch.allclose(mean.logits, each.per_object()[0], atol=1e-4)
 
 
 def test_no_more_masks_than_allowed(detector):
-    features, samples = prepared(detector)
-    _, chosen = chosen_of(detector, features, samples, limit=4)
-    assert chosen.image_counts == [4, 4]
-    assert len(chosen.coefficients) == len(chosen.object_inds) == 8
+    outputs, objects, positives = looked(detector, *prepared(detector))
+    detector.mask_head.max_masks_to_train = 4
+    proposals = detector.mask_proposals(outputs, positives, objects, (96, 96))
+    assert proposals.image_inds.tolist() == [0] * 4 + [1] * 4
 
 
 def test_prototypes_cover_the_frame_exactly(detector):
-    features, samples = prepared(detector)
-    _, chosen = chosen_of(detector, features, samples)
-    assert detector.mask_head.propose(features, chosen, (95, 95)).stride == pytest.approx(95 / 24)
+    outputs, objects, positives = looked(detector, *prepared(detector))
+    proposals = detector.mask_proposals(outputs, positives, objects, (95, 95))
+    assert proposals.stride == pytest.approx(95 / 24)
     with pytest.raises(ValueError, match="Expected prototypes of equal scale along both axes"):
-        detector.mask_head.propose(features, chosen, (96, 80))
+        detector.mask_proposals(outputs, positives, objects, (96, 80))
 
 
 def proposals_of(boxes, logits):
