@@ -16,7 +16,7 @@ from mmdet_discobox.utils.versions import distribution_of
 
 ROOT = Path(__file__).resolve().parents[1]
 WORK = ROOT / "work_dirs" / "demo"
-CONFIG = "configs/discobox/demo_solov2_lite0.py"
+CONFIG = "configs/lite0/demo_solov2_lite0.py"
 
 
 def mim(*arguments: str) -> None:

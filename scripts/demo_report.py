@@ -75,7 +75,7 @@ def _truth(coco: COCO, image_id: int) -> dict[str, np.ndarray]:
 
 def _teacher_masks(model: Any, cfg: Config, path: str, truth: dict[str, np.ndarray]) -> np.ndarray:
     """Masks that the teacher gives for the true boxes, at the size of the picture."""
-    pipeline = Compose([cfg.lite0_test_pipeline[0], *cfg.box_train_pipeline[2:3]])
+    pipeline = Compose(cfg.test_dataloader.dataset.pipeline[:2])  # load, resize
     loaded = pipeline(dict(img_path=path, img_id=0))
     height, width = loaded["ori_shape"]
     scale = np.array([loaded["img_shape"][1] / width, loaded["img_shape"][0] / height] * 2)

@@ -16,8 +16,8 @@ FLOORS = [
     "structures",
     "models.losses",
     "models.teachers",
-    "models.dense_heads",
     "models.detectors",
+    "models.networks",
     "engine",
     "apis",
 ]

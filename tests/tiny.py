@@ -77,7 +77,7 @@ def tiny_solov2(*, num_classes: int = 3, box_supervised: bool = True, **changes:
     )
     if box_supervised:
         config["type"] = "DiscoBoxSOLOv2"
-        config["mask_head"].update(type="DiscoBoxSOLOv2Head", loss_mask=dict(type="BoxMILLoss"))
+        config["mask_head"].update(type="DiscoBoxSOLOv2Head")
         config.update(
             structured_teacher=TEACHER,
             teacher_network=dict(),
@@ -169,6 +169,80 @@ def tiny_yolact(*, num_classes: int = 3, box_supervised: bool = True, **changes:
             structured_teacher=TEACHER,
             teacher_network=dict(),
         )
+    config.update(changes)
+    return ConfigDict(config)
+
+
+def tiny_condinst(
+    *, num_classes: int = 3, box_supervised: bool = True, **changes: Any
+) -> ConfigDict:
+    """Config of a CondInst with a ResNet-18 of 8 channels."""
+    config = dict(
+        type="CondInst",
+        data_preprocessor=dict(
+            type="DetDataPreprocessor",
+            mean=[123.0, 116.0, 103.0],
+            std=[58.0, 57.0, 57.0],
+            bgr_to_rgb=True,
+            pad_mask=True,
+            pad_size_divisor=32,
+        ),
+        backbone=dict(type="ResNet", depth=18, base_channels=8, norm_eval=True),
+        neck=dict(
+            type="FPN",
+            in_channels=[8, 16, 32, 64],
+            out_channels=16,
+            start_level=1,
+            add_extra_convs="on_output",
+            num_outs=5,
+        ),
+        bbox_head=dict(
+            type="CondInstBboxHead",
+            num_params=53,
+            num_classes=num_classes,
+            in_channels=16,
+            feat_channels=16,
+            stacked_convs=1,
+            strides=[8, 16, 32, 64, 128],
+            regress_ranges=((-1, 24), (24, 48), (48, 96), (96, 192), (192, 1e8)),
+            center_sampling=True,
+            norm_on_bbox=True,
+            centerness_on_reg=True,
+            norm_cfg=NORM,
+            loss_bbox=dict(type="GIoULoss", loss_weight=1.0),
+        ),
+        mask_head=dict(
+            type="CondInstMaskHead",
+            num_layers=3,
+            feat_channels=4,
+            size_of_interest=8,
+            mask_out_stride=4,
+            max_masks_to_train=30,
+            mask_feature_head=dict(
+                in_channels=16,
+                feat_channels=16,
+                start_level=0,
+                end_level=2,
+                out_channels=4,
+                mask_stride=8,
+                num_stacked_convs=1,
+                norm_cfg=NORM,
+            ),
+            loss_mask=dict(type="DiceLoss", use_sigmoid=True, activate=True, eps=5e-6),
+        ),
+        test_cfg=dict(
+            nms_pre=50,
+            min_bbox_size=0,
+            score_thr=0.0,
+            nms=dict(type="nms", iou_threshold=0.6),
+            max_per_img=10,
+            mask_thr=0.5,
+        ),
+    )
+    if box_supervised:
+        config["type"] = "DiscoBoxCondInst"
+        config["bbox_head"]["type"] = "DiscoBoxCondInstBboxHead"
+        config.update(structured_teacher=TEACHER, teacher_network=dict())
     config.update(changes)
     return ConfigDict(config)
 

@@ -18,7 +18,7 @@ from mmengine.registry import init_default_scope
 
 import mmdet_discobox  # noqa: F401 - registers everything
 
-CONFIGS = Path(__file__).resolve().parents[1] / "configs" / "discobox"
+CONFIGS = Path(__file__).resolve().parents[1] / "configs" / "lite0"
 DEFAULT = [CONFIGS / "persons_solov2_lite0_mask.py", CONFIGS / "persons_solov2_lite0.py"]
 
 

@@ -23,8 +23,8 @@ from mmdet_discobox.structures import ObjectBank
 
 ADDED = ("structured_teacher", "loss_consistency", "loss_nce", "teacher_network")
 STOCK, FULL, ALONE, BOXINST = "stock", "full", "alone", "boxinst"
-CONFIGS = Path(__file__).resolve().parents[1] / "configs" / "discobox"
-BOXINST_CONFIG = CONFIGS / "_base_" / "boxinst_lite0.py"
+CONFIGS = Path(__file__).resolve().parents[1] / "configs"
+BOXINST_CONFIG = CONFIGS / "_base_" / "models" / "boxinst_lite0.py"
 
 
 @dataclass(frozen=True)
@@ -74,8 +74,8 @@ def stock_model(model: ConfigDict) -> ConfigDict:
 
 
 def boxinst_model(model: ConfigDict) -> ConfigDict:
-    """BoxInst of `_base_/boxinst_lite0.py` on the backbone and with the widths of a SOLOv2."""
-    rival = Config.fromfile(BOXINST_CONFIG).boxinst_lite0_model
+    """BoxInst of `models/boxinst_lite0.py` on the backbone and with the widths of a SOLOv2."""
+    rival = Config.fromfile(BOXINST_CONFIG).model
     width, head = model.neck.out_channels, model.mask_head
     colours = {k: v for k, v in model.data_preprocessor.items() if k not in ("type", "pad_mask")}
     rival.data_preprocessor.update(copy.deepcopy(colours))

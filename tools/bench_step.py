@@ -30,7 +30,7 @@ from mmengine.registry import init_default_scope
 from rich.console import Console
 from rich.table import Table
 
-CONFIGS = Path(__file__).resolve().parents[1] / "configs" / "discobox"
+CONFIGS = Path(__file__).resolve().parents[1] / "configs" / "lite0"
 DEFAULT = [CONFIGS / "persons_solov2_lite0.py", CONFIGS / "persons_yolact_lite0.py"]
 QUICK = dict(size=(160, 160), images=2, repeats=2, only=["step", "memory", "parts", "predict"])
 Rows = list[dict[str, Any]]

@@ -13,7 +13,7 @@ from study_rows import Plot, Row, Table
 
 from mmdet_discobox.engine.hooks import Opening, StructuredTeacherHook
 
-CONFIGS = Path(__file__).resolve().parents[1] / "configs" / "discobox"
+CONFIGS = Path(__file__).resolve().parents[1] / "configs" / "lite0"
 PERSONS = 740  # photographs of persons to train on
 SIZES = (100, 300, PERSONS)
 FACTORS = (0.1, 0.3, 1.0, 3.0, 10.0)

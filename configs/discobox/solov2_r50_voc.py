@@ -1,13 +1,11 @@
 """DiscoBox SOLOv2, ResNet-50, VOC12 train_aug from boxes. Paper: AP50 59.8, AP75 35.5 on val."""
 
-_base_ = ["./solov2_r50.py", "./_base_/voc12.py"]
+_base_ = ["../_base_/models/discobox_solov2_r50.py", "../_base_/datasets/voc12.py"]
 model = dict(mask_head=dict(num_classes=20))
-train_dataloader = dict(dataset=dict(ann_file="train_aug_boxes.json", **_base_.voc12_dataset))
-val_dataloader = dict(dataset=dict(ann_file="val.json", **_base_.voc12_dataset))
+train_dataloader = dict(dataset=_base_.voc12_train)
+val_dataloader = dict(dataset=_base_.voc12_val)
 test_dataloader = val_dataloader
-val_evaluator = dict(
-    _delete_=True, type="VOCInstanceMetric", ann_file=_base_.voc12_root + "val.json"
-)
+val_evaluator = dict(_delete_=True, **_base_.voc12_evaluator)
 test_evaluator = val_evaluator
 
 # The paper gives no schedule for SOLOv2 on VOC12; this is the released one.

@@ -10,7 +10,7 @@ from typing import Any
 from mmdet.registry import TRANSFORMS
 from mmdet.utils import get_test_pipeline_cfg
 
-from mmdet_discobox.models.detectors.structured_teaching import StructuredTeachingMixin
+from mmdet_discobox.models.detectors import StructuredTeachingMixin
 
 from .detector_building import build_detector
 
@@ -48,7 +48,7 @@ def load_detector(
     model = build_detector(config, checkpoint, device)
     if not isinstance(model, StructuredTeachingMixin):
         raise ValueError(
-            f"Expected the model of '{config}' to be a DiscoBoxSOLOv2 or DiscoBoxYOLACT but got "
+            f"Expected the model of '{config}' to be a DiscoBox detector but got "
             f"{type(model).__name__}. A student that was published for the stock detector is "
             "loaded with the config it was trained with."
         )

@@ -55,12 +55,14 @@ class FineTeacher:
         self.second = StructuredTeacher(
             crop_size=crop_size,
             margin=teacher.margin,
-            iterations=5,
-            unary_scale=0.6,
-            unary_limit=2.5,
-            tightness=None,
-            fullness=None,
-            appearance=0.0,
+            refiner=dict(
+                iterations=5,
+                unary_scale=0.6,
+                unary_limit=2.5,
+                tightness=None,
+                fullness=None,
+                appearance=0.0,
+            ),
         )
         self.margin = teacher.margin
         self.crop_size = teacher.crop_size  # of the grids that it starts from
@@ -74,7 +76,7 @@ class FineTeacher:
             images: ``(B, 3, H, W)`` RGB in [0, 255].
         """
         common: dict[str, Any] = dict(predicted=start.predicted, objects=objects, images=images)
-        first = self.first.refine_grids(start.coarse, features=start.features, **common)
+        first = self.first.refine_grids(start.coarse, roi_features=start.features, **common)
         probs = self._finer(first.masks)
         logits = probs.clamp(_SURE, 1 - _SURE).logit()
         pseudo = self.second.refine_grids(logits, **common)

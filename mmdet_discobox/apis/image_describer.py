@@ -103,6 +103,8 @@ class ImageDescriber:
                 found, masks = self._detect(view)
             else:
                 found, masks = self._accept(view, *_checked(boxes, labels, view))
+            if not maps:  # nothing of the student has run
+                self.model.extract_feat(view.inputs)
         places = found.bboxes * view.scale
         return (
             DescribedObjects(
@@ -167,14 +169,12 @@ class ImageDescriber:
         taught = (labels >= 0) & (labels < self._taught_classes())
         if taught.any():
             masks[taught] = self._teach(view, boxes[taught], labels[taught], masks[taught])
-        else:
-            self.model.extract_feat(view.inputs)
         return InstanceData(bboxes=boxes, labels=labels, scores=boxes.new_ones(len(boxes))), masks
 
     def _taught_classes(self) -> int:
         if getattr(self.model, "structured_teacher", None) is None:
             return 0
-        return int(self.model.mask_head.num_classes)
+        return int(self.model.num_classes)
 
     def _teach(self, view: _Network, boxes: Tensor, labels: Tensor, full: Tensor) -> Tensor:
         sample = view.sample.clone()

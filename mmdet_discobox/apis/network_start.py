@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 from mmcv.transforms import Compose
 from mmdet.datasets.transforms import PackDetInputs
 from mmdet.structures import DetDataSample
-from mmengine.structures import InstanceData
 from torch import Tensor
 
 from mmdet_discobox.models.teachers import crop_regions
@@ -23,16 +22,18 @@ _META = ("ori_shape", "img_shape", "scale_factor")
 
 @dataclass(frozen=True)
 class Seen:
-    """A picture that the backbone has seen.
+    """A picture that the network has seen.
 
     Attributes:
         features: of the neck, ``(1, C, h, w)`` each.
+        outputs: of the network's heads.
         img_shape: ``(height, width)`` of the resized picture, without padding.
         padded: ``(height, width)`` with padding.
         scale: ``(4,)`` pixels of the network per pixel of the picture, for x, y, x, y.
     """
 
     features: tuple[Tensor, ...]
+    outputs: Any
     img_shape: tuple[int, int]
     padded: tuple[int, int]
     scale: Tensor
@@ -66,13 +67,12 @@ class NetworkStart:
 
     def __init__(self, model: Any, transforms: Sequence[Any] = ()) -> None:
         self.model = model.eval()
-        started = model.teacher is not None and model.teacher.started
-        self.network = model.teacher.module if started else model
+        self.network = model.teaching_network
         self.pipeline = Compose([*transforms, PackDetInputs(meta_keys=_META)])
 
     @torch.no_grad()
     def see(self, pictures: Sequence[BoxedPicture]) -> list[Seen]:
-        """Run backbone and neck, for all pictures of one padded size at once.
+        """Run backbone, neck and heads once per picture; the backbone sees those of one size at once.
 
         No picture is padded for the sake of another: its masks do not depend on its neighbours.
         """
@@ -87,7 +87,8 @@ class NetworkStart:
                 own = tuple(level[row : row + 1] for level in features)
                 meta = prepared[index][1].metainfo
                 scale = batch.new_tensor(meta.get("scale_factor", (1.0, 1.0))).repeat(2)
-                seen[index] = Seen(own, meta["img_shape"][:2], shape, scale)
+                outputs = self.network.head_outputs(own)
+                seen[index] = Seen(own, outputs, meta["img_shape"][:2], shape, scale)
         return [seen[index] for index in range(len(pictures))]
 
     def _prepare(self, picture: BoxedPicture) -> tuple[Tensor, DetDataSample]:
@@ -110,43 +111,41 @@ class NetworkStart:
             regions: ``(G, 4)`` what the grids lie over, in pixels of the picture.
             size: S.
         """
-        boxes = objects.boxes * seen.scale
-        coarse = boxes.new_zeros(len(boxes), size, size)
+        resized = _resized(objects, seen)
+        coarse = resized.boxes.new_zeros(len(resized), size, size)
         predicted = torch.zeros_like(objects.labels, dtype=torch.bool)
-        left = torch.arange(len(boxes), device=boxes.device)
+        left = torch.arange(len(resized), device=coarse.device)
         while len(left):
-            sample = _sample(seen, boxes[left], objects.labels[left], objects.image_ids)
-            proposals = self.network._propose(seen.features, [sample])
+            asked = resized[left]
+            positives = self.network.assign(seen.outputs, asked)
+            proposals = self.network.mask_proposals(
+                seen.outputs, positives, asked, seen.padded, one_per_object=True
+            )
             logits, found = proposals.per_object()
             done = left[found]
             if not len(done):
                 break
             grids = regions[done] * seen.scale / proposals.stride
-            rows = torch.arange(len(done), device=boxes.device)
+            rows = torch.arange(len(done), device=coarse.device)
             coarse[done] = crop_regions(logits[found][:, None], grids, rows, size)[:, 0]
             predicted[done] = True
             left = left[~found]
-        return Start(coarse, predicted, self._roi_features(seen, objects, boxes))
+        return Start(coarse, predicted, self._roi_features(seen, resized))
 
-    def _roi_features(self, seen: Seen, objects: BoxObjects, boxes: Tensor) -> Tensor | None:
+    def _roi_features(self, seen: Seen, resized: BoxObjects) -> Tensor | None:
         teacher = self.model.structured_teacher
-        if teacher is None or teacher.cross_image is None:
+        if teacher is None:
             return None
-        sample = _sample(seen, boxes, objects.labels, objects.image_ids)
-        features: Tensor = teacher.cross_image.features(
-            seen.features, BoxObjects.from_samples([sample]), seen.padded[1]
-        )
+        features: Tensor | None = teacher.roi_features(seen.features, resized, seen.padded[1])
         return features
 
 
-def _sample(seen: Seen, boxes: Tensor, labels: Tensor, image_ids: Tensor) -> DetDataSample:
-    """Ground truth of one picture as the heads want it."""
-    sample = DetDataSample(
-        metainfo=dict(
-            img_shape=seen.img_shape,
-            batch_input_shape=seen.padded,
-            img_id=int(image_ids[0]) if len(image_ids) else -1,
-        )
+def _resized(objects: BoxObjects, seen: Seen) -> BoxObjects:
+    """The objects in pixels of the network's image."""
+    height, width = seen.img_shape
+    limits = seen.scale.new_tensor([width, height]).repeat(2)
+    return replace(
+        objects,
+        boxes=(objects.boxes * seen.scale).clamp_min(0).minimum(limits),
+        image_sizes=seen.scale.new_tensor([[height, width]]),
     )
-    sample.gt_instances = InstanceData(bboxes=boxes, labels=labels)
-    return sample

@@ -1,5 +1,5 @@
 """Everything that a config names under ``model``."""
 
-from . import backbones, dense_heads, detectors, losses, teachers
+from . import backbones, detectors, losses, networks, teachers
 
-__all__ = ["backbones", "dense_heads", "detectors", "losses", "teachers"]
+__all__ = ["backbones", "detectors", "losses", "networks", "teachers"]

@@ -4,6 +4,7 @@ from .correspondences import ContrastivePairs, Correspondences
 from .mask_proposals import BoxObjects, MaskProposals
 from .object_bank import ObjectBank, RetrievedObjects
 from .pseudo_masks import PseudoLabelImage, PseudoMasks
+from .view import View
 
 __all__ = [
     "BoxObjects",
@@ -14,4 +15,5 @@ __all__ = [
     "PseudoLabelImage",
     "PseudoMasks",
     "RetrievedObjects",
+    "View",
 ]

@@ -48,8 +48,8 @@ class BoxObjects:
     def __len__(self) -> int:
         return len(self.boxes)
 
-    def __getitem__(self, part: slice) -> BoxObjects:
-        """Select a slice of the objects, of the same batch."""
+    def __getitem__(self, part: slice | Tensor) -> BoxObjects:
+        """Select some of the objects, of the same batch."""
         return replace(
             self,
             boxes=self.boxes[part],
@@ -80,6 +80,16 @@ class BoxObjects:
             image_sizes=sizes,
             image_ids=_repeat(map(_image_id, samples), instances, boxes.device),
         )
+
+    def to_instances(self) -> list[InstanceData]:
+        """Return the boxes and labels of each image in the format of mmdet's heads.
+
+        Reads the number of objects per image from the device: one host synchronisation.
+        """
+        images = torch.arange(len(self.image_sizes), device=self.image_inds.device)
+        counts = (self.image_inds == images[:, None]).sum(1).tolist()
+        each = zip(self.boxes.split(counts), self.labels.split(counts), strict=True)
+        return [InstanceData(bboxes=boxes, labels=labels) for boxes, labels in each]
 
 
 def _repeat(

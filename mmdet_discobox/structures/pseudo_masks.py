@@ -20,6 +20,7 @@ class PseudoMasks:
         inside: ``(G, S, S)`` boolean, cells whose centre lies in the object's box.
         regions: ``(G, 4)`` region covered by each grid, ``(x1, y1, x2, y2)`` in pixels.
         valid: ``(G,)`` boolean, objects whose mask is used as pseudo-label.
+        roi_features: ``(G, C, s, s)`` RoI features of the objects; None without a cross-image term.
         pairs: the objects matched with objects of the bank; None without a cross-image term.
     """
 
@@ -27,6 +28,7 @@ class PseudoMasks:
     inside: Tensor
     regions: Tensor
     valid: Tensor
+    roi_features: Tensor | None = None
     pairs: ContrastivePairs | None = None
 
     def __post_init__(self) -> None:

@@ -122,27 +122,35 @@ def test_a_crowd_of_boxes_is_done_in_chunks(config):
 
 
 class LeftHalf:
-    """In the place of a network: its masks are whatever lies left of a column of its input."""
+    """Instead of a network: its masks are whatever lies left of a column of its input."""
 
     def __init__(self, column, stride=4):
         self.column, self.stride, self.asked = column, stride, []
 
-    def __call__(self, features, samples):
-        self.asked.append(samples[0].gt_instances)
-        objects = BoxObjects.from_samples(samples)
+    def extract_feat(self, batch_inputs):
+        return (batch_inputs,)
+
+    def head_outputs(self, features):
+        return None
+
+    def assign(self, outputs, objects):
+        self.asked.append(objects)
+        return torch.arange(len(objects))
+
+    def mask_proposals(self, outputs, positives, objects, frame, *, one_per_object):
         centres = (torch.arange(24) + 0.5) * self.stride
         logits = (self.column - centres).expand(len(objects), 24, 24)
-        return MaskProposals(logits, torch.arange(len(objects)), objects, self.stride)
+        return MaskProposals(logits, positives, objects, self.stride)
 
 
 def test_the_masks_are_the_networks_own():
     image = np.full((80, 120, 3), 90, np.uint8)  # nothing to see: colours have no opinion
     labeler = detector(tiny_solov2(structured_teacher=None, teacher_network=None))
     scale = 96 / 120  # the network sees a picture of 96 x 64
-    labeler.start.network._propose = fake = LeftHalf(column=50 * scale)
+    labeler.start.network = fake = LeftHalf(column=50 * scale)
     picture = BoxedPicture(image, np.array([[20.0, 10, 80, 70]]), ["two"])
     (mask,) = labeler([picture])[0]
-    assert fake.asked[0].bboxes[0].tolist() == pytest.approx([16, 8, 64, 56])
+    assert fake.asked[0].boxes[0].tolist() == pytest.approx([16, 8, 64, 56])
     assert fake.asked[0].labels.tolist() == [1]
     left, right = np.split(mask.window, 2, axis=1)
     assert left.mean() > 0.95

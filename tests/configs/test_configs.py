@@ -14,9 +14,10 @@ from mmengine.config import Config
 from mmengine.logging import MessageHub
 from tiny import batch
 
-FOLDER = Path(__file__).parents[2] / "configs" / "discobox"
+FOLDER = Path(__file__).parents[2] / "configs"
+PAPER = FOLDER / "discobox"
 #: all that train; those of correspondence have their own tests
-CONFIGS = [p for p in sorted(FOLDER.glob("*.py")) if not p.stem.startswith("correspondence_")]
+CONFIGS = sorted([*PAPER.glob("*.py"), *(FOLDER / "lite0").glob("*.py")])
 
 
 def load(path):
@@ -113,7 +114,7 @@ def test_hooks_and_data_fit_the_model(path):
 
 
 def test_the_papers_schedule():
-    config = load(CONFIGS[0].parent / "solov2_r50.py")
+    config = load(PAPER / "solov2_r50.py")
     warm_up, steps = config.param_scheduler
     assert warm_up.end == 2000
     assert steps.milestones == [26, 32]
@@ -124,7 +125,7 @@ def test_the_papers_schedule():
 
 
 def test_the_papers_yolact():
-    coco, voc = (load(CONFIGS[0].parent / f"yolact_r50_dcn{end}.py") for end in ("", "_voc"))
+    coco, voc = (load(PAPER / f"yolact_r50_dcn{end}.py") for end in ("", "_voc"))
     for config, drops in ((coco, [280_000, 360_000]), (voc, [60_000, 100_000])):
         warm_up, steps = config.param_scheduler
         assert (warm_up.end, steps.milestones) == (500, drops)
@@ -141,7 +142,7 @@ def test_the_papers_yolact():
 def test_the_anchors_of_yolact_plus_plus():
     scales = [24, 48, 96, 192, 384]
     for name, steps in (("yolact_r50_dcn", 3), ("yolact_r50", 1)):
-        head = load(CONFIGS[0].parent / f"{name}.py").model.bbox_head
+        head = load(PAPER / f"{name}.py").model.bbox_head
         generator = TASK_UTILS.build(head.anchor_generator)
         for scale, anchors in zip(scales, generator.base_anchors, strict=True):
             sides = anchors[:, 2:] - anchors[:, :2]
@@ -154,7 +155,7 @@ def test_the_anchors_of_yolact_plus_plus():
 def test_the_deformable_blocks_of_yolact_plus_plus():
     blocks = {}
     for name in ("yolact_r50", "yolact_r50_dcn", "yolact_r101_dcn"):
-        config = load(CONFIGS[0].parent / f"{name}.py").model.backbone
+        config = load(PAPER / f"{name}.py").model.backbone
         config.update(base_channels=8, init_cfg=None)
         backbone = MODELS.build(config)
         stages = [getattr(backbone, f"layer{i}") for i in range(1, 5)]

@@ -10,18 +10,19 @@ from mmengine.config import Config
 
 import mmdet_discobox.apis  # noqa: F401 - registers the model and the tasks, as the configs do
 
-FOLDER = Path(__file__).parents[2] / "configs" / "discobox"
-BENCHMARKS = sorted(FOLDER.glob("correspondence_*.py"))
+FOLDER = Path(__file__).parents[2] / "configs"
+BENCHMARKS = sorted(FOLDER.glob("correspondence/*.py"))
+DEFAULT = "discobox/yolact_r50_dcn_voc"
 
 
-@pytest.mark.parametrize("detector", [None, "persons_solov2_lite0", "yolact_r50_dcn_voc"])
+@pytest.mark.parametrize("detector", [None, "lite0/persons_solov2_lite0", DEFAULT])
 @pytest.mark.parametrize("path", BENCHMARKS, ids=lambda path: path.stem)
 def test_a_benchmark_of_a_detector(path, detector, monkeypatch):
     monkeypatch.delenv("DISCOBOX_DETECTOR", raising=False)
     if detector:
         monkeypatch.setenv("DISCOBOX_DETECTOR", detector)
     config = Config.fromfile(path)
-    base = Config.fromfile(FOLDER / f"{detector or 'yolact_r50_dcn_voc'}.py")
+    base = Config.fromfile(FOLDER / f"{detector or DEFAULT}.py")
     assert config.model.type == "CorrespondenceModel"
     assert config.model.detector == base.model
     assert config.model.describer.pipeline == base.test_dataloader.dataset.pipeline

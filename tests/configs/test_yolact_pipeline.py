@@ -14,7 +14,7 @@ from tiny import write_boxes
 
 from mmdet_discobox.functional import box_masks
 
-CONFIG = Path(__file__).parents[2] / "configs" / "discobox" / "_base_" / "yolact_plus.py"
+CONFIG = Path(__file__).parents[2] / "configs" / "discobox" / "yolact_r50_dcn.py"
 
 
 @pytest.fixture
@@ -27,7 +27,7 @@ def dataset(tmp_path):
             ann_file="boxes.json",
             data_prefix=dict(img="images/"),
             metainfo=dict(classes=("one", "two", "three")),
-            pipeline=Config.fromfile(CONFIG).yolact_train_pipeline,
+            pipeline=Config.fromfile(CONFIG).train_dataloader.dataset.pipeline,
         )
     )
 
@@ -63,9 +63,9 @@ def test_a_picture_without_objects_passes(dataset):
 
 def test_the_surroundings_are_the_mean_that_padding_becomes():
     config = Config.fromfile(CONFIG)
-    expand = next(step for step in config.yolact_train_pipeline if step.type == "Expand")
-    leaf = Config.fromfile(CONFIG.parents[1] / "yolact_r50_dcn.py").model.data_preprocessor
-    assert expand.mean == leaf.mean
-    assert expand.to_rgb == leaf.bgr_to_rgb
-    assert leaf.get("pad_value", 0) == 0
-    assert leaf.pad_size_divisor == 550
+    pipeline, padding = config.train_dataloader.dataset.pipeline, config.model.data_preprocessor
+    expand = next(step for step in pipeline if step.type == "Expand")
+    assert expand.mean == padding.mean
+    assert expand.to_rgb == padding.bgr_to_rgb
+    assert padding.get("pad_value", 0) == 0
+    assert padding.pad_size_divisor == 550

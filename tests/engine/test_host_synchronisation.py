@@ -152,15 +152,14 @@ def test_what_copies_from_the_host_is_found(make):
 @pytest.mark.parametrize(
     ("tiny", "expected", "made"),
     [
-        # student and teacher network: the number of positive cells of each image
-        pytest.param(tiny_solov2, ["assign_cells"] * 2, [], id="solov2"),
-        # both: positive anchors, of the batch and of each image; teacher network: objects that
-        # have some, likewise. Copies are of mmdet: both networks, the eps of its IoU; its box
-        # coder, means and deviations
+        # the number of positive cells of each image; the average shares the assignment
+        pytest.param(tiny_solov2, ["assign_cells"], [], id="solov2"),
+        # positive anchors, of the batch and of each image; objects that have some, likewise.
+        # Copies are of mmdet: the eps of its IoU; its box coder, means and deviations
         pytest.param(
             tiny_yolact,
-            ["assign_anchors"] * 4 + ["object_coefficients"] * 2,
-            ["bbox_overlaps"] * 2 + ["encode"] * 2,
+            ["assign_anchors"] * 2 + ["mean_coefficients"] * 2,
+            ["bbox_overlaps"] + ["encode"] * 2,
             id="yolact",
         ),
     ],

@@ -1,6 +1,8 @@
-"""Floor 5: detectors."""
+"""Floor 4: the training step and the contract of the networks that it trains."""
 
-from .discobox_solov2 import DiscoBoxSOLOv2
-from .discobox_yolact import DiscoBoxYOLACT
+from .module_types import check_module_type
+from .structured_teaching import StructuredTeachingMixin
+from .task_network import TaskNetwork, look
+from .taught_images import taught_images
 
-__all__ = ["DiscoBoxSOLOv2", "DiscoBoxYOLACT"]
+__all__ = ["StructuredTeachingMixin", "TaskNetwork", "check_module_type", "look", "taught_images"]

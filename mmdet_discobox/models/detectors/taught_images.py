@@ -11,7 +11,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mmdet_discobox.models.teachers import paste_regions
-from mmdet_discobox.structures import MaskProposals, PseudoLabelImage
+from mmdet_discobox.structures import BoxObjects, PseudoLabelImage
+
+from .task_network import look
 
 
 @torch.no_grad()
@@ -34,9 +36,10 @@ def taught_images(
     with _evaluating(model):
         batch = model.data_preprocessor(data, False)
         inputs, samples = batch["inputs"], batch["data_samples"]
-        proposals: MaskProposals = model._propose(model.extract_feat(inputs), samples)
-        pseudo = model.teach(inputs, samples)
-        pictures = model._rgb(inputs).round().clamp(0, 255).to(torch.uint8)
+        student = look(model, inputs, BoxObjects.from_samples(samples), one_per_object=True)
+        pseudo = model.refine(model.teacher_view(student, inputs), inputs)
+        pictures = model.to_rgb(inputs).round().clamp(0, 255).to(torch.uint8)
+    proposals = student.proposals
     logits, predicted = proposals.per_object()
     homes = proposals.objects.image_inds
     images = []

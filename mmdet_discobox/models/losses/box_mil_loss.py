@@ -10,6 +10,7 @@ from mmdet.registry import MODELS
 from torch import Tensor
 
 from mmdet_discobox.functional import bag_logits, box_projections, mil_bce_loss, mil_dice_loss
+from mmdet_discobox.structures import MaskProposals
 
 _FORMS = {"dice": mil_dice_loss, "bce": mil_bce_loss}
 
@@ -81,3 +82,17 @@ class BoxMILLoss(nn.Module):
         if reduction == "mean" and avg_factor is None:
             avg_factor = max(len(losses), 1)  # a plain mean of no masks would be NaN
         return self.loss_weight * weight_reduce_loss(losses, weight, reduction, avg_factor)
+
+
+def mil_loss(loss: nn.Module, proposals: MaskProposals) -> Tensor:
+    """Average ``L_mil`` over the mask proposals of a batch.
+
+    Args:
+        loss: a :class:`BoxMILLoss`.
+        proposals: the N masks and their boxes.
+
+    Returns:
+        Scalar, zero (and part of the graph) without a proposal.
+    """
+    losses = loss(proposals.logits, proposals.boxes / proposals.stride, reduction_override="none")
+    return losses.sum() / max(len(proposals), 1)

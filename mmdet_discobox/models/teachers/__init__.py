@@ -6,9 +6,10 @@ from .cross_image_term import CrossImageTerm
 from .gate import Gate
 from .prediction_refiner import PredictionRefiner
 from .structured_teacher import StructuredTeacher
-from .teacher_network import TeacherNetwork
+from .teacher_network import ADDITIONS, TeacherNetwork
 
 __all__ = [
+    "ADDITIONS",
     "CorrespondenceSolver",
     "CrossImageTerm",
     "Gate",

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 import torch.nn.functional as F
 from mmdet.registry import TASK_UTILS
+from mmdet.utils import OptConfigType
 from torch import Tensor
 
 from mmdet_discobox.functional import expand_boxes, masks_to_boxes
@@ -38,7 +37,7 @@ class PredictionRefiner:
         certainty: log-odds of the middle of a predicted mask; towards its border they fall to 0.
         min_overlap: a refined mask that has a smaller IoU with the predicted one is another object,
             and dropped; most of these are masks of scattered parts.
-        **teacher: settings of the :class:`StructuredTeacher` without a cross-image term.
+        teacher: arguments of the :class:`StructuredTeacher`, without a cross-image term.
 
     Raises:
         ValueError: for a negative ``grow``, or settings that the teacher refuses.
@@ -51,7 +50,7 @@ class PredictionRefiner:
         grow: float = 0.03,
         certainty: float = 2.5,
         min_overlap: float = 0.5,
-        **teacher: Any,
+        teacher: OptConfigType = None,
     ) -> None:
         if grow < 0:
             raise ValueError(f"Expected `grow` to be 0 or more but got {grow}.")
@@ -59,7 +58,7 @@ class PredictionRefiner:
         self.grow = grow
         self.certainty = certainty
         self.min_overlap = min_overlap
-        self.teacher = StructuredTeacher(**teacher)
+        self.teacher = StructuredTeacher(**(teacher or {}))
 
     @torch.no_grad()
     def __call__(self, image: Tensor, masks: Tensor, scores: Tensor) -> Tensor:

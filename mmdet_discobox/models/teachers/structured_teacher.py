@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -15,6 +16,7 @@ from mmdet_discobox.structures import (
     BoxObjects,
     ContrastivePairs,
     Correspondences,
+    MaskProposals,
     PseudoMasks,
     RetrievedObjects,
 )
@@ -45,7 +47,7 @@ class StructuredTeacher(nn.Module):
         margin: share of the box's side that is added on every side of it.
         valid_area: smallest and largest share of the box that a mask may fill and still teach.
         cross_image: config of a :class:`CrossImageTerm`; None leaves the term out.
-        **refiner: settings of the mean field, see :class:`MaskRefiner`.
+        refiner: settings of the mean field, arguments of :class:`MaskRefiner`.
 
     Raises:
         ValueError: for a grid below 4 cells or of no multiple of 4, or wrong settings of the mean
@@ -59,7 +61,7 @@ class StructuredTeacher(nn.Module):
         margin: float = 0.2,
         valid_area: tuple[float, float] = (0.05, 1.0),
         cross_image: OptConfigType = None,
-        **refiner: Any,
+        refiner: OptConfigType = None,
     ) -> None:
         super().__init__()
         if crop_size < 4 or crop_size % 4:
@@ -69,7 +71,7 @@ class StructuredTeacher(nn.Module):
         self.crop_size = crop_size
         self.margin = margin
         self.valid_area = tuple(valid_area)
-        self.refine = MaskRefiner(**refiner)
+        self.refine = MaskRefiner(**(refiner or {}))
         self.cross_image: Any = None if cross_image is None else MODELS.build(cross_image)
         # Schedule of L_con, and its clock: open unless a StructuredTeacherHook closes it.
         self.consistency_gate = Gate(is_open=True)
@@ -78,34 +80,50 @@ class StructuredTeacher(nn.Module):
     @torch.no_grad()
     def forward(
         self,
-        logits: Tensor,
-        predicted: Tensor,
-        objects: BoxObjects,
+        proposals: MaskProposals,
         images: Tensor,
         *,
-        stride: float,
-        features: Tensor | None = None,
-        cross: Tensor | None = None,
+        feature_maps: Sequence[Tensor] | None = None,
     ) -> PseudoMasks:
         """Refine one mask per object, and match the objects with those of the bank.
 
         Args:
-            logits: ``(G, H, W)`` mask logits of the objects on the image's grid of cells.
-            predicted: ``(G,)`` boolean, objects whose logits are a prediction.
-            objects: the objects.
+            proposals: coarse masks of the G objects of a batch; the logits of an object's proposals
+                are averaged.
             images: ``(B, 3, h, w)`` RGB in [0, 255], padded as the batch is.
-            stride: pixels per cell of ``logits``.
-            features: ``(G, C, s, s)`` RoI features of the objects, for the cross-image term.
-            cross: ``(G, S, S)`` log-odds to add in the place of the cross-image term.
+            feature_maps: outputs of the neck, for the cross-image term; None leaves it out.
 
         Returns:
-            The refined masks, which of them may teach (those that were predicted, and fill a share
-            of their box within ``valid_area``), and the pairs.
+            The refined masks, their validity (objects that have a proposal, and whose mask fills a
+            share of the box within ``valid_area``), and the pairs.
         """
-        regions = expand_boxes(objects.boxes, self.margin) / stride
+        logits, predicted = proposals.per_object()
+        objects = proposals.objects
+        regions = expand_boxes(objects.boxes, self.margin) / proposals.stride
         rows = torch.arange(len(objects), device=logits.device)
         coarse = crop_regions(logits[:, None], regions, rows, self.crop_size)[:, 0]
-        return self.refine_grids(coarse, predicted, objects, images, features=features, cross=cross)
+        features = None
+        if feature_maps is not None:
+            features = self.roi_features(feature_maps, objects, images.shape[-1])
+        return self.refine_grids(coarse, predicted, objects, images, roi_features=features)
+
+    def roi_features(
+        self, feature_maps: Sequence[Tensor], objects: BoxObjects, width: int
+    ) -> Tensor | None:
+        """Crop the features that the cross-image term matches.
+
+        Args:
+            feature_maps: outputs of the neck, ``(B, C, h, w)`` each.
+            objects: the G objects.
+            width: of the batch in pixels.
+
+        Returns:
+            ``(G, C, s, s)`` float32, differentiable in the maps; None without a cross-image term.
+        """
+        if self.cross_image is None:
+            return None
+        features: Tensor = self.cross_image.features(feature_maps, objects, width)
+        return features
 
     @torch.no_grad()
     def refine_grids(
@@ -115,29 +133,26 @@ class StructuredTeacher(nn.Module):
         objects: BoxObjects,
         images: Tensor,
         *,
-        features: Tensor | None = None,
-        cross: Tensor | None = None,
+        roi_features: Tensor | None = None,
     ) -> PseudoMasks:
-        """Do as :meth:`forward` with logits that lie on the grids of the objects already.
+        """Refine as :meth:`forward` does, from logits that lie on the grids of the objects already.
 
         Args:
             coarse: ``(G, S, S)`` mask logits over each box and its margin.
             predicted: ``(G,)`` boolean, objects whose logits are a prediction.
             objects: the objects.
             images: ``(B, 3, h, w)`` RGB in [0, 255].
-            features: ``(G, C, s, s)`` RoI features of the objects, for the cross-image term.
-            cross: ``(G, S, S)`` log-odds to add in the place of the cross-image term.
+            roi_features: ``(G, C, s, s)`` of :meth:`roi_features`, for the cross-image term.
         """
-        retrieved = self._retrieve(objects, features)
+        retrieved = self._retrieve(objects, roi_features)
         with torch.autocast(images.device.type, enabled=False):
             parts = [
                 self._refine_part(
                     coarse[part],
                     objects[part],
                     images,
-                    features=None if features is None else features[part],
+                    features=None if roi_features is None else roi_features[part],
                     retrieved=None if retrieved is None else retrieved.part(part),
-                    cross=None if cross is None else cross[part],
                 )
                 for part in _parts(len(objects), images.is_cuda)
             ]
@@ -151,7 +166,7 @@ class StructuredTeacher(nn.Module):
         if retrieved is not None:
             matches = Correspondences.cat(found)
             pairs = self._pairs(matches, retrieved, masks, valid, objects.boxes, regions)
-        return PseudoMasks(masks, inside, regions, valid, pairs)
+        return PseudoMasks(masks, inside, regions, valid, roi_features, pairs)
 
     def _retrieve(self, objects: BoxObjects, features: Tensor | None) -> RetrievedObjects | None:
         """Objects of the bank to match with, once for all parts: the choice is random."""
@@ -169,12 +184,11 @@ class StructuredTeacher(nn.Module):
         *,
         features: Tensor | None,
         retrieved: RetrievedObjects | None,
-        cross: Tensor | None,
     ) -> tuple[Tensor, Tensor, Correspondences | None]:
         """Masks ``(G, S, S)``, the cells in the boxes, and the matches, of some of the objects."""
         regions = expand_boxes(objects.boxes, self.margin)
         field = self._field(coarse, objects, regions, images)
-        masks = self.refine(field, cross)
+        masks = self.refine(field)
         if features is None or retrieved is None:
             return masks, field.inside, None
         term, found = self.cross_image, None
@@ -219,16 +233,17 @@ class StructuredTeacher(nn.Module):
         )
 
     @torch.no_grad()
-    def remember(self, features: Tensor, pseudo: PseudoMasks, objects: BoxObjects) -> None:
-        """Push the objects of a step into the bank (Sec. 3.6), after all losses.
+    def remember(self, pseudo: PseudoMasks, objects: BoxObjects) -> None:
+        """Push the objects of a step into the bank (Sec. 3.6); without a cross-image term, nothing.
 
         Args:
-            features: ``(G, C, s, s)`` RoI features of the objects.
-            pseudo: their refined masks.
+            pseudo: their refined masks and RoI features.
             objects: the objects.
         """
+        if pseudo.roi_features is None:
+            return
         masks = _onto(pseudo.masks, objects.boxes, pseudo.regions, self.cross_image.size)
-        self.cross_image.remember(features, masks, objects, pseudo.valid)
+        self.cross_image.remember(pseudo.roi_features, masks, objects, pseudo.valid)
 
 
 def _parts(count: int, on_gpu: bool) -> list[slice]:

@@ -8,6 +8,9 @@ import torch
 import torch.nn as nn
 from mmengine.model import ExponentialMovingAverage
 
+#: prefixes of the state that a DiscoBox detector adds to its task network
+ADDITIONS = ("teacher.", "structured_teacher.")
+
 
 class TeacherNetwork(ExponentialMovingAverage):
     """A copy of the task network that follows it: ``theta_t <- m theta_t + (1 - m) theta_s``.
@@ -48,18 +51,35 @@ class TeacherNetwork(ExponentialMovingAverage):
         """Move towards ``model``; the first update copies it.
 
         Args:
-            model: the task network, or the detector that holds it: parameters are found by name,
-                buffers are copied by position and have to come first.
+            model: the task network, or the detector that holds it; parameters and buffers are
+                found by name.
+
+        Raises:
+            ValueError: at the first update, if the task network has weights that are not averaged.
         """
-        source = dict(model.named_parameters())
+        if not self.started:
+            self._check_complete(model)
+        parameters, buffers = dict(model.named_parameters()), dict(model.named_buffers())
         averages = [parameter.data for parameter in self.avg_parameters.values()]
-        sources = [source[name].data for name in self.avg_parameters]
+        sources = [parameters[name].data for name in self.avg_parameters]
         torch._foreach_lerp_(averages, sources, self._step())
-        buffers = list(self.module.buffers())
-        for average, current in zip(buffers, model.buffers(), strict=False):
-            average.copy_(current)
+        for name, average in self.module.named_buffers():
+            average.copy_(buffers[name])
         self.steps += 1
         self._count(self._updates + 1)
+
+    def _check_complete(self, model: nn.Module) -> None:
+        """Check that no weight of the task network lies outside the average."""
+        weights = [name for name in model.state_dict() if not name.startswith(ADDITIONS)]
+        missing = sorted(set(weights) - self.module.state_dict().keys())
+        if missing:
+            raise ValueError(
+                "Expected the teacher network to average all weights of the task network, but "
+                f"{len(missing)} were added after it was copied, first {missing[0]!r}. Add modules "
+                "in the class of the task network, which `StructuredTeachingMixin` comes before: "
+                "class MyNetwork(SOLOv2), then class DiscoBoxMyNetwork(StructuredTeachingMixin, "
+                "MyNetwork)."
+            )
 
     def restart(self) -> None:
         """Forget the average: the next update copies, and until then it has not started."""

@@ -9,7 +9,7 @@ from mmengine.config import Config
 
 from mmdet_discobox.datasets.checks import TrainingSettings
 
-CONFIGS = Path(__file__).parents[3] / "configs" / "discobox"
+CONFIGS = Path(__file__).parents[3] / "configs"
 
 
 def read(name):
@@ -17,7 +17,7 @@ def read(name):
 
 
 def test_the_defaults_are_those_of_the_paper_config():
-    settings = read("solov2_r50.py")
+    settings = read("discobox/solov2_r50.py")
     default = TrainingSettings()
     for field in ("image_scale", "mask_stride", "batch_size", "max_epochs", "warm_up"):
         assert getattr(settings, field) == getattr(default, field), field
@@ -26,11 +26,11 @@ def test_the_defaults_are_those_of_the_paper_config():
 
 
 def test_multi_scale_training_counts_by_its_smallest():
-    assert read("solov2_r101_dcn.py").image_scale == (1333, 640)
+    assert read("discobox/solov2_r101_dcn.py").image_scale == (1333, 640)
 
 
 def test_a_config_of_ones_own_data():
-    settings = read("demo_solov2_lite0.py")
+    settings = read("lite0/demo_solov2_lite0.py")
     assert settings.image_scale == (160, 160)
     assert settings.classes == ("fish", "airplane", "umbrella", "teapot", "windmill", "flower")
     assert settings.num_classes == 6

@@ -6,13 +6,16 @@ import copy
 
 import pytest
 import torch
-from tiny import batch, build, tiny_solov2, tiny_yolact
+from tiny import batch, build, tiny_condinst, tiny_solov2, tiny_yolact
 
-from mmdet_discobox.models.detectors.taught_images import taught_images
+from mmdet_discobox.models.detectors import look, taught_images
 from mmdet_discobox.models.teachers import paste_regions
+from mmdet_discobox.structures import BoxObjects
 
 
-@pytest.fixture(params=[tiny_solov2, tiny_yolact], ids=["solov2", "yolact"])
+@pytest.fixture(
+    params=[tiny_solov2, tiny_yolact, tiny_condinst], ids=["solov2", "yolact", "condinst"]
+)
 def detector(request):
     return build(request.param())
 
@@ -39,8 +42,8 @@ def test_student_masks_are_the_logits_of_its_proposals():
     (image,) = taught_images(detector, data)
     ready = detector.data_preprocessor(data, False)
     with torch.no_grad():
-        features = detector.eval().extract_feat(ready["inputs"])
-        logits, _ = detector.mask_head.propose(features, ready["data_samples"]).per_object()
+        objects = BoxObjects.from_samples(ready["data_samples"])
+        logits, _ = look(detector.eval(), ready["inputs"], objects).proposals.per_object()
     # a cell of four pixels and its eight neighbours of one sign have no other sign within
     sure = logits[:, None].sign()
     sure = torch.nn.functional.avg_pool2d(sure, 3, 1, 1, count_include_pad=False)[:, 0].abs() == 1

@@ -4,11 +4,12 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from mmdet_discobox.functional import marginal_residual
+from mmdet_discobox.functional import expand_boxes, marginal_residual
 from mmdet_discobox.models.teachers import (
     CorrespondenceSolver,
     CrossImageTerm,
     StructuredTeacher,
+    crop_regions,
     structured_teacher,
 )
 from mmdet_discobox.models.teachers.structured_teacher import _onto
@@ -133,8 +134,10 @@ def run(refiner, features, objs, logits=None):
     logits = torch.zeros(len(objs), 24, 24) if logits is None else logits
     generator = torch.Generator().manual_seed(3)
     image = 255 * torch.rand(1, 3, 96, 96, generator=generator)
+    regions = expand_boxes(objs.boxes, refiner.margin) / 4
+    coarse = crop_regions(logits[:, None], regions, torch.arange(len(objs)), refiner.crop_size)
     predicted = torch.ones(len(objs), dtype=torch.bool)
-    return refiner(logits, predicted, objs, image, stride=4, features=features)
+    return refiner.refine_grids(coarse[:, 0], predicted, objs, image, roi_features=features)
 
 
 def fill(refiner, features, masks, image_id=9):
@@ -190,7 +193,7 @@ def test_remember_keeps_the_refined_mask_of_the_box():
     refiner = teacher()
     features, objs = unlike_cells(1), objects(1, image_id=4)
     pseudo = run(refiner, features, objs, torch.full((1, 24, 24), 20.0))
-    refiner.remember(features, pseudo, objs)
+    refiner.remember(pseudo, objs)
     bank = refiner.cross_image.bank
     assert bank.counts.tolist() == [1, 0]
     assert bank.image_ids[0] == 4

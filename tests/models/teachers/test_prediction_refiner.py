@@ -117,7 +117,7 @@ def test_settings_of_the_teacher_are_checked():
     with pytest.raises(ValueError, match="Expected `grow` to be 0 or more but got -0.1"):
         PredictionRefiner(grow=-0.1)
     with pytest.raises(ValueError, match="crop_size"):
-        PredictionRefiner(crop_size=30)
+        PredictionRefiner(teacher=dict(crop_size=30))
 
 
 sides = st.floats(0, 20, allow_nan=False, width=32)

@@ -5,10 +5,11 @@ import torch
 import torch.nn.functional as F
 
 from mmdet_discobox.models.teachers import StructuredTeacher, paste_regions
-from mmdet_discobox.structures import BoxObjects
+from mmdet_discobox.structures import BoxObjects, MaskProposals
 
 SIDE, RADIUS = 128, 36.0
-PAPER = dict(algorithm="alg1", colour_space="rgb", w1=2.0, zeta=29.0, dilations=(1,), margin=0.0)
+ALG1 = dict(algorithm="alg1", colour_space="rgb", w1=2.0, zeta=29.0, dilations=(1,))
+PAPER = dict(margin=0.0, refiner=ALG1)
 
 
 def distance():
@@ -36,8 +37,9 @@ def stride4(probs):
     return torch.logit(F.avg_pool2d(probs[None, None], 4)[0].clamp(0.05, 0.95))
 
 
-def run(teacher, logits, objs, image, **kwargs):
-    return teacher(logits, torch.ones(len(objs), dtype=torch.bool), objs, image, stride=4, **kwargs)
+def run(teacher, logits, objs, image, predicted=None):
+    inds = torch.arange(len(objs)) if predicted is None else torch.tensor(predicted)
+    return teacher(MaskProposals(logits[inds], inds, objs, 4.0), image)
 
 
 def iou(a, b):
@@ -71,13 +73,16 @@ def test_the_prior_is_for_the_foreground_of_the_box_and_not_the_paper_s():
     image, objs, _ = scene()
     start = stride4(STARTS["blurred"][0](distance()))
     none, some, much = (
-        run(StructuredTeacher(prior=prior), start, objs, image) for prior in (0.0, 0.3, 1.0)
+        run(StructuredTeacher(refiner=dict(prior=prior)), start, objs, image) for prior in (0.0, 0.3, 1.0)
     )
     for less, more in ((none, some), (some, much)):
         assert (more.masks >= less.masks - 1e-5).all()
         assert more.masks.sum() > less.masks.sum()
     assert (much.masks[~much.inside] == 0).all()
-    paper = (run(StructuredTeacher(**PAPER, prior=p), start, objs, image) for p in (0.0, 1.0))
+    paper = (
+        run(StructuredTeacher(margin=0.0, refiner=dict(ALG1, prior=p)), start, objs, image)
+        for p in (0.0, 1.0)
+    )
     torch.testing.assert_close(*(result.masks for result in paper))
 
 
@@ -92,7 +97,7 @@ def test_tightness_finds_what_the_network_missed():
     image, objs, disc = scene()
     missed = stride4(((distance() < RADIUS) & (torch.arange(SIDE) < 60)).float())
     with_it, without = (
-        run(StructuredTeacher(tightness=t), missed, objs, image) for t in (0.5, None)
+        run(StructuredTeacher(refiner=dict(tightness=t)), missed, objs, image) for t in (0.5, None)
     )
     scores = [
         iou(paste_regions(r.masks, r.regions, (SIDE, SIDE))[0] > 0.5, disc)
@@ -105,23 +110,11 @@ def test_only_predicted_masks_within_the_area_are_valid():
     image, objs, _ = scene()
     objs = objects(objs.boxes.repeat(3, 1))
     logits = torch.full((3, 32, 32), 9.0)
-    predicted = torch.tensor([True, False, True])
-    kwargs = dict(stride=4)
-    teacher = StructuredTeacher(tightness=None, valid_area=(0.05, 1.0))
+    teacher = StructuredTeacher(refiner=dict(tightness=None), valid_area=(0.05, 1.0))
     empty = torch.cat([logits[:2], -logits[2:]])
-    assert teacher(empty, predicted, objs, image, **kwargs).valid.tolist() == [True, False, False]
-    teacher = StructuredTeacher(tightness=None, valid_area=(0.05, 0.1))
-    assert not teacher(logits, predicted, objs, image, **kwargs).valid.any()
-
-
-def test_cross_image_term_is_added():
-    image, objs, _ = scene()
-    start = torch.zeros(1, 32, 32)
-    push = torch.full((1, 64, 64), 30.0)
-    teacher = StructuredTeacher(tightness=None)
-    up, down = (run(teacher, start, objs, image, cross=s * push) for s in (1, -1))
-    assert (up.masks[up.inside] > 0.9).all()
-    assert (down.masks[down.inside] < 0.1).all()
+    assert run(teacher, empty, objs, image, predicted=[0, 2]).valid.tolist() == [True, False, False]
+    teacher = StructuredTeacher(refiner=dict(tightness=None), valid_area=(0.05, 0.1))
+    assert not run(teacher, logits, objs, image).valid.any()
 
 
 def test_no_object():
@@ -192,12 +185,12 @@ def test_carries_no_gradient_and_its_clock_is_saved():
 @pytest.mark.parametrize(
     ("kwargs", "match"),
     [
-        (dict(algorithm="hard"), "Expected `algorithm` to be 'soft' or 'alg1' but got 'hard'"),
-        (dict(colour_space="hsv"), "Expected `colour_space` to be 'lab' or 'rgb' but got 'hsv'"),
+        (dict(refiner=dict(algorithm="hard")), "Expected `algorithm` .* but got 'hard'"),
+        (dict(refiner=dict(colour_space="hsv")), "Expected `colour_space` .* but got 'hsv'"),
         (dict(crop_size=2), "Expected `crop_size` to be at least 4 and a multiple of 4 but got 2"),
         (dict(crop_size=30), "Expected `crop_size` to be .* a multiple of 4 but got 30"),
-        (dict(dilations=()), "Expected `dilations`"),
-        (dict(unary_scale=0.0), "Expected `unary_scale` to be positive but got 0.0"),
+        (dict(refiner=dict(dilations=())), "Expected `dilations`"),
+        (dict(refiner=dict(unary_scale=0.0)), "Expected `unary_scale` to be positive but got 0.0"),
     ],
 )
 def test_rejects(kwargs, match):

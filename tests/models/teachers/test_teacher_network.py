@@ -109,10 +109,10 @@ class Detector(nn.Module):
         super().__init__()
         self.net = student()
         self.teacher = TeacherNetwork(self, warmup=0)
-        self.late = nn.BatchNorm2d(7)
+        self.structured_teacher = nn.BatchNorm2d(7)
 
 
-def test_modules_that_came_after_the_copy_do_not_matter():
+def test_additions_that_came_after_the_copy_do_not_matter():
     detector = Detector()
     names = {name for name, _ in detector.teacher.module.named_parameters()}
     assert names == {f"net.{name}" for name, _ in detector.net.named_parameters()}
@@ -121,6 +121,13 @@ def test_modules_that_came_after_the_copy_do_not_matter():
     assert equal(weights(detector.teacher), weights(detector.net))
     for ours, theirs in zip(detector.teacher.module.buffers(), detector.net.buffers(), strict=True):
         assert torch.equal(ours, theirs)
+
+
+def test_a_module_that_came_after_the_copy_is_an_error():
+    detector = Detector()
+    detector.late = nn.Linear(2, 3)
+    with pytest.raises(ValueError, match="2 were added after it was copied, first 'late.bias'"):
+        detector.teacher.update_parameters(detector)
 
 
 def test_it_never_trains():

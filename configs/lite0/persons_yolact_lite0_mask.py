@@ -1,0 +1,7 @@
+"""The mask-supervised upper bound: YOLACT++, the same network, data and budget."""
+
+_base_ = [
+    "../_base_/models/yolact_lite0.py",
+    "../_base_/datasets/persons_masks.py",
+    "../_base_/schedules/lite0.py",
+]

@@ -1,0 +1,23 @@
+"""Floor 5: one folder or file per task network; ``models/detectors`` has their contract."""
+
+from .condinst import DiscoBoxCondInst, DiscoBoxCondInstBboxHead
+from .solov2 import DiscoBoxSOLOv2, DiscoBoxSOLOv2Head
+from .yolact import (
+    DiscoBoxYOLACT,
+    DiscoBoxYOLACTHead,
+    DiscoBoxYOLACTProtonet,
+    MaskRescoring,
+    RescoringProtonet,
+)
+
+__all__ = [
+    "DiscoBoxCondInst",
+    "DiscoBoxCondInstBboxHead",
+    "DiscoBoxSOLOv2",
+    "DiscoBoxSOLOv2Head",
+    "DiscoBoxYOLACT",
+    "DiscoBoxYOLACTHead",
+    "DiscoBoxYOLACTProtonet",
+    "MaskRescoring",
+    "RescoringProtonet",
+]

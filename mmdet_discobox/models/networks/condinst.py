@@ -1,0 +1,161 @@
+"""CondInst as a task network: the whole of it, as an example of the contract."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import accumulate
+from typing import Any, NamedTuple
+
+import torch
+from mmdet.models.dense_heads import CondInstBboxHead
+from mmdet.models.detectors import CondInst
+from mmdet.registry import MODELS
+from mmengine.structures import InstanceData
+from torch import Tensor
+
+from mmdet_discobox.models.detectors import StructuredTeachingMixin, check_module_type
+from mmdet_discobox.structures import BoxObjects, MaskProposals, PseudoMasks, View
+
+from .positives import Positives
+
+
+class CondInstOutputs(NamedTuple):
+    """Raw outputs of the heads, the first four for each level.
+
+    Attributes:
+        cls_logits: ``(B, num_classes, h, w)``.
+        boxes: ``(B, 4, h, w)`` distances to the sides of the box.
+        centernesses: ``(B, 1, h, w)`` logits.
+        params: ``(B, P, h, w)`` parameters of the dynamic mask layers.
+        mask_features: ``(B, C, H, W)`` which these layers are applied to.
+    """
+
+    cls_logits: Sequence[Tensor]
+    boxes: Sequence[Tensor]
+    centernesses: Sequence[Tensor]
+    params: Sequence[Tensor]
+    mask_features: Tensor
+
+
+@MODELS.register_module()
+class DiscoBoxCondInstBboxHead(CondInstBboxHead):
+    """CondInst's box head. Layers, keys, losses and predictions are those of its parent.
+
+    It differs in two places:
+
+    1. The assignment of points can be called alone, for :class:`.TaskNetwork`.
+    2. It does not keep the outputs of a step, which would hold the step's graph in memory.
+    """
+
+    def points(self, levels: Sequence[Tensor]) -> list[Tensor]:
+        """Return ``(points, 4)`` ``(x, y, stride, stride)`` in pixels, for each level."""
+        sizes = [level.shape[-2:] for level in levels]
+        device = levels[0].device
+        points: list[Tensor] = self.prior_generator.grid_priors(
+            sizes, device=device, with_stride=True
+        )
+        return points
+
+    def assign(self, levels: Sequence[Tensor], objects: BoxObjects) -> Positives:
+        """Assign points around the centres of the boxes, as FCOS does; masks are not read."""
+        points = [level[:, :2] for level in self.points(levels)]
+        instances = objects.to_instances()
+        _, _, places, inds = self.get_targets(points, instances)
+        firsts = accumulate((len(each) for each in instances), initial=0)
+        object_inds = torch.cat([each + first for each, first in zip(inds, firsts, strict=False)])
+        order = object_inds.argsort(stable=True)
+        return Positives(
+            object_inds[order], torch.cat(places)[order], [len(each) for each in places]
+        )
+
+    def loss_by_feat(self, *args: Any, **kwargs: Any) -> dict[str, Tensor]:
+        """Compute ``loss_cls``, ``loss_bbox`` and ``loss_centerness``."""
+        losses: dict[str, Tensor] = super().loss_by_feat(*args, **kwargs)
+        self._raw_positive_infos.clear()
+        return losses
+
+
+@MODELS.register_module()
+class DiscoBoxCondInst(StructuredTeachingMixin, CondInst):
+    """CondInst trained from boxes (Sec. 3). At test time it is a CondInst.
+
+    Its ``bbox_head`` is a ``DiscoBoxCondInstBboxHead`` and its ``mask_head`` a stock
+    ``CondInstMaskHead``, whose ``loss_mask`` is not used; the arguments that it adds to CondInst
+    are those of :class:`.StructuredTeachingMixin`, and its methods those of :class:`.TaskNetwork`.
+
+    Raises:
+        TypeError: if the box head has another class.
+    """
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        check_module_type("bbox_head", self.bbox_head, DiscoBoxCondInstBboxHead)
+
+    @property
+    def num_classes(self) -> int:
+        """Number of classes."""
+        return int(self.bbox_head.num_classes)
+
+    @property
+    def feature_channels(self) -> int:
+        """Channels of each output of the neck."""
+        return int(self.bbox_head.in_channels)
+
+    def head_outputs(self, features: Sequence[Tensor]) -> CondInstOutputs:
+        """Run the box head and the mask branch."""
+        return CondInstOutputs(
+            *self.bbox_head(features), self.mask_head.mask_feature_head(features)
+        )
+
+    def assign(self, outputs: CondInstOutputs, objects: BoxObjects) -> Positives:
+        """Assign points around the centres of the boxes."""
+        positives: Positives = self.bbox_head.assign(outputs.cls_logits, objects)
+        return positives
+
+    def mask_proposals(
+        self,
+        outputs: CondInstOutputs,
+        positives: Positives,
+        objects: BoxObjects,
+        frame: tuple[int, int],
+        *,
+        one_per_object: bool = False,
+    ) -> MaskProposals:
+        """Predict one mask for each positive point.
+
+        The masks are not linear in the parameters, so those of an object are never merged: the
+        mean of their logits is an ensemble.
+        """
+        head = self.mask_head
+        limit = head.max_masks_to_train if head.max_masks_to_train > 0 else head.topk_masks_per_img
+        positives = positives.thin(limit)
+        flat = torch.cat([level.flatten(2) for level in outputs.params], 2).transpose(1, 2)
+        params = positives.pick(flat, objects)  # (N, P)
+        points = torch.cat(self.bbox_head.points(outputs.params))[positives.place_inds]  # (N, 4)
+        logits = [
+            head.forward_single(
+                image, InstanceData(param_preds=each, points=at[:, :2], strides=at[:, 2])
+            )[0]
+            for image, each, at in zip(
+                outputs.mask_features,
+                params.split(positives.image_counts),
+                points.split(positives.image_counts),
+                strict=True,
+            )
+            if len(each)
+        ]
+        if not logits:
+            scale = head.mask_feat_stride // head.mask_out_stride
+            size = [side * scale for side in outputs.mask_features.shape[-2:]]
+            zero = params.sum() + outputs.mask_features[:0].sum()  # part of the graph
+            logits = [zero.expand(0, *size)]
+        return MaskProposals(
+            torch.cat(logits), positives.object_inds, objects, float(head.mask_out_stride)
+        )
+
+    def task_losses(self, view: View, pseudo: PseudoMasks | None) -> dict[str, Tensor]:
+        """Compute ``loss_cls``, ``loss_bbox`` and ``loss_centerness``."""
+        losses: dict[str, Tensor] = self.bbox_head.loss_by_feat(
+            *view.outputs[:4], view.proposals.objects.to_instances(), []
+        )
+        return losses

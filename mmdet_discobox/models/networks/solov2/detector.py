@@ -1,0 +1,69 @@
+"""DiscoBox on SOLOv2."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from mmdet.models.detectors import SOLOv2
+from mmdet.registry import MODELS
+from torch import Tensor
+
+from mmdet_discobox.models.detectors import StructuredTeachingMixin, check_module_type
+from mmdet_discobox.structures import BoxObjects, MaskProposals, PseudoMasks, View
+
+from .cell_assignment import CellAssignment
+from .head import DiscoBoxSOLOv2Head, SOLOv2Outputs
+
+
+@MODELS.register_module()
+class DiscoBoxSOLOv2(StructuredTeachingMixin, SOLOv2):
+    """SOLOv2 trained from boxes (Sec. 3). At test time it is a SOLOv2.
+
+    Its ``mask_head`` is a ``DiscoBoxSOLOv2Head``, whose ``loss_mask`` is not used; the arguments
+    that it adds to SOLOv2 are those of :class:`.StructuredTeachingMixin`, and its methods those of
+    :class:`.TaskNetwork`.
+
+    Raises:
+        TypeError: if the mask head has another class.
+    """
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        check_module_type("mask_head", self.mask_head, DiscoBoxSOLOv2Head)
+
+    @property
+    def num_classes(self) -> int:
+        """Number of classes."""
+        return int(self.mask_head.num_classes)
+
+    @property
+    def feature_channels(self) -> int:
+        """Channels of each output of the neck."""
+        return int(self.mask_head.in_channels)
+
+    def head_outputs(self, features: Sequence[Tensor]) -> SOLOv2Outputs:
+        """Run the mask head."""
+        return SOLOv2Outputs(*self.mask_head(features))
+
+    def assign(self, outputs: SOLOv2Outputs, objects: BoxObjects) -> CellAssignment:
+        """Assign cells around the centres of the boxes."""
+        assignment: CellAssignment = self.mask_head.assign(outputs, objects)
+        return assignment
+
+    def mask_proposals(
+        self,
+        outputs: SOLOv2Outputs,
+        positives: CellAssignment,
+        objects: BoxObjects,
+        frame: tuple[int, int],
+        *,
+        one_per_object: bool = False,
+    ) -> MaskProposals:
+        """Predict one mask for each positive cell; the kernels are few and not averaged."""
+        proposals: MaskProposals = self.mask_head.mask_proposals(outputs, positives, objects)
+        return proposals
+
+    def task_losses(self, view: View, pseudo: PseudoMasks | None) -> dict[str, Tensor]:
+        """Compute ``loss_cls``."""
+        return dict(loss_cls=self.mask_head.classification_loss(view.outputs, view.positives))

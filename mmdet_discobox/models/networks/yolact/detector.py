@@ -1,0 +1,119 @@
+"""DiscoBox on YOLACT and YOLACT++."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from mmdet.models.detectors import YOLACT
+from mmdet.registry import MODELS
+from mmdet.utils import ConfigType
+from torch import Tensor
+
+from mmdet_discobox.models.detectors import StructuredTeachingMixin, check_module_type
+from mmdet_discobox.structures import BoxObjects, MaskProposals, PseudoMasks, View
+
+from .anchor_assignment import AnchorAssignment
+from .bbox_head import BboxOutputs, DiscoBoxYOLACTHead
+from .protonet import DiscoBoxYOLACTProtonet
+
+
+class YOLACTOutputs(NamedTuple):
+    """Raw outputs of both heads.
+
+    Attributes:
+        bbox: of the box head.
+        prototypes: ``(B, P, H, W)``.
+    """
+
+    bbox: BboxOutputs
+    prototypes: Tensor
+
+
+@MODELS.register_module()
+class DiscoBoxYOLACT(StructuredTeachingMixin, YOLACT):
+    """YOLACT or YOLACT++ trained from boxes (Sec. 3). At test time it is a YOLACT.
+
+    Its ``bbox_head`` is a ``DiscoBoxYOLACTHead`` and its ``mask_head`` a
+    ``DiscoBoxYOLACTProtonet``; the arguments that it adds to YOLACT are those of
+    :class:`.StructuredTeachingMixin`, and its methods those of :class:`.TaskNetwork`. A config makes
+    it a YOLACT++ by deformable convolutions in the backbone, nine anchors at a position, and
+    ``rescoring`` in the mask head.
+
+    Args:
+        *args: arguments of ``YOLACT``.
+        loss_mil: config of ``L_mil``; the paper has cross-entropy and a weight of 10 (Sec. 4.2).
+        **kwargs: keyword arguments of ``YOLACT`` and of the mixin.
+
+    Raises:
+        TypeError: if a head has another class.
+        ValueError: if the mask head has ``rescoring`` or a semantic branch without a structured
+            teacher, from whose masks alone they can learn.
+    """
+
+    def __init__(
+        self,
+        *args: Any,
+        loss_mil: ConfigType = dict(type="BoxMILLoss", form="bce", loss_weight=10.0),  # noqa: B006
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(*args, loss_mil=loss_mil, **kwargs)
+        check_module_type("bbox_head", self.bbox_head, DiscoBoxYOLACTHead)
+        check_module_type("mask_head", self.mask_head, DiscoBoxYOLACTProtonet)
+        for key, off in (("rescoring", None), ("with_seg_branch", False)):
+            if getattr(self.mask_head, key) != off and self.structured_teacher is None:
+                raise ValueError(
+                    "Expected `structured_teacher` to be a config because the mask head has "
+                    f"`{key}`, which learns from its masks, but got None. Set both, or "
+                    f"`mask_head.{key}={off}`."
+                )
+
+    @property
+    def num_classes(self) -> int:
+        """Number of classes."""
+        return int(self.bbox_head.num_classes)
+
+    @property
+    def feature_channels(self) -> int:
+        """Channels of each output of the neck."""
+        return int(self.bbox_head.in_channels)
+
+    def head_outputs(self, features: Sequence[Tensor]) -> YOLACTOutputs:
+        """Run the box head and the prototype network."""
+        return YOLACTOutputs(
+            self.bbox_head.outputs(features), self.mask_head.protonet(features[0])
+        )
+
+    def assign(self, outputs: YOLACTOutputs, objects: BoxObjects) -> AnchorAssignment:
+        """Assign anchors by their overlap with the boxes."""
+        assignment: AnchorAssignment = self.bbox_head.assign(outputs.bbox, objects)
+        return assignment
+
+    def mask_proposals(
+        self,
+        outputs: YOLACTOutputs,
+        positives: AnchorAssignment,
+        objects: BoxObjects,
+        frame: tuple[int, int],
+        *,
+        one_per_object: bool = False,
+    ) -> MaskProposals:
+        """Predict one mask for each positive anchor, or for the mean coefficients of an object."""
+        head = self.bbox_head
+        if one_per_object:
+            coefficients = head.mean_coefficients(outputs.bbox, positives, objects)
+        else:
+            thinned = positives.thin(self.mask_head.max_masks_to_train)
+            coefficients = head.coefficients(outputs.bbox, thinned, objects)
+        proposals: MaskProposals = self.mask_head.mask_proposals(
+            outputs.prototypes, coefficients, objects, frame
+        )
+        return proposals
+
+    def task_losses(self, view: View, pseudo: PseudoMasks | None) -> dict[str, Tensor]:
+        """Compute ``L_det``, and the losses of re-scoring and semantic branch on refined masks."""
+        proposals, head = view.proposals, self.bbox_head
+        losses: dict[str, Tensor] = head.losses(
+            view.outputs.bbox, view.positives, proposals.objects
+        )
+        return {**losses, **self.mask_head.losses_on_refined(view.features, proposals, pseudo)}
