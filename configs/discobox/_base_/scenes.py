@@ -1,4 +1,4 @@
-"""The generated data set of `tools/make_scenes.py`."""
+"""The generated data set of `demo/make_scenes.py`."""
 
 scenes_root = "{{$DISCOBOX_SCENES:work_dirs/demo/data}}/"
 scenes_dataset = dict(
