@@ -178,7 +178,7 @@ def test_pictures_with_names_for_ids_are_those_of_the_bank(root):
 def test_a_wrong_folder_is_told_before_anything_is_written(make_run, tmp_path):
     run = make_run()
     wrong = LabelRun(run.dataset, tmp_path / "nowhere", run.journal_dir, {})
-    with pytest.raises(FileNotFoundError, match="none of the 5 is there; the first would be"):
+    with pytest.raises(FileNotFoundError, match="none of the 5 exists; the first would be"):
         wrong.label(Labeler())
     assert not run.journal_dir.exists()
 
