@@ -20,16 +20,11 @@ import mmcv
 import numpy as np
 import torch
 
-from mmdet_discobox.apis import (
-    MATCHERS,
-    CorrespondenceInferencer,
-    MatchedImages,
-    ObjectMatch,
-    best_matches,
-)
+from mmdet_discobox.apis import CorrespondenceInferencer
 from mmdet_discobox.datasets.pictures import read_picture
+from mmdet_discobox.matching import MATCHERS, MatchedImages, ObjectMatch, best_matches
 from mmdet_discobox.utils.command_line import run
-from mmdet_discobox.visualization import MatchedMasks, draw_correspondence
+from mmdet_discobox.visualization import DrawnMatch, draw_correspondence
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -77,13 +72,13 @@ def read(path: Path) -> np.ndarray:
         raise ValueError(f"Expected an image at '{path}', but {error}.") from error
 
 
-def to_draw(match: ObjectMatch, found: MatchedImages) -> MatchedMasks:
+def to_draw(match: ObjectMatch, found: MatchedImages) -> DrawnMatch:
     """Every pixel of the source's mask, and where it went."""
     masks = [found.objects[image].masks[n].numpy() for image, n in (match.source, match.target)]
     rows, columns = np.nonzero(masks[0])
     points = torch.from_numpy(np.stack([columns, rows], 1) + 0.5).float()
     moved, certainty = match.transfer(points)
-    return MatchedMasks(
+    return DrawnMatch(
         (match.source[0], match.target[0]),
         *masks,
         source_points=points.numpy(),

@@ -10,7 +10,9 @@ from mmdet.registry import METRICS
 from mmengine.logging import print_log
 from pycocotools import mask as mask_utils
 
-from .coco_masks import Json, mask_code, without_mask
+from mmdet_discobox.utils.types import Json
+
+from .coco_masks import mask_code, without_mask
 
 
 @METRICS.register_module()

@@ -15,7 +15,9 @@ from typing import Any
 import numpy as np
 from pycocotools import mask as mask_utils
 
-from .coco_masks import Json, mask_code
+from mmdet_discobox.utils.types import Json
+
+from .coco_masks import mask_code
 from .mask_matching import Floats
 
 

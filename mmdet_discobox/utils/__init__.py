@@ -1,1 +1,1 @@
-"""Version checks and checkpoint reading."""
+"""Helpers of every room: files, journals, paths, types, versions, safe loading of checkpoints."""

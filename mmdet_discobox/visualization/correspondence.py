@@ -32,7 +32,7 @@ _OPACITY = 0.78  # of a field
 
 
 @dataclass(frozen=True, eq=False)
-class MatchedMasks:
+class DrawnMatch:
     """A source object and its target object.
 
     Attributes:
@@ -54,7 +54,7 @@ class MatchedMasks:
 
 def draw_correspondence(
     images: Sequence[Image],
-    matches: Sequence[MatchedMasks],
+    matches: Sequence[DrawnMatch],
     *,
     lines: int = 10,
     height: int = 480,
@@ -128,7 +128,7 @@ def carry_colours(points: Floats, colours: Floats, size: tuple[int, int]) -> Flo
     return paint[..., :3] / np.maximum(paint[..., 3:], 1e-30)
 
 
-def _ends(match: MatchedMasks) -> Any:
+def _ends(match: DrawnMatch) -> Any:
     return zip((match.source_points, match.target_points), match.images, strict=True)
 
 
@@ -178,7 +178,7 @@ def _side_by_side(canvases: Sequence[Image]) -> tuple[Image, list[int]]:
     return row, starts
 
 
-def _line_places(match: MatchedMasks, count: int) -> list[int]:
+def _line_places(match: DrawnMatch, count: int) -> list[int]:
     """Points far from each other and from the rim, of the surer ones that end on the target."""
     candidates = np.flatnonzero(_read(match.target_mask, match.target_points))
     if not len(candidates):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from mmdet_discobox.visualization import MatchedMasks, draw_correspondence
+from mmdet_discobox.visualization import DrawnMatch, draw_correspondence
 from mmdet_discobox.visualization.correspondence import (
     _line_places,
     carry_colours,
@@ -28,7 +28,7 @@ def match_of(shift=(0, 0), images=(0, 1), flip=False):
     if flip:
         ends[:, 0] = 101 - points[:, 0]
     certainty = np.ones(len(points))
-    return MatchedMasks(images, source, target, points, ends + shift, certainty)
+    return DrawnMatch(images, source, target, points, ends + shift, certainty)
 
 
 def pictures(count=2):
@@ -96,7 +96,7 @@ def test_lines_join_what_belongs_together():
 
 def test_no_lines_to_outside_the_target():
     match = match_of()
-    missing = MatchedMasks(
+    missing = DrawnMatch(
         (0, 1), match.source_mask, np.zeros_like(match.target_mask),
         match.source_points, match.target_points, match.certainty,
     )  # fmt: skip
