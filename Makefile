@@ -6,7 +6,7 @@ export STACK VENV
 export PATH := $(abspath $(VENV)/bin):$(PATH)
 
 PY := $(VENV)/bin/python
-SPELLED := $(wildcard README.md CHANGELOG.md Makefile configs docs mmdet_discobox scripts tests tools) CONTRIBUTING.md
+SPELLED := $(wildcard README.md CHANGELOG.md Makefile benchmarks configs demo docs mmdet_discobox scripts tests tools) CONTRIBUTING.md
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test test-fast lint bench clean
@@ -18,7 +18,7 @@ setup: ## make the environment (the other targets do it by themselves)
 	@scripts/setup_env.sh
 
 demo: setup ## train, test and draw box-supervised masks on a generated data set
-	@$(PY) scripts/demo.py
+	@$(PY) demo/demo.py
 
 test: setup ## run the whole test suite
 	$(PY) -m pytest $(PYTEST_ARGS)
@@ -33,9 +33,9 @@ lint: setup ## check style, format, spelling and types
 	$(PY) -m mypy
 
 bench: setup ## score and time the structured teacher, matching and the training step
-	$(PY) tools/bench_teacher.py $(BENCH_ARGS)
-	$(PY) tools/bench_correspondence.py
-	$(PY) tools/bench_step.py $(STEP_ARGS)
+	$(PY) benchmarks/bench_teacher.py $(BENCH_ARGS)
+	$(PY) benchmarks/bench_correspondence.py
+	$(PY) benchmarks/bench_step.py $(STEP_ARGS)
 
 clean: ## remove the environment, caches and the demo; trainings in work_dirs stay
 	rm -rf .venv .venv-onedl work_dirs/demo build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis

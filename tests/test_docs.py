@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import importlib.util
+import importlib
 import inspect
 import re
 from pathlib import Path
@@ -25,7 +25,8 @@ ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
 every_page = pytest.mark.parametrize("page", PAGES, ids=lambda path: path.stem)
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-PATH = re.compile(r"(?<![\w/:.])((?:configs|mmdet_discobox|scripts|tests|tools)/[\w/]+\.\w+)")
+FOLDERS = "benchmarks|configs|demo|mmdet_discobox|scripts|tests|tools"
+PATH = re.compile(rf"(?<![\w/:.])((?:{FOLDERS})/[\w/]+\.\w+)")
 #: files that the reader of a page writes
 WRITTEN = {"configs/apples.py"}
 #: where the classes of `settings.md` are found
@@ -50,7 +51,7 @@ def anchors(page: Path) -> set[str]:
 def commands(page: Path) -> list[tuple[str, str]]:
     """Scripts that a page calls, each with its arguments; a backslash continues a line."""
     text = page.read_text().replace("\\\n", " ")
-    return re.findall(r"python ((?:tools|scripts)/[\w/]+\.py)([^`\n]*)", text)
+    return re.findall(r"python ((?:benchmarks|demo|tools|scripts)/[\w/]+\.py)([^`\n]*)", text)
 
 
 @every_page
@@ -160,9 +161,7 @@ def test_every_configured_class_is_in_the_settings():
 @pytest.mark.slow
 def test_the_figures_are_drawn(tmp_path, monkeypatch):
     pytest.importorskip("efficientnet_lite_pytorch", reason="the extra [demo] is missing")
-    spec = importlib.util.spec_from_file_location("figures", ROOT / "scripts" / "make_figures.py")
-    figures = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(figures)
+    figures = importlib.import_module("make_figures")
     monkeypatch.setattr("sys.argv", ["make_figures.py", "--out", str(tmp_path)])
     figures.main()
     drawn = {path.name for path in tmp_path.iterdir()}

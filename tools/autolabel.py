@@ -24,23 +24,23 @@ from mmengine.dist import init_dist, is_main_process
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from mmdet_discobox.apis.auto_labeler import AutoLabeler
-from mmdet_discobox.apis.label_run import LabelRun
-from mmdet_discobox.apis.label_truth import compare_with_truth
-from mmdet_discobox.apis.labelled_boxes import (
+from mmdet_discobox.datasets.box_formats import read_boxes
+from mmdet_discobox.datasets.coco_validation import check_coco_boxes, load_coco_json
+from mmdet_discobox.datasets.pictures import read_picture
+from mmdet_discobox.evaluation.coco_masks import to_rle
+from mmdet_discobox.labelling.auto_labeler import AutoLabeler
+from mmdet_discobox.labelling.label_run import LabelRun
+from mmdet_discobox.labelling.label_truth import compare_with_truth
+from mmdet_discobox.labelling.labelled_boxes import (
     LabelledBoxes,
     add_masks,
     keep_accepted,
     read_accepted,
 )
-from mmdet_discobox.apis.mask_encoding import decode_rle
-from mmdet_discobox.datasets.box_formats import read_boxes
-from mmdet_discobox.datasets.coco_records import Json
-from mmdet_discobox.datasets.coco_validation import check_coco_boxes, load_coco_json
-from mmdet_discobox.datasets.converters.files import write_json
-from mmdet_discobox.datasets.pictures import read_picture
-from mmdet_discobox.evaluation.coco_masks import to_rle
+from mmdet_discobox.labelling.mask_encoding import decode_rle
 from mmdet_discobox.utils.command_line import run
+from mmdet_discobox.utils.files import write_json
+from mmdet_discobox.utils.types import Json
 from mmdet_discobox.visualization.label_report import ReportItem, write_label_report
 
 TEACHER_ONLY = (
@@ -134,7 +134,7 @@ def label(args: argparse.Namespace) -> int:
         records = work.label(
             labeler,
             batch_size=args.batch_size,
-            on_picture=lambda done, total: progress.update(bar, completed=done, total=total),
+            on_image=lambda done, total: progress.update(bar, completed=done, total=total),
         )
     if not is_main_process():
         return 0

@@ -13,12 +13,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from mmdet_discobox.apis import (
-    convert_released_checkpoint,
-    read_checkpoint,
-    released_config,
-    save_checkpoint,
-)
+from mmdet_discobox.apis import convert_released_checkpoint, read_checkpoint
+from mmdet_discobox.checkpoints import released_config, save_checkpoint
 from mmdet_discobox.utils.command_line import run
 
 

@@ -26,16 +26,11 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
-from mmdet_discobox.apis import (
-    MATCHERS,
-    CorrespondenceInferencer,
-    KeypointTransfer,
-    MultiObjectMatching,
-    build_matcher,
-)
-from mmdet_discobox.apis.correspondence_tasks import BOXES, SPREADS
+from mmdet_discobox.apis import CorrespondenceInferencer
 from mmdet_discobox.datasets import KeypointPairDataset, ObjectPairDataset
 from mmdet_discobox.evaluation import PROTOCOLS, MultiObjectCorrespondenceMetric, PCKMetric
+from mmdet_discobox.matching import MATCHERS, KeypointTransfer, MultiObjectMatching, build_matcher
+from mmdet_discobox.matching.correspondence_tasks import BOXES, SPREADS
 from mmdet_discobox.utils.command_line import run
 
 #: for each benchmark the arguments of its reader, and what papers measure PCK's threshold on

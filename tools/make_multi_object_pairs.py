@@ -13,13 +13,9 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from mmdet_discobox.datasets.multi_object import (
-    KeypointObjects,
-    make_object_pairs,
-    read_coco_keypoints,
-    read_pascal3d,
-)
+from mmdet_discobox.datasets.multi_object import KeypointObjects, read_coco_keypoints
 from mmdet_discobox.utils.command_line import run
+from multi_object_pairs import make_object_pairs, read_pascal3d
 
 
 def main() -> None:

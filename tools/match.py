@@ -20,14 +20,9 @@ import mmcv
 import numpy as np
 import torch
 
-from mmdet_discobox.apis import (
-    MATCHERS,
-    CorrespondenceInferencer,
-    MatchedImages,
-    ObjectMatch,
-    best_matches,
-)
+from mmdet_discobox.apis import CorrespondenceInferencer
 from mmdet_discobox.datasets.pictures import read_picture
+from mmdet_discobox.matching import MATCHERS, MatchedImages, ObjectMatch, best_matches
 from mmdet_discobox.utils.command_line import run
 from mmdet_discobox.visualization import DrawnMatch, draw_correspondence
 

@@ -12,7 +12,8 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from mmdet_discobox.apis import publish_checkpoint, read_checkpoint, save_hashed_checkpoint
+from mmdet_discobox.apis import publish_checkpoint, read_checkpoint
+from mmdet_discobox.checkpoints import save_hashed_checkpoint
 from mmdet_discobox.utils.command_line import run
 
 

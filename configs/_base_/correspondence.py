@@ -21,5 +21,5 @@ test_dataloader = dict(
     dataset=dict(type="KeypointPairDataset"),
 )
 test_evaluator = dict(_delete_=True, type="PCKMetric", protocol="scot")
-custom_imports = dict(imports=["mmdet_discobox.apis"], allow_failed_imports=False)
+custom_imports = dict(imports=["mmdet_discobox"], allow_failed_imports=False)
 custom_hooks = []

@@ -13,8 +13,9 @@ from mmdet.registry import DATASETS
 from mmengine.fileio import LocalBackend, get_file_backend
 from mmengine.logging import print_log
 
+from mmdet_discobox.utils.types import Json
+
 from .checks.box_table import BoxTable
-from .coco_records import Json
 from .coco_validation import check_coco_boxes, load_coco_json
 
 

@@ -6,7 +6,8 @@ from collections.abc import Callable, Hashable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
-Json = dict[str, Any]
+from mmdet_discobox.utils.types import Json
+
 Finding = tuple[str, str]  # what was found, and how to mend it
 
 # Training computes in float32, which tells neighbouring pixels apart up to here.

@@ -11,8 +11,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from mmdet_discobox.utils.types import Json
+
 from .coco_records import (
-    Json,
     Problem,
     annotation_problems,
     category_problems,

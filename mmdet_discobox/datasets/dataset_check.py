@@ -6,6 +6,8 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from mmdet_discobox.utils.types import Json
+
 from .checks import (
     BoxTable,
     Finding,
@@ -16,7 +18,6 @@ from .checks import (
     image_findings,
     suggest,
 )
-from .coco_records import Json
 from .coco_validation import find_problems, load_coco_json
 
 _LEVELS: tuple[Level, ...] = ("error", "warning", "note")

@@ -10,7 +10,9 @@ from mmdet.registry import METRICS
 from mmengine.logging import print_log
 from pycocotools import mask as mask_utils
 
-from .coco_masks import Json, annotations_without_mask, to_rle
+from mmdet_discobox.utils.types import Json
+
+from .coco_masks import annotations_without_mask, to_rle
 
 
 @METRICS.register_module()

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 from pycocotools import mask as mask_utils
 
-from .voc_instance_ap import Objects, Rle
+from mmdet_discobox.utils.types import Json
 
-Json = dict[str, Any]
+from .voc_instance_ap import Objects, Rle
 
 
 def annotations_without_mask(dataset: Json) -> list[Json]:

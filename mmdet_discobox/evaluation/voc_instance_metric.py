@@ -14,7 +14,9 @@ from mmengine.evaluator import BaseMetric
 from mmengine.fileio import load
 from mmengine.logging import print_log
 
-from .coco_masks import Json, annotations_without_mask, objects_by_image
+from mmdet_discobox.utils.types import Json
+
+from .coco_masks import annotations_without_mask, objects_by_image
 from .mask_matching import check_matcher
 from .voc_instance_ap import (
     Detections,

@@ -1,1 +1,1 @@
-"""Version checks, safe loading of checkpoints, and error handling of command line tools."""
+"""Floor 0: files, journals, types, version checks and safe loading of checkpoints."""

@@ -14,6 +14,8 @@ from typing import Any
 import cv2
 import numpy as np
 
+from mmdet_discobox.utils.files import write_bytes
+
 _TEMPLATE = Path(__file__).with_suffix(".html")
 #: longer side of a crop on the page, in pixels
 _SIDE = 220
@@ -70,10 +72,7 @@ def write_label_report(
     text = json.dumps(data, ensure_ascii=False).replace("<", "\\u003c")
     page = _TEMPLATE.read_text(encoding="utf-8")
     page = page.replace("{{title}}", html.escape(title)).replace("{{data}}", text)
-    path = Path(path)
-    partial = path.with_name(f".{path.name}.part")
-    partial.write_text(page, encoding="utf-8", errors="replace")
-    partial.replace(path)
+    write_bytes(Path(path), page.encode("utf-8", errors="replace"))
 
 
 def _key(title: str, rows: list[dict[str, Any]]) -> str:

@@ -8,7 +8,7 @@ import pytest
 from mmdet.registry import DATASETS, METRICS, MODELS, TASK_UTILS
 from mmengine.config import Config
 
-import mmdet_discobox.apis  # noqa: F401 - registers the model and the tasks, as the configs do
+import mmdet_discobox  # noqa: F401 - registers the model and the tasks, as the configs do
 
 FOLDER = Path(__file__).parents[2] / "configs"
 BENCHMARKS = sorted(FOLDER.glob("correspondence/*.py"))

@@ -9,8 +9,9 @@ import pytest
 from datasets.pairs.pictures import write_picture
 
 from mmdet_discobox.datasets import KeypointPairDataset, ObjectPairDataset
-from mmdet_discobox.datasets.multi_object import KeypointObjects, make_object_pairs
+from mmdet_discobox.datasets.multi_object import KeypointObjects
 from mmdet_discobox.datasets.pairs import coco_keypoints
+from multi_object_pairs import make_object_pairs
 
 
 def write_willow(root, rows=12):

@@ -175,7 +175,7 @@ def test_bad_input_is_told_and_nothing_is_written(tool, root, trained, tmp_path)
         ((config, checkpoint, tmp_path / "no.json", images, out), "Expected a COCO json at"),
         ((config, checkpoint, tmp_path / "bad.json", images, out), "`images`: is 3"),
         ((config, checkpoint, boxes, root / "no", out), "Expected a folder of pictures"),
-        ((config, checkpoint, boxes, root, out), "none of the 4 is there"),
+        ((config, checkpoint, boxes, root, out), "none of the 4 exists"),
         ((config, checkpoint, tmp_path / "other.json", images, out), "classes of the checkpoint"),
         ((config, checkpoint, boxes, images, boxes), "to be another file than the boxes"),
         ((config, boxes, boxes, images, out), "to be a checkpoint"),

@@ -13,7 +13,8 @@ import torch
 from tiny import build, tiny_solov2
 from tiny_matching import config_of, shifted, texture
 
-from mmdet_discobox.datasets.multi_object import KeypointObjects, make_object_pairs
+from mmdet_discobox.datasets.multi_object import KeypointObjects
+from multi_object_pairs import make_object_pairs
 
 TOOLS = Path(__file__).parents[2] / "tools"
 NETWORK = ("--features", "backbone", 0, "--size", 8, "--device", "cpu")

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from browser import result_of
 
-from mmdet_discobox.apis import keep_accepted
+from mmdet_discobox.labelling import keep_accepted
 from mmdet_discobox.visualization import ReportItem, write_label_report
 from mmdet_discobox.visualization.label_report import crop_with_overlay
 

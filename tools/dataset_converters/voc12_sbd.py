@@ -19,7 +19,7 @@ from pathlib import Path
 
 from rich.progress import track
 
-from mmdet_discobox.datasets.converters import (
+from voc_sbd import (
     convert_voc12_sbd,
     read_exclusion,
     read_pf_pascal_test,

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from mmdet_discobox.datasets.coco_records import Json
 from mmdet_discobox.datasets.coco_validation import check_coco_boxes, load_coco_json
+from mmdet_discobox.utils.types import Json
 
 from .voc_xml import read_voc_xml
 from .yolo_txt import read_yolo_txt

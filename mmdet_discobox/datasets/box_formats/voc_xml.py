@@ -8,8 +8,9 @@ from typing import Any
 from xml.etree import ElementTree
 from xml.etree.ElementTree import Element
 
-from mmdet_discobox.datasets.coco_records import Json, quote
-from mmdet_discobox.datasets.converters.files import is_file
+from mmdet_discobox.datasets.coco_records import quote
+from mmdet_discobox.utils.paths import is_file
+from mmdet_discobox.utils.types import Json
 
 from .picture_files import Pictures, find_picture, picture_size, pictures_by_stem
 

@@ -8,7 +8,8 @@ from typing import Any
 
 import yaml
 
-from mmdet_discobox.datasets.coco_records import Json, quote
+from mmdet_discobox.datasets.coco_records import quote
+from mmdet_discobox.utils.types import Json
 
 from .picture_files import find_picture, picture_size, pictures_by_stem
 

@@ -18,8 +18,9 @@ import cv2
 import numpy as np
 from PIL import ExifTags, Image, UnidentifiedImageError
 
-from mmdet_discobox.datasets.coco_records import Json, quote
+from mmdet_discobox.datasets.coco_records import quote
 from mmdet_discobox.datasets.pictures import decode
+from mmdet_discobox.utils.types import Json
 
 from .findings import Finding, Level, found
 

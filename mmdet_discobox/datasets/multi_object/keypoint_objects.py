@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 from mmengine.logging import print_log
 
-from mmdet_discobox.datasets.coco_records import Json
 from mmdet_discobox.datasets.coco_validation import check_coco_boxes, load_coco_json
+from mmdet_discobox.utils.types import Json
 
 from .objects import KeypointObjects
 

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mmdet_discobox.datasets.converters.files import replacing
+from mmdet_discobox.utils.files import replacing
 
 from .objects import KeypointObjects
 

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from .coco_keypoints import read_coco_keypoint_pairs
 from .keypoint_pair import KeypointImage, KeypointPair
-from .pf_pascal import PF_PASCAL_CLASSES, read_pf_pascal
+from .pf_pascal import read_pf_pascal
 from .pf_willow import read_pf_willow
 from .spair import read_spair
 
 __all__ = [
-    "PF_PASCAL_CLASSES",
     "KeypointImage",
     "KeypointPair",
     "read_coco_keypoint_pairs",

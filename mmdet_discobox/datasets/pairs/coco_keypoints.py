@@ -9,9 +9,9 @@ from typing import overload
 import numpy as np
 from numpy.typing import NDArray
 
-from mmdet_discobox.datasets.converters.files import require_paths
 from mmdet_discobox.datasets.multi_object.keypoint_objects import read_coco_keypoints
 from mmdet_discobox.datasets.multi_object.objects import KeypointObjects
+from mmdet_discobox.utils.paths import require_paths
 
 from .keypoint_pair import KeypointImage, KeypointPair
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from mmdet_discobox.datasets.converters.files import require_paths
+from mmdet_discobox.utils.paths import require_paths
 
 
 @dataclass(frozen=True)

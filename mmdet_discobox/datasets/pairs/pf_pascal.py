@@ -22,17 +22,11 @@ from numpy.typing import NDArray
 from scipy.io import loadmat
 from scipy.io.matlab import MatReadError
 
-from mmdet_discobox.datasets.converters.files import require_paths
+from mmdet_discobox.utils.paths import require_paths
+from mmdet_discobox.utils.voc import VOC_CLASSES
 
 from .csv_rows import Row, find_images, read_rows
 from .keypoint_pair import KeypointImage, KeypointPair, read_size
-
-PF_PASCAL_CLASSES = (
-    "aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow",
-    "diningtable", "dog", "horse", "motorbike", "person", "pottedplant", "sheep", "sofa", "train",
-    "tvmonitor",
-)  # fmt: skip
-"""The classes in the order of their numbers in the csv, which start at 1."""
 
 _SOURCE = (
     "PF-PASCAL is at https://www.di.ens.fr/willow/research/proposalflow/, its lists of pairs are "
@@ -110,7 +104,7 @@ def read_pf_pascal_annotation(path: Path) -> tuple[NDArray[np.float64], NDArray[
 
 
 def _check_row(row: Row) -> None:
-    classes = [str(number) for number in range(1, len(PF_PASCAL_CLASSES) + 1)]
+    classes = [str(number) for number in range(1, len(VOC_CLASSES) + 1)]
     if len(row.cells) not in (4, 7):
         raise row.fail(f"the columns {_COLUMNS}")
     if row.cells[2] not in classes:
@@ -120,7 +114,7 @@ def _check_row(row: Row) -> None:
 
 
 def _class_of(row: Row) -> str:
-    return PF_PASCAL_CLASSES[int(row.cells[2]) - 1]
+    return VOC_CLASSES[int(row.cells[2]) - 1]
 
 
 def _pair(row: Row, source: KeypointImage, target: KeypointImage) -> KeypointPair:

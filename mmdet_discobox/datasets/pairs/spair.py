@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from mmdet_discobox.datasets.converters.files import require_paths
+from mmdet_discobox.utils.paths import require_paths
 
 from .keypoint_pair import KeypointImage, KeypointPair
 

@@ -1,22 +1,13 @@
 from __future__ import annotations
 
 import copy
-import importlib
 import json
-import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
 
-from mmdet_discobox.datasets.multi_object import (
-    ObjectPairSet,
-    keypoint_objects,
-    make_object_pairs,
-    read_coco_keypoints,
-)
-
-TOOLS = Path(__file__).parents[3] / "tools"
+from mmdet_discobox.datasets.multi_object import keypoint_objects, read_coco_keypoints
+from multi_object_pairs import make_object_pairs
 
 
 def annotation(ann_id, image_id, keypoints, **fields):
@@ -102,26 +93,3 @@ def test_tells_of_a_json_without_key_points(write):
         item.pop("keypoints", None)
     with pytest.raises(ValueError, match="objects with `keypoints`, but found none"):
         read_coco_keypoints(write(content))
-
-
-@pytest.fixture
-def tool(monkeypatch):
-    monkeypatch.syspath_prepend(str(TOOLS))
-    yield importlib.import_module("make_multi_object_pairs")
-    sys.modules.pop("make_multi_object_pairs", None)
-
-
-def test_the_tool_writes_the_pairs(write, tool, monkeypatch, tmp_path, capsys):
-    output = tmp_path / "neu ö" / "pairs.npz"
-    monkeypatch.setattr(sys, "argv", ["tool", str(write(CONTENT)), str(output)])
-    tool.main()
-    assert "1 image pairs, 1 object pairs of 3 images with 4 objects" in capsys.readouterr().out
-    assert len(ObjectPairSet.load(output)) == 1
-
-
-def test_real_animals(discobox_data):
-    objects = read_coco_keypoints(discobox_data / "animals" / "val_keypoints.json")
-    found = make_object_pairs(objects)
-    assert (len(objects.images), len(objects)) == (100, 183)
-    assert len(found) == 1201
-    assert len(found.object_pairs) == 3473

@@ -5,8 +5,9 @@ import pytest
 from pictures import write_picture
 from scipy.io import savemat
 
-from mmdet_discobox.datasets.pairs import PF_PASCAL_CLASSES, pf_pascal, read_pf_pascal
+from mmdet_discobox.datasets.pairs import pf_pascal, read_pf_pascal
 from mmdet_discobox.datasets.pairs.csv_rows import read_rows
+from mmdet_discobox.utils.voc import VOC_CLASSES
 
 NAN = np.nan
 KPS = {
@@ -196,4 +197,4 @@ def test_the_published_lists(discobox_data, name, count, columns):
     rows = list(read_rows(path, source=""))
     assert len(rows) == count
     assert {len(row.cells) for row in rows} == {columns}
-    assert {int(row.cells[2]) for row in rows} == set(range(1, len(PF_PASCAL_CLASSES) + 1))
+    assert {int(row.cells[2]) for row in rows} == set(range(1, len(VOC_CLASSES) + 1))

@@ -1,0 +1,164 @@
+"""Boxes in, masks out: one mask for every box of an image."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from mmdet_discobox.functional import expand_boxes
+from mmdet_discobox.models.teachers import StructuredTeacher, box_windows, paste_window
+from mmdet_discobox.structures import BoxObjects
+
+from .boxed_image import BoxedImage, BoxMask
+from .coarse_masks import CoarseMaskPredictor, CoarseMasks, ImageFeatures
+from .detector_files import load_detector
+from .fine_teacher import FineTeacher
+
+
+class AutoLabeler:
+    """Turn boxes into masks with a trained detector, or with colours alone.
+
+    The coarse mask of a box comes from the detector's own kernels (SOLOv2) or prototypes (YOLACT)
+    at the cells or anchors that are assigned to the box; the structured teacher refines it on the
+    image in full resolution. Without a detector, the ellipse in the box takes the place of the
+    coarse mask, and the masks are worse. ::
+
+        labeler = AutoLabeler.from_files("config.py", "epoch_12.pth")
+        image = BoxedImage(pixels, boxes, ["person", "dog"])
+        masks = labeler([image])[0]
+
+    Args:
+        model: a DiscoBox detector on its device; None for colours alone.
+        transforms: the transforms of its test pipeline between loading and packing.
+        classes: names of its classes. Boxes of other classes are labelled from colours alone,
+            which gives better masks than a network that was not trained on the class.
+        device: device to compute on without a model; a model stays on its own.
+        crop_size: cells along each side of the finer grid over an object: the detail of the masks.
+        max_objects: objects computed at once, a bound of the memory.
+    """
+
+    def __init__(
+        self,
+        model: Any = None,
+        *,
+        transforms: Sequence[Any] = (),
+        classes: Sequence[str] = (),
+        device: str | torch.device = "cpu",
+        crop_size: int = 128,
+        max_objects: int = 64,
+    ) -> None:
+        if model is not None and not classes:
+            raise ValueError("Expected the names of the model's `classes` but got none.")
+        self.predictor = None if model is None else CoarseMaskPredictor(model, transforms)
+        self.device = torch.device(device) if model is None else next(model.parameters()).device
+        self.labels = {name: index for index, name in enumerate(classes)}
+        self.max_objects = max_objects
+        own = None if model is None else model.structured_teacher
+        self.teacher = FineTeacher(StructuredTeacher() if own is None else own, crop_size)
+
+    @classmethod
+    def from_files(
+        cls, config: str | Path, checkpoint: str | Path, *, device: str | None = None, **kwargs: Any
+    ) -> AutoLabeler:
+        """Build a labeler from the files of a training.
+
+        Args:
+            config: config of the training.
+            checkpoint: weights of the detector.
+            device: by default the GPU if there is one.
+            **kwargs: ``crop_size`` and ``max_objects``.
+
+        Raises:
+            FileNotFoundError: if a file is missing.
+            ValueError: if the model is no DiscoBox detector, or the weights do not fit it.
+        """
+        model, transforms, classes = load_detector(config, checkpoint, device=device)
+        return cls(model, transforms=transforms, classes=classes, **kwargs)
+
+    def __call__(self, images: Sequence[BoxedImage]) -> list[list[BoxMask]]:
+        """Label the boxes of some images.
+
+        Args:
+            images: the images to label; images of one size make one batch of the backbone.
+
+        Returns:
+            For each image exactly one mask for each box, never empty, and without a pixel outside
+            the box (a pixel belongs to the box if its centre does; a box that contains no centre
+            gets the pixel or line in its middle).
+        """
+        predictor = self.predictor
+        features = [None] * len(images) if predictor is None else predictor.extract(images)
+        return [list(self._label(*both)) for both in zip(images, features, strict=True)]
+
+    @torch.no_grad()
+    def _label(self, image: BoxedImage, features: ImageFeatures | None) -> Iterator[BoxMask]:
+        rgb = torch.from_numpy(np.ascontiguousarray(image.pixels[..., ::-1]))
+        rgb = rgb.to(self.device).permute(2, 0, 1)[None].float()
+        known = [name in self.labels for name in image.classes]
+        for chosen, is_known in _chunks(known, self.max_objects):
+            classes = [image.classes[i] for i in chosen]
+            part = BoxedImage(image.pixels, image.boxes[chosen], classes, image.image_id)
+            labels = [self.labels.get(name, 0) for name in classes]
+            objects = _to(part.objects(labels), self.device)
+            yield from self._masks(objects, features if is_known else None, rgb)
+
+    def _masks(
+        self, objects: BoxObjects, features: ImageFeatures | None, rgb: Tensor
+    ) -> Iterator[BoxMask]:
+        regions = expand_boxes(objects.boxes, self.teacher.margin)
+        start = self._coarse_masks(objects, features, regions)
+        pseudo, quality = self.teacher(start, objects, rgb)
+        qualities, predicted = quality.tolist(), start.predicted.tolist()
+        size = (rgb.shape[-2], rgb.shape[-1])
+        for index, window in enumerate(box_windows(objects.boxes, size)):
+            mask = paste_window(pseudo.masks[index], pseudo.regions[index], window)
+            yield BoxMask(np.asarray(mask.cpu()), window[:2], qualities[index], predicted[index])
+
+    def _coarse_masks(
+        self, objects: BoxObjects, features: ImageFeatures | None, regions: Tensor
+    ) -> CoarseMasks:
+        size = self.teacher.crop_size
+        ellipses = ellipse_logits(objects.boxes, regions, size)
+        if self.predictor is None or features is None:
+            return CoarseMasks(ellipses, torch.zeros_like(objects.labels, dtype=torch.bool))
+        found = self.predictor(features, objects, regions, size)
+        coarse = torch.where(found.predicted[:, None, None], found.coarse, ellipses)
+        return CoarseMasks(coarse, found.predicted, found.features)
+
+
+def ellipse_logits(boxes: Tensor, regions: Tensor, size: int) -> Tensor:
+    """Return the log-odds of the ellipse in a box: 4 in its middle, 0 on the ellipse.
+
+    Args:
+        boxes: ``(G, 4)`` ``(x1, y1, x2, y2)``.
+        regions: ``(G, 4)`` region of each grid.
+        size: S.
+
+    Returns:
+        ``(G, S, S)``.
+    """
+    steps = (torch.arange(size, device=boxes.device) + 0.5) / size  # (S,)
+    half = (boxes[:, 2:] - boxes[:, :2]).clamp_min(1e-6) / 2
+    middle = (boxes[:, 2:] + boxes[:, :2]) / 2
+    sides = regions[:, 2:] - regions[:, :2]
+    places = regions[:, None, :2] + steps[:, None] * sides[:, None]  # (G, S, 2)
+    squares = ((places - middle[:, None]) / half[:, None]) ** 2
+    return 4 * (1 - squares[:, None, :, 0] - squares[:, :, None, 1])
+
+
+def _chunks(known: Sequence[bool], limit: int) -> Iterator[tuple[list[int], bool]]:
+    """Yield runs of at most ``limit`` boxes whose classes are all known, or all unknown."""
+    first = 0
+    for index in range(1, len(known) + 1):
+        if index == len(known) or known[index] != known[first] or index - first == limit:
+            yield list(range(first, index)), known[first]
+            first = index
+
+
+def _to(objects: BoxObjects, device: torch.device) -> BoxObjects:
+    return BoxObjects(**{name: value.to(device) for name, value in vars(objects).items()})

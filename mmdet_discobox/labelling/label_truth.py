@@ -1,0 +1,91 @@
+"""Compare masks with true masks, and the predicted qualities with the IoU."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from pycocotools import mask as coco_mask
+from scipy.stats import spearmanr
+
+from mmdet_discobox.evaluation.coco_masks import to_rle
+from mmdet_discobox.utils.types import Json
+
+
+@dataclass(frozen=True)
+class TruthReport:
+    """The comparison of masks with true masks.
+
+    Attributes:
+        ids: ids of the boxes with a mask in both files.
+        ious: ``(G,)`` IoU of mask and true mask.
+        box_ious: ``(G,)`` IoU of filled box and true mask.
+        qualities: ``(G,)`` predicted IoU.
+    """
+
+    ids: list[int | str]
+    ious: np.ndarray
+    box_ious: np.ndarray
+    qualities: np.ndarray
+
+    @property
+    def rank_correlation(self) -> float:
+        """Spearman's between quality and IoU, NaN where it is not defined."""
+        if len(self.ids) < 2 or not np.ptp(self.ious) or not np.ptp(self.qualities):
+            return float("nan")
+        return float(spearmanr(self.qualities, self.ious).statistic)
+
+    def __str__(self) -> str:
+        return (
+            f"{len(self.ids)} boxes: mean IoU {self.ious.mean():.4f} (filled boxes "
+            f"{self.box_ious.mean():.4f}), mean quality {self.qualities.mean():.4f}, rank "
+            f"correlation of quality and IoU {self.rank_correlation:.3f}"
+        )
+
+
+def compare_with_truth(labelled: Json, truth: Json) -> TruthReport:
+    """Compare the masks of two COCO jsons by the ids of their annotations; crowds are left out.
+
+    Args:
+        labelled: result of :func:`add_masks`.
+        truth: the same boxes with true masks.
+
+    Raises:
+        ValueError: if no annotation has a mask in both.
+    """
+    sizes = {image["id"]: (image["height"], image["width"]) for image in truth["images"]}
+    true = {a["id"]: a for a in truth["annotations"] if not a.get("iscrowd")}
+    pairs = [
+        (ours, true[ours["id"]])
+        for ours in labelled["annotations"]
+        if "mask_quality" in ours and true.get(ours["id"], {}).get("segmentation")
+    ]
+    if not pairs:
+        raise ValueError(
+            "Expected the true masks to be of the same boxes, but no annotation with a mask has an "
+            "id of both files."
+        )
+    ious, box_ious = [], []
+    for ours, theirs in pairs:
+        height, width = sizes[theirs["image_id"]]
+        expected = to_rle(theirs["segmentation"], height=height, width=width)
+        box = _box_rle(ours["bbox"], (height, width))
+        mask = to_rle(ours["segmentation"], height=height, width=width)
+        ious.append(coco_mask.iou([mask], [expected], [0])[0, 0])
+        box_ious.append(coco_mask.iou([box], [expected], [0])[0, 0])
+    return TruthReport(
+        ids=[ours["id"] for ours, _ in pairs],
+        ious=np.array(ious),
+        box_ious=np.array(box_ious),
+        qualities=np.array([ours["mask_quality"] for ours, _ in pairs]),
+    )
+
+
+def _box_rle(box: list[float], size: tuple[int, int]) -> Json:
+    """Encode a filled box: the pixels whose centres are inside, as for the masks."""
+    x, y, width, height = box
+    first = np.ceil(np.array([y, x]) - 0.5).clip(0).astype(int)
+    end = np.ceil(np.array([y + height, x + width]) - 0.5).clip(0).astype(int)
+    mask = np.zeros(size, np.uint8, order="F")
+    mask[first[0] : end[0], first[1] : end[1]] = 1
+    return dict(coco_mask.encode(mask))

@@ -1,0 +1,148 @@
+"""Add masks to the json of the boxes, and choose among them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+from pycocotools import mask as coco_mask
+
+from mmdet_discobox.datasets.coco_records import quote
+from mmdet_discobox.utils.types import Json
+
+from .mask_encoding import decode_rle, to_polygons
+
+
+@dataclass(frozen=True)
+class LabelledBoxes:
+    """The result of a run.
+
+    Attributes:
+        dataset: the json of the boxes, with masks.
+        failed: boxes without a mask: the id of each and the reason.
+        unpredicted: number of masks that come from colours alone.
+        unread: number of images that could not be read.
+    """
+
+    dataset: Json
+    failed: list[tuple[Any, str]]
+    unpredicted: int
+    unread: int
+
+
+def has_own_mask(annotation: Json) -> bool:
+    """Return whether a box is a crowd with a mask: the mask marks a region, and stays."""
+    return bool(annotation.get("iscrowd")) and bool(annotation.get("segmentation"))
+
+
+def is_unread(record: Json) -> bool:
+    """Return whether the record is of an image that could not be read."""
+    return bool(record.get("unread"))
+
+
+def add_masks(
+    dataset: Json, records: Mapping[str, Json], *, polygons: bool = False
+) -> LabelledBoxes:
+    """Return the json of the boxes with masks.
+
+    Every record, field and id stays, in its order. Annotations get ``segmentation`` (a present one
+    is replaced), ``mask_quality`` in [0, 1], and, where missing, ``area`` of the mask in pixels and
+    ``iscrowd``.
+
+    Args:
+        dataset: the boxes; not changed.
+        records: records of the images, see :meth:`LabelRun.label`.
+        polygons: write polygons instead of run lengths. Polygons cannot describe holes.
+    """
+    masks = {mask["id"]: mask for record in records.values() for mask in record["masks"]}
+    reasons = {f["id"]: f["reason"] for record in records.values() for f in record["failed"]}
+    annotations = [
+        {**a, **_mask_fields(a, masks[a["id"]], polygons)} if a["id"] in masks else a
+        for a in dataset["annotations"]
+    ]
+    failed = [
+        (a["id"], reasons.get(a["id"], "its image was not labelled"))
+        for a in dataset["annotations"]
+        if a["id"] not in masks and not has_own_mask(a)
+    ]
+    unpredicted = sum(not mask["predicted"] for mask in masks.values())
+    unread = sum(map(is_unread, records.values()))
+    return LabelledBoxes({**dataset, "annotations": annotations}, failed, unpredicted, unread)
+
+
+def _mask_fields(annotation: Json, mask: Json, polygons: bool) -> Json:
+    rle = mask["segmentation"]
+    return dict(
+        segmentation=to_polygons(decode_rle(rle)) if polygons else rle,
+        area=annotation.get("area", float(coco_mask.area(rle))),
+        iscrowd=annotation.get("iscrowd", 0),
+        mask_quality=mask["quality"],
+    )
+
+
+def keep_accepted(dataset: Json, path: str | Path) -> Json:
+    """Keep the annotations that were accepted on the page of ``--report``.
+
+    The annotations that were not on the page stay, too: masks without room on the page, whose
+    qualities are higher than all on it, and crowds that kept their own mask.
+
+    Args:
+        dataset: a COCO json; not changed.
+        path: the file that the page saved, see :func:`read_accepted`.
+
+    Raises:
+        FileNotFoundError: if the file is missing.
+        ValueError: if the file has no such list, or an id that is not in the data set.
+    """
+    wanted = [*chain(*read_accepted(path))]
+    known = {annotation["id"] for annotation in dataset["annotations"]}
+    if unknown := [value for value in wanted if value not in known]:
+        raise ValueError(
+            f"Expected '{path}' to be of these boxes, but {len(unknown)} of its {len(wanted)} ids "
+            f"are not among theirs, first {quote(unknown[0])}."
+        )
+    chosen = set(wanted)
+    annotations = [a for a in dataset["annotations"] if a["id"] in chosen or _never_rated(a)]
+    return {**dataset, "annotations": annotations}
+
+
+def _never_rated(annotation: Json) -> bool:
+    """Return whether an annotation kept its own mask, and so is on no page."""
+    return has_own_mask(annotation) and "mask_quality" not in annotation
+
+
+def read_accepted(path: str | Path) -> tuple[list[int | str], list[int | str]]:
+    """Read the file that the page saved: a json with lists of ids, or the list ``accepted`` alone.
+
+    Returns:
+        ``accepted``, and ``left_out``, the ids without room on the page.
+
+    Raises:
+        FileNotFoundError: if the file is missing.
+        ValueError: if the file has no such lists.
+    """
+    try:
+        content = json.loads(Path(path).read_bytes())
+    except (FileNotFoundError, IsADirectoryError) as error:
+        raise FileNotFoundError(
+            f"Expected the accepted ids at '{path}', but there is no such file."
+        ) from error
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"Expected '{path}' to be a json, but: {error}.") from error
+    if not isinstance(content, dict):
+        content = dict(accepted=content)
+    return _ids(content, "accepted", path), _ids({"left_out": [], **content}, "left_out", path)
+
+
+def _ids(content: Json, name: str, path: str | Path) -> list[int | str]:
+    ids = content.get(name)
+    if not isinstance(ids, list) or not all(type(value) in (int, str) for value in ids):
+        raise ValueError(
+            f"Expected '{path}' to have a list `{name}` of ids, as the page of --report gives it, "
+            f"but got {quote(ids)}."
+        )
+    return ids

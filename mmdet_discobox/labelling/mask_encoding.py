@@ -1,0 +1,57 @@
+"""Masks as COCO writes them: run lengths or polygons."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import cv2
+import numpy as np
+from pycocotools import mask as coco_mask
+
+#: pixels are enlarged by this before their outline is followed
+_ENLARGED = 4
+
+
+def encode_rle(mask: np.ndarray) -> dict[str, Any]:
+    """Encode a mask as compressed run lengths.
+
+    Args:
+        mask: ``(H, W)`` boolean.
+
+    Returns:
+        ``size`` and ``counts``, text that json can hold.
+    """
+    rle = coco_mask.encode(np.asfortranarray(mask, dtype=np.uint8))
+    return dict(size=[int(side) for side in rle["size"]], counts=rle["counts"].decode("ascii"))
+
+
+def decode_rle(rle: dict[str, Any]) -> np.ndarray:
+    """Decode compressed run lengths into an ``(H, W)`` boolean mask."""
+    return np.asarray(coco_mask.decode(rle), dtype=bool)
+
+
+def to_polygons(mask: np.ndarray) -> list[list[float]]:
+    """Outline a mask along the edges of its pixels.
+
+    COCO's polygons cannot describe holes: holes of the mask are filled. Apart from these, decoding
+    the polygons restores the mask up to a few pixels of its boundary.
+
+    Args:
+        mask: ``(H, W)`` boolean.
+
+    Returns:
+        One list ``[x1, y1, x2, y2, ...]`` for each part, in pixels.
+    """
+    rows, cols = (np.flatnonzero(mask.any(axis)) for axis in (1, 0))
+    if not len(rows):
+        return []
+    window = mask[rows[0] : rows[-1] + 1, cols[0] : cols[-1] + 1].astype(np.uint8)
+    large = np.kron(window, np.ones((_ENLARGED, _ENLARGED), np.uint8))
+    contours, _ = cv2.findContours(large, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
+    origin = np.array([cols[0], rows[0]])
+    polygons = []
+    for contour in contours:
+        # from the centres of the small pixels to the edges of the large ones
+        edges = np.round((contour[:, 0] + 0.5) / _ENLARGED * 2) / 2 + origin
+        polygons.append([float(value) for value in edges.flatten()])
+    return polygons

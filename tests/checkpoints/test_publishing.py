@@ -1,0 +1,158 @@
+"""Publishing: one network, stock keys, nothing else, and a name that tells the content."""
+
+from __future__ import annotations
+
+import hashlib
+
+import numpy as np
+import pytest
+import torch
+from mmdet.registry import MODELS
+from tiny import build, tiny_solov2, tiny_yolact
+
+from mmdet_discobox.apis import publish_checkpoint, read_checkpoint
+from mmdet_discobox.checkpoints import publish_weights, save_checkpoint, save_hashed_checkpoint
+
+
+@pytest.fixture(params=[tiny_solov2, tiny_yolact], ids=["solov2", "yolact"])
+def network(request):
+    """Maker of the config of a tiny detector."""
+    return request.param
+
+
+@pytest.fixture
+def detector(network):
+    """A detector whose teacher has been set going and differs from its student."""
+    model = build(network())
+    model.teacher.update_parameters(model)
+    with torch.no_grad():
+        for parameter in model.teacher.module.parameters():
+            parameter.add_(1.0)
+    return model
+
+
+@pytest.fixture
+def stock(network):
+    """Loads weights into mmdet's own detector, which has no re-scoring, and gives them back."""
+
+    def load(weights):
+        model = MODELS.build(network(box_supervised=False))
+        rest = {key: v for key, v in weights.items() if not key.startswith("mask_head.rescoring.")}
+        model.load_state_dict(rest, strict=True)
+        return model.state_dict()
+
+    return load
+
+
+def test_the_student_loads_into_the_stock_detector(detector, stock):
+    weights = detector.state_dict()
+    for key, value in stock(publish_weights(weights)).items():
+        assert torch.equal(value, weights[key])
+
+
+def test_the_teacher_takes_its_place(detector, stock):
+    weights = detector.state_dict()
+    published = stock(publish_weights(weights, network="teacher"))
+    for key, value in published.items():
+        assert torch.equal(value, weights[f"teacher.module.{key}"])
+    assert not torch.equal(
+        published["neck.fpn_convs.0.conv.bias"], weights["neck.fpn_convs.0.conv.bias"]
+    )
+
+
+def test_a_teacher_that_is_not_there_is_missed(detector):
+    weights = detector.state_dict()
+    student = publish_weights(weights)
+    with pytest.raises(ValueError, match="publish, but there is none"):
+        publish_weights(student, network="teacher")
+    with pytest.raises(ValueError, match="was never updated"):
+        publish_weights(build(tiny_solov2()).state_dict(), network="teacher")
+    weights.pop("teacher.module.neck.fpn_convs.0.conv.bias")
+    with pytest.raises(ValueError, match=r"in one of them alone: neck\.fpn_convs\.0\.conv\.bias\."):
+        publish_weights(weights, network="teacher")
+    with pytest.raises(ValueError, match="to be 'student' or 'teacher' but got 'both'"):
+        publish_weights(weights, network="both")
+    with pytest.raises(ValueError, match="there is no student"):
+        publish_weights({"teacher.steps": torch.ones(1)})
+
+
+def test_what_describes_the_weights_is_kept_as_plain_data(detector, tmp_path):
+    meta = dict(
+        dataset_meta=dict(classes=("one", "two"), palette=np.array([[1, 2, 3]])),
+        epoch=np.int64(7),
+        cfg="model = dict()",
+        seed=1,
+        env_info="secret",
+    )
+    source = dict(state_dict=detector.state_dict(), meta=meta, optimizer={}, message_hub=object())
+    published = publish_checkpoint(source)
+    assert set(published) == {"meta", "state_dict"}
+    assert published["meta"] == dict(
+        dataset_meta=dict(classes=("one", "two"), palette=[[1, 2, 3]]),
+        epoch=7,
+        cfg="model = dict()",
+        published_network="student",
+    )
+    with torch.serialization.safe_globals([]):
+        path = save_hashed_checkpoint(published, tmp_path / "plain.pth")
+        again = torch.load(path, weights_only=True)
+    assert again["meta"] == published["meta"]
+
+
+def test_the_name_ends_in_the_hash_of_the_file(tmp_path):
+    content = dict(state_dict=dict(weight=torch.arange(3.0)))
+    paths = [save_hashed_checkpoint(content, tmp_path / name) for name in ("Größe 模型.pth", "b")]
+    sums = {hashlib.sha256(path.read_bytes()).hexdigest()[:8] for path in paths}
+    assert [path.name for path in paths] == [f"Größe 模型-{s}.pth" for s in sums] + [
+        f"b-{s}.pth" for s in sums
+    ]
+    assert torch.equal(read_checkpoint(paths[0])["state_dict"]["weight"], torch.arange(3.0))
+
+
+def test_a_failed_write_leaves_what_was_there(tmp_path, monkeypatch):
+    path = tmp_path / "model.pth"
+    save_checkpoint(dict(state_dict=dict(weight=torch.zeros(1))), path)
+    before = path.read_bytes()
+
+    def fail(*_):
+        raise OSError("disk full")
+
+    monkeypatch.setattr("os.replace", fail)
+    with pytest.raises(OSError, match="disk full"):
+        save_checkpoint(dict(state_dict=dict(weight=torch.ones(1))), path)
+    assert path.read_bytes() == before
+    assert list(tmp_path.iterdir()) == [path]
+
+
+class Foreign:
+    """An object that no checkpoint may bring along."""
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (dict(state_dict={}), "hold weights under `state_dict`, but it has none"),
+        ([1, 2], "hold weights under `state_dict`, but it has none"),
+        (dict(state_dict=dict(weight=1)), r"to hold tensors, but \['weight'\] are none"),
+        (
+            dict(state_dict=dict(weight=torch.ones(1)), meta=Foreign()),
+            r"(?s)safely failed: .*Foreign.*keep the weights alone",
+        ),
+    ],
+)
+def test_unusable_files_are_refused(tmp_path, content, message):
+    torch.save(content, tmp_path / "model.pth")
+    with pytest.raises(ValueError, match=message):
+        read_checkpoint(tmp_path / "model.pth")
+
+
+def test_broken_and_missing_files_are_named(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"at '.*nowhere\.pth', but there is no such file"):
+        read_checkpoint(tmp_path / "nowhere.pth")
+    good = tmp_path / "good.pth"
+    save_checkpoint(dict(weight=torch.ones(1000)), good)
+    assert read_checkpoint(good)["state_dict"]["weight"].sum() == 1000
+    for content in (b"", b"hello", good.read_bytes()[:2000]):
+        (tmp_path / "broken.pth").write_bytes(content)
+        with pytest.raises(ValueError, match=r"broken\.pth' to be a checkpoint"):
+            read_checkpoint(tmp_path / "broken.pth")

@@ -1,0 +1,120 @@
+from __future__ import annotations
+
+import copy
+import json
+
+import numpy as np
+import pytest
+
+from mmdet_discobox.labelling import add_masks, keep_accepted
+from mmdet_discobox.labelling.label_truth import compare_with_truth
+from mmdet_discobox.labelling.mask_encoding import encode_rle
+
+
+def rectangle(x, y, width, height):
+    mask = np.zeros((20, 30), bool)
+    mask[y : y + height, x : x + width] = True
+    return encode_rle(mask)
+
+
+def boxes():
+    annotations = [
+        dict(id=7, image_id="a", category_id=3, bbox=[0, 0, 10, 10], colour="red", area=1.5),
+        dict(id="x", image_id="a", category_id=3, bbox=[5, 5, 4, 4], iscrowd=0),
+        dict(id=9, image_id="a", category_id=3, bbox=[40, 5, 4, 4]),
+        dict(id=10, image_id="a", category_id=3, bbox=[0, 0, 9, 9], iscrowd=1, segmentation="own"),
+    ]
+    return dict(
+        info=dict(year=2020),
+        images=[dict(id="a", file_name="a.png", width=30, height=20)],
+        annotations=annotations,
+        categories=[dict(id=3, name="thing", supercategory="all")],
+    )
+
+
+RECORDS = {
+    '"a"': dict(
+        masks=[
+            dict(id=7, segmentation=rectangle(0, 0, 10, 5), quality=0.5, predicted=True),
+            dict(id="x", segmentation=rectangle(5, 5, 4, 4), quality=0.9, predicted=False),
+        ],
+        failed=[dict(id=9, reason="no area")],
+    )
+}
+
+
+def test_everything_is_kept_and_masks_are_added():
+    before = boxes()
+    dataset = copy.deepcopy(before)
+    labelled = add_masks(dataset, RECORDS)
+    assert dataset == before
+    after = labelled.dataset
+    for key in ("info", "images", "categories"):
+        assert after[key] == before[key]
+    for old, new in zip(before["annotations"], after["annotations"], strict=True):
+        assert {key: new[key] for key in old} == old
+    first, second, third, crowd = after["annotations"]
+    assert first["segmentation"] == rectangle(0, 0, 10, 5)
+    assert (first["area"], second["area"]) == (1.5, 16)
+    assert (first["mask_quality"], first["iscrowd"]) == (0.5, 0)
+    assert "segmentation" not in third
+    assert crowd == before["annotations"][3]
+    assert labelled.failed == [(9, "no area")]
+    assert labelled.unpredicted == 1
+    assert labelled.unread == 0
+
+
+def test_polygons():
+    (first, *_) = add_masks(boxes(), RECORDS, polygons=True).dataset["annotations"]
+    assert first["segmentation"] == [[0, 0, 0, 5, 10, 5, 10, 0]]
+
+
+@pytest.mark.parametrize("content", [dict(accepted=["x", 9], rejected=[7]), [9, "x"]])
+def test_accepted_boxes_are_kept(tmp_path, content):
+    path = tmp_path / "ja.json"
+    path.write_text(json.dumps(content))
+    kept = keep_accepted(boxes(), path)
+    assert [a["id"] for a in kept["annotations"]] == ["x", 9, 10]  # 10 is a crowd with its mask
+    assert kept["images"] == boxes()["images"]
+
+
+def test_a_crowd_whose_mask_was_made_has_to_be_accepted(tmp_path):
+    dataset = boxes()
+    dataset["annotations"][3]["mask_quality"] = 0.5
+    (tmp_path / "a.json").write_text('{"accepted": [7], "left_out": ["x"]}')
+    kept = keep_accepted(dataset, tmp_path / "a.json")
+    assert [a["id"] for a in kept["annotations"]] == [7, "x"]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("{", "to be a json"),
+        ('{"accepted": 3}', "a list `accepted` of ids"),
+        ('{"accepted": [[1]]}', "a list `accepted` of ids"),
+        ('{"accepted": [7], "left_out": 3}', "a list `left_out` of ids, .* but got 3"),
+        ('{"accepted": [7], "left_out": [8]}', "1 of its 2 ids are not among theirs, first 8"),
+        ('{"accepted": ["7"]}', "1 of its 1 ids are not among theirs, first '7'"),
+    ],
+)
+def test_wrong_accepted_files(tmp_path, text, message):
+    (tmp_path / "a.json").write_text(text)
+    with pytest.raises(ValueError, match=message):
+        keep_accepted(boxes(), tmp_path / "a.json")
+    with pytest.raises(FileNotFoundError, match="Expected the accepted ids"):
+        keep_accepted(boxes(), tmp_path / "gone.json")
+
+
+def test_truth_by_hand():
+    """10 x 5 of 10 x 10 pixels are found, 0.5; the other mask is the true one, and its box."""
+    truth = boxes()
+    truth["annotations"][0]["segmentation"] = [[0, 0, 10, 0, 10, 10, 0, 10]]
+    truth["annotations"][1]["segmentation"] = rectangle(5, 5, 4, 4)
+    report = compare_with_truth(add_masks(boxes(), RECORDS).dataset, truth)
+    assert report.ids == [7, "x"]
+    assert report.ious.tolist() == pytest.approx([0.5, 1])
+    assert report.box_ious.tolist() == pytest.approx([1, 1])
+    assert report.rank_correlation == pytest.approx(1)
+    assert "mean IoU 0.7500" in str(report)
+    with pytest.raises(ValueError, match="to be of the same boxes"):
+        compare_with_truth(boxes(), truth)

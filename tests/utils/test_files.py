@@ -1,0 +1,49 @@
+"""Atomic writes of files."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from mmdet_discobox.utils.files import replacing, write_bytes, write_json, write_text
+
+
+def test_a_json_that_cannot_be_written_leaves_the_old_one(tmp_path):
+    path = tmp_path / "a.json"
+    write_json(path, {"a": 1})
+    with pytest.raises(TypeError):
+        write_json(path, {"a": {1, 2}})
+    assert path.read_text() == '{"a": 1}'
+    assert [each.name for each in tmp_path.iterdir()] == ["a.json"]
+
+
+def test_a_file_that_is_not_finished_leaves_the_old_one(tmp_path):
+    path = tmp_path / "a b.npz"
+    with replacing(path) as file:
+        file.write(b"old")
+
+    def stop_half_way():
+        with replacing(path) as file:
+            file.write(b"half")
+            assert path.read_bytes() == b"old"
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        stop_half_way()
+    assert path.read_bytes() == b"old"
+    assert [each.name for each in tmp_path.iterdir()] == ["a b.npz"]
+
+
+def test_writes_and_replaces(tmp_path):
+    path = tmp_path / "neu ö"
+    for write, content, expected in (
+        (write_bytes, b"\0\1", b"\0\1"),
+        (write_text, "ä\n", "ä\n".encode()),
+        (write_json, {"a": [1]}, b'{"a": [1]}'),
+    ):
+        write(path, content)
+        assert path.read_bytes() == expected
+    write_json(path, {"a": [1]}, indent=1)
+    assert path.read_text() == json.dumps({"a": [1]}, indent=1)
+    assert [each.name for each in tmp_path.iterdir()] == ["neu ö"]

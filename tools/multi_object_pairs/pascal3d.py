@@ -1,0 +1,177 @@
+"""Read PASCAL 3D+ (release 1.1): boxes, key points and orientations of 12 rigid classes.
+
+The set is used as downloaded. Of its folders these are read::
+
+    Annotations/<class>_pascal/<name>.mat
+    PASCAL/VOCdevkit/VOC2012/ImageSets/Main/<class>_val.txt
+
+What is done where the files leave a choice:
+
+* The split is VOC12's: the names in ``<class>_val.txt`` that have an annotation. The ImageNet
+  pictures of the set are no part of the paper's benchmark.
+* A file of a class lists all objects of the picture, those of other classes without key points
+  and viewpoint: of each file only the objects of its class are taken.
+* A key point is visible where its ``status`` is 1. Objects that VOC calls difficult are kept.
+* Coordinates are Matlab's; 1 is subtracted, such that the first pixel is at 0.
+* The fine viewpoint is used unless it is missing, has a ``distance`` of 0 or three angles of 0 (so
+  the annotators left it); then the coarse azimuth and elevation, without roll; else it is unknown.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from mmengine.utils import track_iter_progress
+from numpy.typing import NDArray
+from scipy.io import loadmat
+from scipy.io.matlab import MatReadError
+
+from mmdet_discobox.datasets.multi_object import KeypointObjects
+
+from .orientations import rotations_from_viewpoints
+
+RIGID_CLASSES = (
+    "aeroplane", "bicycle", "boat", "bottle", "bus", "car",
+    "chair", "diningtable", "motorbike", "sofa", "train", "tvmonitor",
+)  # fmt: skip
+"""The classes of PASCAL 3D+."""
+
+_SPLITS = Path("PASCAL", "VOCdevkit", "VOC2012", "ImageSets", "Main")
+_VISIBLE = 1
+
+
+def read_pascal3d(
+    root: str | Path, *, split: str = "val", classes: Sequence[str] = RIGID_CLASSES
+) -> KeypointObjects:
+    """Read the objects of a VOC12 split.
+
+    Args:
+        root: The folder ``PASCAL3D+_release1.1``.
+        split: ``val`` is the paper's; ``train`` and ``trainval`` are there as well.
+        classes: Classes to read.
+
+    Returns:
+        The objects; their images are paths relative to ``root``, of the key points of a class
+        the names decide the order.
+
+    Raises:
+        FileNotFoundError: If a folder or list is missing.
+        ValueError: If an annotation cannot be read.
+    """
+    root = Path(root)
+    files = [
+        (label, path) for label, name in enumerate(classes) for path in _files(root, name, split)
+    ]
+    images: dict[str, str] = {}
+    records = []
+    for label, path in track_iter_progress(files):
+        images.setdefault(path.stem, f"Images/{path.parent.name}/{path.stem}.jpg")
+        for record in read_pascal3d_annotation(path, name=classes[label]):
+            records.append({**record, "image": path.stem, "label": label})
+    numbers = _number_keypoints(records, len(classes))
+    places = {name: place for place, name in enumerate(sorted(images))}
+    for record in records:
+        number = numbers[record["label"]]
+        record["image"] = places[record["image"]]
+        record["keypoints"] = {number[name]: xy for name, xy in record["keypoints"].items()}
+    return KeypointObjects.from_records(
+        records,
+        images=[images[name] for name in sorted(images)],
+        classes=classes,
+        num_keypoints=max((len(number) for number in numbers), default=0),
+    )
+
+
+def read_pascal3d_annotation(path: str | Path, *, name: str) -> list[dict[str, Any]]:
+    """Read the objects of one class from one file.
+
+    Args:
+        path: A file ``Annotations/<class>_pascal/<name>.mat``.
+        name: The class.
+
+    Returns:
+        For each object ``box`` (4 numbers), ``keypoints``, a mapping from the name of each visible
+        one to its ``(x, y)``, and ``rotation``, ``(3, 3)`` or None where unknown.
+
+    Raises:
+        ValueError: If the file is no such annotation.
+    """
+    try:
+        record = loadmat(path, struct_as_record=False, squeeze_me=True)["record"]
+        objects = np.atleast_1d(record.objects)
+        return [_read_object(item) for item in objects if getattr(item, "class") == name]
+    except (AttributeError, KeyError, MatReadError, NotImplementedError, ValueError) as error:
+        raise ValueError(
+            f"Expected an annotation of PASCAL 3D+ release 1.1 in '{path}', but reading it failed: "
+            f"{error!r}. Unpack the file again."
+        ) from error
+
+
+def _files(root: Path, name: str, split: str) -> list[Path]:
+    """Annotations of one class in a split."""
+    names, folder = root / _SPLITS / f"{name}_{split}.txt", root / "Annotations" / f"{name}_pascal"
+    if not names.is_file():
+        raise _missing(names)
+    listed = (line.split()[0] for line in names.read_text().splitlines() if line.strip())
+    files = [path for path in (folder / f"{item}.mat" for item in listed) if path.is_file()]
+    if not files:
+        raise _missing(folder / "*.mat")
+    return files
+
+
+def _missing(path: Path) -> FileNotFoundError:
+    return FileNotFoundError(
+        f"Expected PASCAL 3D+ release 1.1, but '{path}' is missing. Get "
+        "PASCAL3D+_release1.1.zip from https://cvgl.stanford.edu/projects/pascal3d.html "
+        "and pass the folder it unpacks to."
+    )
+
+
+def _read_object(item: Any) -> dict[str, Any]:
+    box = np.asarray(item.bbox, np.float64)
+    if box.shape != (4,):
+        raise ValueError(f"`bbox` has shape {box.shape} instead of (4,)")
+    anchors = {name: getattr(item.anchors, name) for name in _field_names(item.anchors)}
+    keypoints = {name: _location(anchor) for name, anchor in anchors.items()}
+    return {
+        "box": box - 1.0,
+        "keypoints": {name: xy for name, xy in keypoints.items() if xy is not None},
+        "rotation": _rotation(item.viewpoint),
+    }
+
+
+def _location(anchor: Any) -> NDArray[np.float64] | None:
+    location = np.asarray(getattr(anchor, "location", ()), np.float64)
+    return location - 1.0 if _number(anchor, "status") == _VISIBLE and location.size == 2 else None
+
+
+def _rotation(viewpoint: Any) -> NDArray[np.float64] | None:
+    angles = [_number(viewpoint, name) for name in ("azimuth", "elevation", "theta")]
+    annotated = any(angles) and _number(viewpoint, "distance") != 0
+    if np.isnan(angles).any() or not annotated:
+        angles = [_number(viewpoint, name) for name in ("azimuth_coarse", "elevation_coarse")]
+        angles.append(0.0)
+    return None if np.isnan(angles).any() else rotations_from_viewpoints(*angles)
+
+
+def _number(struct: Any, name: str) -> float:
+    """Return a field of a Matlab struct, NaN where it is missing or empty."""
+    value = np.asarray(getattr(struct, name, ()), np.float64)
+    return float(value.item()) if value.size == 1 else float("nan")
+
+
+def _field_names(struct: Any) -> Sequence[str]:
+    """Names of the fields; none where Matlab has an empty array instead of a struct."""
+    names: Sequence[str] = getattr(struct, "_fieldnames", ())
+    return names
+
+
+def _number_keypoints(records: Iterable[dict[str, Any]], count: int) -> list[dict[str, int]]:
+    """Number the names of each class's key points, alike whatever files there are."""
+    names: list[set[str]] = [set() for _ in range(count)]
+    for record in records:
+        names[record["label"]].update(record["keypoints"])
+    return [{name: number for number, name in enumerate(sorted(found))} for found in names]
