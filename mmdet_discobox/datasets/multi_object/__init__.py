@@ -1,4 +1,4 @@
-"""Pairs of images with several objects each, for multi-object correspondence (Sec. 4.1)."""
+"""Image pairs with several objects each, for multi-object correspondence (Sec. 4.1)."""
 
 from __future__ import annotations
 

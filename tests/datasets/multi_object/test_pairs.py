@@ -121,7 +121,7 @@ def test_a_file_brings_everything_back(tmp_path):
 
 
 def test_other_files_are_told(tmp_path):
-    with pytest.raises(FileNotFoundError, match=r"found no file.*make_multi_object_pairs"):
+    with pytest.raises(FileNotFoundError, match=r"no such file.*make_multi_object_pairs"):
         ObjectPairSet.load(tmp_path / "pairs.npz")
     np.savez(tmp_path / "other.npz", x=1)
     (tmp_path / "text.npz").write_text("text")

@@ -120,7 +120,7 @@ def test_the_order_of_imgsize_does_not_matter(tmp_path):
 
 @pytest.fixture
 def root(tmp_path):
-    """Three pictures: cars in all, a bus in the second, whose file of cars lists it as well."""
+    """Three images: cars in all, a bus in the second, whose file of cars lists it as well."""
     lists = tmp_path / "PASCAL/VOCdevkit/VOC2012/ImageSets/Main"
     lists.mkdir(parents=True)
     for name in ("car", "bus"):
