@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from mmdet_discobox.datasets.coco_records import Json
-from mmdet_discobox.datasets.pictures import read_picture
+from mmdet_discobox.datasets.images import read_image
 
 from .boxed_picture import BoxedPicture, BoxMask
 from .mask_encoding import encode_rle
@@ -38,7 +38,7 @@ class PictureTask:
             ValueError: if it is no picture, or of another size than its record says.
         """
         size = (self.image["width"], self.image["height"])
-        pixels = read_picture(image_dir / self.image["file_name"], size=size)
+        pixels = read_image(image_dir / self.image["file_name"], size=size)
         boxes = np.array([a["bbox"] for a in self.usable], dtype=float).reshape(-1, 4)
         boxes[:, 2:] += boxes[:, :2]
         classes = [self.names[a["category_id"]] for a in self.usable]
