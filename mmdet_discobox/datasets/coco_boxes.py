@@ -53,14 +53,7 @@ class CocoBoxDataset(CocoDataset):
         super().__init__(*args, **kwargs)
 
     def COCOAPI(self, local_path: str) -> COCO:  # noqa: N802 - the parent's name
-        """Read, validate and index the json; called by the parent.
-
-        Args:
-            local_path: The json, or a local copy of a remote one.
-
-        Returns:
-            Index of images and annotations.
-        """
+        """Read, validate and index the json, or the local copy of a remote one."""
         dataset = load_coco_json(local_path, name=self.ann_file)
         check_coco_boxes(dataset, name=self.ann_file, classes=self.metainfo["classes"])
         self._log_dropped_boxes(dataset)
@@ -86,14 +79,7 @@ class CocoBoxDataset(CocoDataset):
         return data_info
 
     def filter_data(self) -> list[Json]:
-        """Filter the samples as the parent does, and check that their images exist.
-
-        Returns:
-            The remaining samples.
-
-        Raises:
-            FileNotFoundError: If images are missing.
-        """
+        """Filter the samples as the parent does, and check that their images exist."""
         data_list = super().filter_data()
         backend = get_file_backend(self.data_prefix["img"], backend_args=self.backend_args)
         if self.check_images and isinstance(backend, LocalBackend):

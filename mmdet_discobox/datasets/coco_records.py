@@ -1,4 +1,4 @@
-"""Validate single images, categories and annotations of a COCO json."""
+"""Validate single images, categories and annotations of a COCO json; report one problem of each."""
 
 from __future__ import annotations
 
@@ -45,42 +45,19 @@ def quote_some(values: Iterable[Any], *, limit: int = 10) -> str:
 
 
 def image_problems(images: list[Json]) -> list[Problem]:
-    """Find images with an invalid ``id``, ``file_name``, ``width`` or ``height``.
-
-    Args:
-        images: Objects of the list ``images``.
-
-    Returns:
-        At most one problem for each image.
-    """
+    """Find images with an invalid ``id``, ``file_name``, ``width`` or ``height``."""
     return _record_problems(images, "image", _image_fault)
 
 
 def category_problems(categories: list[Json]) -> list[Problem]:
-    """Find categories with an invalid ``id`` or ``name``.
-
-    Args:
-        categories: Objects of the list ``categories``.
-
-    Returns:
-        At most one problem for each category.
-    """
+    """Find categories with an invalid ``id`` or ``name``."""
     return _record_problems(categories, "category", _category_fault)
 
 
 def annotation_problems(
     *, images: list[Json], annotations: list[Json], categories: list[Json]
 ) -> list[Problem]:
-    """Find annotations with an invalid id, reference or box.
-
-    Args:
-        images: Images that the annotations refer to.
-        annotations: Objects with ``id``, ``image_id``, ``category_id`` and ``bbox``.
-        categories: Categories that the annotations refer to.
-
-    Returns:
-        At most one problem for each annotation.
-    """
+    """Find annotations with an invalid ``id``, ``image_id``, ``category_id`` or ``bbox``."""
     image_of = {_key(image): image for image in images}
     category_ids = {_key(category) for category in categories}
     problems: list[Problem] = []

@@ -100,11 +100,7 @@ def image_size(path: Path) -> tuple[int, int]:
 
 
 def image_names_by_stem(image_dir: Path) -> Mapping[str, list[str]]:
-    """Group the names of the image files of a folder by their stem (the name without suffix).
-
-    Args:
-        image_dir: Folder of the images.
-    """
+    """Group the names of the image files of a folder by their stem (the name without suffix)."""
     names: dict[str, list[str]] = defaultdict(list)
     for file in sorted(image_dir.iterdir()):
         if file.suffix.lower() in _SUFFIXES:

@@ -17,12 +17,7 @@ _BLOCK = 1024  # boxes compared with the others at a time
 
 
 def box_findings(table: BoxTable, settings: TrainingSettings) -> list[Finding]:
-    """Find dropped, clipped, duplicate and small boxes, and classes and images without boxes.
-
-    Args:
-        table: Boxes of the data set.
-        settings: Settings of the training.
-    """
+    """Find dropped, clipped, duplicate and small boxes, and classes and images without boxes."""
     return [
         *_dropped(table),
         *_clipped(table),

@@ -75,11 +75,7 @@ class BoxTable:
         return ~(self.ignored | self.crowd | self.thin | self.outside)
 
     def describe(self, selected: np.ndarray) -> Iterator[str]:
-        """Describe the selected boxes: annotation, image and coordinates.
-
-        Args:
-            selected: ``(G,)`` boolean.
-        """
+        """Describe the boxes where ``selected`` ``(G,)`` is true."""
         for index in np.flatnonzero(selected):
             annotation = self.dataset["annotations"][index]
             name = self.dataset["images"][self.image_inds[index]]["file_name"]

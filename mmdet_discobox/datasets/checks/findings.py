@@ -42,12 +42,7 @@ def summarize(
 ) -> list[Finding]:
     """Summarize the occurrences of a fault in one finding; without any, in none.
 
-    Args:
-        level: Level of the finding.
-        occurrences: Descriptions, of which only the first few are read.
-        count: Number of occurrences.
-        text: Description of the fault; ``{count}`` is replaced by the number.
-        fix: How to fix it.
+    Only the first few ``occurrences`` are read. ``text`` may contain ``{count}``.
     """
     if not count:
         return []

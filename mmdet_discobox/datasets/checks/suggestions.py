@@ -53,12 +53,7 @@ class Suggestions:
 
 
 def suggest(table: BoxTable, settings: TrainingSettings) -> Suggestions:
-    """Derive settings from the boxes.
-
-    Args:
-        table: Boxes of the data set.
-        settings: Settings of the planned training.
-    """
+    """Derive settings from the boxes and the settings of the planned training."""
     factors = settings.scale_factors(table.image_sizes)[table.image_inds]
     scales = (np.sqrt(table.sides.prod(1)) * factors)[table.trained]
     present = settings.scale_ranges or ()

@@ -74,14 +74,7 @@ class TrainingSettings:
         )
 
     def scale_factors(self, image_sizes: np.ndarray) -> np.ndarray:
-        """Return the factors by which images are resized.
-
-        Args:
-            image_sizes: ``(images, 2)`` width and height in pixels.
-
-        Returns:
-            ``(images,)``.
-        """
+        """Return the factors ``(n,)`` by which images of sizes ``(n, 2)`` in pixels are resized."""
         if self.image_scale is None:
             return np.ones(len(image_sizes))
         sides = np.sort(image_sizes, 1)  # shorter, longer

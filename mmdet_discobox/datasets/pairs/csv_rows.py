@@ -34,18 +34,7 @@ class Row:
         )
 
     def points(self, x: Iterable[str], y: Iterable[str]) -> NDArray[np.float64]:
-        """Parse the cells of coordinates.
-
-        Args:
-            x: ``K`` numbers as text.
-            y: ``K`` numbers as text.
-
-        Returns:
-            ``(K, 2)`` points, unchanged.
-
-        Raises:
-            ValueError: If the lengths differ, or a number is not finite.
-        """
+        """Parse ``K`` cells of x and of y as points ``(K, 2)``."""
         try:
             points = np.array([*zip(x, y, strict=True)], dtype=np.float64).reshape(-1, 2)
         except ValueError:
@@ -56,17 +45,11 @@ class Row:
 
 
 def read_rows(path: str | Path, *, source: str) -> Iterator[Row]:
-    """Read a csv with one header line.
+    """Read the non-empty rows of a csv with one header line.
 
     Args:
         path: The csv.
-        source: Origin of the data set, for the error.
-
-    Yields:
-        Non-empty rows.
-
-    Raises:
-        FileNotFoundError: If there is no such file.
+        source: Origin of the data set, for the error about a missing file.
     """
     require_paths([Path(path)], source=source)
     with open(path, encoding="utf-8-sig", newline="") as file:
@@ -84,13 +67,10 @@ def find_images(root: str | Path, names: Iterable[str], *, source: str) -> dict[
     Args:
         root: Folder of the data set, or its parent.
         names: Paths with ``/`` as in the csv.
-        source: Origin of the data set, for the error.
+        source: Origin of the data set, for the error about missing files.
 
     Returns:
         Mapping from names to files.
-
-    Raises:
-        FileNotFoundError: If images are missing; with the first path and their number.
     """
     found = {name: _find_image(Path(root), name) for name in names}
     require_paths(found.values(), source=source)

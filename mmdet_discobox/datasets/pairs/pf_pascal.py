@@ -83,18 +83,8 @@ def read_pf_pascal(
     return [_pair(row, *both) for row, both in zip(rows, images, strict=True)]
 
 
-def read_pf_pascal_annotation(path: Path) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Read the annotation of an image.
-
-    Args:
-        path: ``Annotations/<class>/<image>.mat``.
-
-    Returns:
-        Key points ``(K, 2)``, NaN if absent, and the box ``(4,)``, both 0-based.
-
-    Raises:
-        ValueError: If the file has no ``kps`` of shape (K, 2) or no ``bbox`` of shape (1, 4).
-    """
+def _read_annotation(path: Path) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Read key points ``(K, 2)``, NaN if absent, and the box ``(4,)``, both 0-based."""
     try:
         content = loadmat(path)
     except (MatReadError, TypeError, ValueError) as error:
@@ -143,7 +133,7 @@ def _annotation_path(image: Path, class_name: str) -> Path:
 
 
 def _annotated_image(path: Path, annotation: Path) -> KeypointImage:
-    points, box = read_pf_pascal_annotation(annotation)
+    points, box = _read_annotation(annotation)
     return KeypointImage(path, points, ~np.isnan(points.sum(axis=1)), box)
 
 

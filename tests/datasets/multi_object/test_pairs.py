@@ -142,15 +142,15 @@ def test_a_cut_file_is_told(tmp_path, share):
 def test_a_damaged_file_is_told(tmp_path):
     path = tmp_path / "pairs.npz"
     make_object_pairs(random_objects(3)).save(path)
-    whole, told = path.read_bytes(), 0
+    whole, refused = path.read_bytes(), 0
     for place in range(0, len(whole), 7):
         path.write_bytes(whole[:place] + bytes([whole[place] ^ 255]) + whole[place + 1 :])
         try:
             ObjectPairSet.load(path)
         except ValueError as error:
             assert "pairs.npz" in str(error)  # noqa: PT017 - some bytes mean nothing
-            told += 1
-    assert told > 100
+            refused += 1
+    assert refused > 100
 
 
 def test_a_file_is_whole_or_not_there(tmp_path, monkeypatch):
