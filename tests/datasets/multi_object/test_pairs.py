@@ -120,7 +120,7 @@ def test_a_file_brings_everything_back(tmp_path):
                 assert getattr(other, name).dtype == value.dtype
 
 
-def test_other_files_are_told(tmp_path):
+def test_other_files_are_refused(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"no such file.*make_multi_object_pairs"):
         ObjectPairSet.load(tmp_path / "pairs.npz")
     np.savez(tmp_path / "other.npz", x=1)
@@ -131,7 +131,7 @@ def test_other_files_are_told(tmp_path):
 
 
 @pytest.mark.parametrize("share", [0, 0.001, 0.3, 0.999])
-def test_a_cut_file_is_told(tmp_path, share):
+def test_a_truncated_file_is_refused(tmp_path, share):
     path = tmp_path / "pairs.npz"
     make_object_pairs(random_objects(3)).save(path)
     path.write_bytes(path.read_bytes()[: int(share * path.stat().st_size)])
@@ -139,7 +139,7 @@ def test_a_cut_file_is_told(tmp_path, share):
         ObjectPairSet.load(path)
 
 
-def test_a_damaged_file_is_told(tmp_path):
+def test_a_damaged_file_is_refused(tmp_path):
     path = tmp_path / "pairs.npz"
     make_object_pairs(random_objects(3)).save(path)
     whole, refused = path.read_bytes(), 0
