@@ -13,7 +13,9 @@ from mmdet_discobox.models.teachers import paste_regions
 from mmdet_discobox.structures import BoxObjects
 
 
-@pytest.fixture(params=[tiny_solov2, tiny_yolact, tiny_condinst], ids=["solov2", "yolact", "condinst"])
+@pytest.fixture(
+    params=[tiny_solov2, tiny_yolact, tiny_condinst], ids=["solov2", "yolact", "condinst"]
+)
 def detector(request):
     return build(request.param())
 
