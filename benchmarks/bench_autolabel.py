@@ -22,7 +22,7 @@ from scipy.stats import spearmanr
 from bench_teacher import grabcut
 from mmdet_discobox.apis import AutoLabeler, BoxedImage
 from mmdet_discobox.datasets.coco_validation import check_coco_boxes, load_coco_json
-from mmdet_discobox.datasets.pictures import read_picture
+from mmdet_discobox.datasets.images import read_image
 from mmdet_discobox.evaluation.coco_masks import to_rle
 from mmdet_discobox.functional import expand_boxes
 from mmdet_discobox.labelling.mask_encoding import decode_rle
@@ -53,7 +53,7 @@ def _picture(
     image: Json, annotations: list[Json], names: dict, folder: Path
 ) -> tuple[BoxedImage, np.ndarray]:
     height, width = image["height"], image["width"]
-    pixels = read_picture(folder / image["file_name"], size=(width, height))
+    pixels = read_image(folder / image["file_name"], size=(width, height))
     boxes = np.array([a["bbox"] for a in annotations], dtype=float)
     boxes[:, 2:] += boxes[:, :2]
     codes = [to_rle(a["segmentation"], height=height, width=width) for a in annotations]

@@ -1,4 +1,4 @@
-"""A json of one picture for the checks of a data set, and what they say about it."""
+"""A json of one image for the checks of a data set, and access to their findings."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def texts(report, level):
 
 
 def only(report, level):
-    """The one finding; every other would be a false alarm."""
+    """Return the only finding; any other would be a false alarm."""
     assert [finding.level for finding in report.findings] == [level], str(report)
     assert report.stops_training == (level == "error")
     return str(report.findings[0])

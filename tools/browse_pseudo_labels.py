@@ -1,10 +1,10 @@
-"""Show what the teacher teaches, for a config and a checkpoint at any time of training.
+"""Draw the refined masks of the teacher at any stage of training.
 
     python tools/browse_pseudo_labels.py CONFIG [CHECKPOINT] [--out DIR] [--limit N]
 
-Each picture shows a training picture, as the network sees it, with its boxes | the student's
-masks | the teacher's refined masks. Boxes whose mask may not teach are red there. Without a
-checkpoint the networks are those of the start of a training.
+Each drawing shows an augmented training image with its boxes | the masks of the student | the
+refined masks of the teacher. Boxes whose mask is not used for training are red. Without a
+checkpoint, the networks have their initial weights.
 """
 
 from __future__ import annotations
@@ -26,17 +26,17 @@ from mmdet_discobox.visualization import draw_pseudo_labels
 
 
 def build_model(config: Config, checkpoint: Path | None) -> Any:
-    """Build the detector of a config, with the weights of a checkpoint or of the start."""
+    """Build the detector of a config, with the weights of a checkpoint or initial ones."""
     if config.model.get("structured_teacher") is None:
         raise ValueError(
-            f"Expected the model of '{config.filename}' to have a `structured_teacher`, but "
-            f"{config.model.type} has none: there is nothing to browse."
+            f"Expected the model of '{config.filename}' to have a `structured_teacher`, but got a "
+            f"{config.model.type} without one. Use the config of a DiscoBox detector."
         )
     return build_detector(config, checkpoint)
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Draw the first pictures that a training would see."""
+    """Draw the first images of a training."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -45,8 +45,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument(
         "--out", type=Path, default="pseudo_labels", help="folder (default: %(default)s)"
     )
-    parser.add_argument("--limit", type=int, default=20, help="pictures (default: %(default)s)")
-    parser.add_argument("--seed", type=int, default=0, help="of the order and the augmentation")
+    parser.add_argument("--limit", type=int, default=20, help="images (default: %(default)s)")
+    parser.add_argument("--seed", type=int, default=0, help="seed of shuffling and augmentation")
     args = parser.parse_args(argv)
     config = Config.fromfile(args.config)
     init_default_scope(config.get("default_scope", "mmdet"))
@@ -60,7 +60,7 @@ def main(argv: Sequence[str] | None = None) -> None:
             drawn += 1
         if drawn >= args.limit:
             break
-    print(f"{drawn} pictures (boxes | student | teacher): {args.out}")
+    print(f"{drawn} drawings (boxes | student | teacher): {args.out}")
 
 
 if __name__ == "__main__":

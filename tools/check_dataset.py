@@ -1,8 +1,8 @@
-"""Find what would hurt a training from boxes, and suggest settings that fit the data.
+"""Validate boxes and images for training, and suggest settings for them.
 
     python tools/check_dataset.py ANN_JSON IMG_DIR [--config CFG] [--json OUT.json]
 
-Exit status 1: something would stop the training or teach it wrong boxes.
+The exit status is 1 if training would stop or train on wrong boxes.
 """
 
 from __future__ import annotations
@@ -22,27 +22,29 @@ from mmdet_discobox.utils.command_line import run
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Check, print, and write the json.
+    """Check a data set, print the report and write it as json.
 
     Returns:
-        The exit status.
+        Exit status.
     """
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("ann_json", type=Path, metavar="ANN_JSON", help="boxes in COCO format")
-    parser.add_argument("img_dir", type=Path, metavar="IMG_DIR", help="folder of the pictures")
-    parser.add_argument("--config", type=Path, help="config to check the boxes against")
-    parser.add_argument("--json", type=Path, help="file for the same report as json")
+    parser.add_argument("img_dir", type=Path, metavar="IMG_DIR", help="folder of the images")
+    parser.add_argument("--config", type=Path, help="training config (default: solov2_r50.py)")
+    parser.add_argument("--json", type=Path, help="file to write the report to as json")
     args = parser.parse_args(argv)
     if args.json is not None:
-        make_room(args.json)
+        make_parent(args.json)
     settings = TrainingSettings()
     if args.config is not None:
         settings = TrainingSettings.from_config(Config.fromfile(args.config))
     with Progress(console=Console(stderr=True), transient=True) as progress:
-        steps = progress.track(iter(int, 1), description="reading pictures")
-        report = check_dataset(args.ann_json, args.img_dir, settings=settings, progress=steps)
+        task = progress.add_task("reading images", total=None)
+        report = check_dataset(
+            args.ann_json, args.img_dir, settings=settings, on_image=lambda: progress.advance(task)
+        )
     print(report)
     if args.json is not None:
         text = json.dumps(report.as_json(), indent=2, ensure_ascii=False) + "\n"
@@ -50,12 +52,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     return int(report.stops_training)
 
 
-def make_room(path: Path) -> None:
-    """Make the folder of the report before the pictures are read, which can take minutes."""
+def make_parent(path: Path) -> None:
+    """Create the folder of the report before the minutes of reading images."""
     path.parent.mkdir(parents=True, exist_ok=True)
     if path.is_dir():
         raise IsADirectoryError(
-            f"Expected --json to name a file, but '{path}' is a folder. Give a name in it."
+            f"Expected --json to name a file, but '{path}' is a folder. Pass a file in it."
         )
 
 

@@ -2,8 +2,7 @@
 
     python tools/convert_checkpoint.py SRC.pth DST.pth > my_config.py
 
-The config that goes with the weights (channels, classes, deformable convolutions, test settings)
-is printed.
+Prints the config of the weights: channels, classes, deformable convolutions and test settings.
 """
 
 from __future__ import annotations
@@ -19,7 +18,7 @@ from mmdet_discobox.utils.command_line import run
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Read, convert, write, and print the config."""
+    """Convert a checkpoint and print its config."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )

@@ -1,4 +1,4 @@
-"""Compare ways to match on a benchmark of correspondence: Tables 4 and 5, by one command.
+"""Compare matchers on a correspondence benchmark (Tables 4 and 5 of the paper).
 
 Examples:
     python tools/eval_correspondence.py pf_willow test_pairs.csv PF-dataset-WILLOW --config C
@@ -7,10 +7,9 @@ Examples:
     python tools/eval_correspondence.py coco val_keypoints.json images --config C --checkpoint X
     python tools/eval_correspondence.py multi_object val_pairs.npz images --config C --checkpoint X
 
-Without a checkpoint the detector has what its config loads by itself, such as the ImageNet weights
-of EfficientNetLite or, downloaded, those of a ResNet: its backbone's features can be compared, its
-neck's and its masks are chance.
-The DISCOBOX- of Table 5 is `icm` with a checkpoint that was trained without L_nce.
+Without a checkpoint, the detector has the weights that its config loads, such as those of ImageNet:
+the features of the backbone are meaningful, those of the neck and the masks are random.
+DISCOBOX- in Table 5 is `icm` with a checkpoint that was trained without L_nce.
 """
 
 from __future__ import annotations
@@ -33,7 +32,7 @@ from mmdet_discobox.matching import MATCHERS, KeypointTransfer, MultiObjectMatch
 from mmdet_discobox.matching.correspondence_tasks import BOXES, SPREADS
 from mmdet_discobox.utils.command_line import run
 
-#: for each benchmark the arguments of its reader, and what papers measure PCK's threshold on
+#: arguments of the reader of each benchmark, and the length of PCK's threshold in papers
 FILES = {
     "pf_pascal": ("pairs_csv", "root"),
     "pf_willow": ("pairs_csv", "root"),
@@ -45,8 +44,8 @@ LENGTHS = {"pf_pascal": "img", "pf_willow": "keypoints", "spair": "bbox", "coco"
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Evaluate each matcher and print the table."""
-    args = parse(argv)
+    """Evaluate each matcher and print a table."""
+    args = parse_args(argv)
     inferencer = CorrespondenceInferencer(
         args.config,
         args.checkpoint,
@@ -56,19 +55,17 @@ def main(argv: Sequence[str] | None = None) -> None:
         score_thr=args.score_thr,
         image_scale=args.image_scale and (args.image_scale,) * 2,
     )
-    dataset, task, metric = benchmark(args, inferencer)
-    results = {}
-    for name in args.matchers:
-        results[name] = evaluate(name, dataset, task, metric)
-    Console(width=100).print(table(args, results, len(dataset)))
+    dataset, task, metric = build_benchmark(args, inferencer)
+    results = {name: evaluate(name, dataset, task, metric) for name in args.matchers}
+    Console(width=100).print(build_table(args, results, len(dataset)))
     if args.out:
         settings = {key: str(value) for key, value in vars(args).items()}
         args.out.parent.mkdir(parents=True, exist_ok=True)
         args.out.write_text(json.dumps(dict(settings=settings, results=results), indent=2))
 
 
-def benchmark(args: argparse.Namespace, inferencer: Any) -> tuple[Any, Any, BaseMetric]:
-    """Data set, task and metric of a benchmark."""
+def build_benchmark(args: argparse.Namespace, inferencer: Any) -> tuple[Any, Any, BaseMetric]:
+    """Build the data set, task and metric of a benchmark."""
     files = dict(zip(FILES[args.benchmark], args.files, strict=True))
     settings = dict(classes=inferencer.model.dataset_meta["classes"], boxes=args.boxes)
     if args.benchmark == "multi_object":
@@ -88,7 +85,7 @@ def benchmark(args: argparse.Namespace, inferencer: Any) -> tuple[Any, Any, Base
 
 
 def evaluate(name: str, dataset: Any, task: Any, metric: BaseMetric) -> dict[str, float]:
-    """Run a matcher over a data set; the task remembers the images of the matcher before."""
+    """Evaluate a matcher; the task caches the features of images across matchers."""
     matcher = build_matcher(name)
     metric.results.clear()
     for index in track(range(len(dataset)), name, console=Console(stderr=True)):
@@ -96,60 +93,63 @@ def evaluate(name: str, dataset: Any, task: Any, metric: BaseMetric) -> dict[str
     return {k.split("/", 1)[1]: v for k, v in metric.evaluate(len(dataset)).items()}
 
 
-def table(args: argparse.Namespace, results: dict[str, dict[str, float]], pairs: int) -> Table:
-    """A row for each matcher, in percent; classes are in the json."""
+def build_table(
+    args: argparse.Namespace, results: dict[str, dict[str, float]], pairs: int
+) -> Table:
+    """Build a table with a row per matcher, in percent, without the results per class."""
     part, index = args.features
     title = (
         f"{args.benchmark}, {pairs} pairs, boxes: {args.boxes}, {part} {index}, grid {args.size}"
     )
-    shown = Table("matcher", title=title)
+    table = Table("matcher", title=title)
     names = [name for name in next(iter(results.values())) if "/" not in name]
     for name in names:
-        shown.add_column(name, justify="right")
+        table.add_column(name, justify="right")
     for matcher, values in results.items():
-        shown.add_row(matcher, *(f"{100 * values[name]:.1f}" for name in names))
-    return shown
+        table.add_row(matcher, *(f"{100 * values[name]:.1f}" for name in names))
+    return table
 
 
-def parse(argv: Sequence[str] | None) -> argparse.Namespace:
+def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
     """Parse the command line."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     add = parser.add_argument
     add("benchmark", choices=FILES)
-    add("files", type=Path, nargs="+", help="list of pairs and folder of images, as above")
-    add("--config", type=Path, required=True, help="of a detector")
-    add("--checkpoint", type=Path)
+    add("files", type=Path, nargs="+", help="files of the benchmark, as in the examples")
+    add("--config", type=Path, required=True, help="config of a detector")
+    add("--checkpoint", type=Path, help="default: the weights that the config loads")
     add("--matchers", nargs="+", default=MATCHERS, choices=MATCHERS, help="default: all")
     add(
         "--boxes",
         default="annotated",
         choices=BOXES,
-        help="annotated: whole images where the set has none (default: %(default)s)",
+        help="annotated: the whole image if there are none (default: %(default)s)",
     )
     add(
         "--features",
         nargs=2,
         default=("backbone", "2"),
         metavar=("PART", "INDEX"),
-        help="backbone or neck, and which of its outputs (default: backbone 2)",
+        help="backbone or neck, and the index of its output (default: backbone 2)",
     )
-    add("--size", type=int, default=20, help="cells along a side (default: %(default)s)")
-    add("--image-scale", type=int, help="long side of the images (default: the test pipeline's)")
-    add("--score-thr", type=float, default=0.3, help="of detections (default: %(default)s)")
+    add("--size", type=int, default=20, help="cells along the grid (default: %(default)s)")
+    add("--image-scale", type=int, help="long side of images (default: that of the config)")
+    add("--score-thr", type=float, default=0.3, help="score of detections (default: %(default)s)")
     add("--protocol", default="scot", choices=PROTOCOLS, help="of PCK (default: %(default)s)")
-    add("--length", choices=("img", "bbox", "keypoints"), help="of PCK's threshold")
-    add("--spread", default="box", choices=SPREADS, help="multi_object: where predictions start")
-    add("--csv-long-side", type=float, help="PF-PASCAL: 300 for its validation list")
+    add("--length", choices=("img", "bbox", "keypoints"), help="of PCK (default: as in papers)")
+    add("--spread", default="box", choices=SPREADS, help="multi_object: source points")
+    add("--csv-long-side", type=float, help="PF-PASCAL: 300 for the validation list")
     add("--annotations", action="store_true", help="PF-PASCAL: points and boxes of the .mat files")
-    add("--split", default="test", help="SPair-71k (default: %(default)s)")
+    add("--split", default="test", help="SPair-71k: split (default: %(default)s)")
     add("--limit", type=int, help="number of pairs to draw (default: all)")
-    add("--out", type=Path, help="json to write, with the numbers of each class")
+    add("--out", type=Path, help="json to write, with the results per class")
     add("--device", help="default: the GPU if there is one")
     args = parser.parse_args(argv)
     if len(args.files) != len(FILES[args.benchmark]):
-        parser.error(f"{args.benchmark} takes {' and '.join(FILES[args.benchmark])}")
+        expected = " and ".join(FILES[args.benchmark])
+        parser.error(f"expected {expected} for {args.benchmark}, but got {len(args.files)} paths")
     return args
 
 

@@ -1,4 +1,4 @@
-"""Draw what a detector finds in a picture, or in every picture of a folder.
+"""Draw the predictions of a detector in an image, or in each image of a folder.
 
 python tools/image_demo.py IMG CONFIG CHECKPOINT --out-dir DIR [--cfg-options KEY=VALUE ...]
 """
@@ -16,18 +16,20 @@ from mmdet_discobox.utils.command_line import run
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Predict and draw."""
+    """Predict and draw objects."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("image", type=Path, metavar="IMG", help="picture, or folder of pictures")
+    parser.add_argument("image", type=Path, metavar="IMG", help="image, or folder of images")
     parser.add_argument("config", type=Path, metavar="CONFIG")
     parser.add_argument("checkpoint", type=Path, metavar="CHECKPOINT")
-    parser.add_argument("--out-dir", required=True, help="gets vis/*.png and preds/*.json")
-    parser.add_argument("--score-thr", type=float, default=0.3, help="default: %(default)s")
+    parser.add_argument("--out-dir", required=True, help="folder for vis/*.png and preds/*.json")
+    parser.add_argument(
+        "--score-thr", type=float, default=0.3, help="smallest score (default: %(default)s)"
+    )
     parser.add_argument(
         "--cfg-options", nargs="+", action=DictAction, default={}, metavar="KEY=VALUE",
-        help="of the config, for example model.prediction_refiner.min_score=0.1",
+        help="changes of the config, for example model.prediction_refiner.min_score=0.1",
     )  # fmt: skip
     parser.add_argument("--device", help="default: the GPU if there is one")
     args = parser.parse_args(argv)
@@ -40,7 +42,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     inferencer(
         str(args.image), out_dir=args.out_dir, pred_score_thr=args.score_thr, no_save_pred=False
     )
-    print(f"Pictures: {Path(args.out_dir) / 'vis'}")
+    print(f"Drawings: {Path(args.out_dir) / 'vis'}")
 
 
 if __name__ == "__main__":

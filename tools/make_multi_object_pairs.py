@@ -1,11 +1,11 @@
-"""Enumerate the object pairs of the multi-object correspondence benchmark, into one file.
+"""Write the object pairs of the multi-object correspondence benchmark to a file.
 
 Examples:
     python tools/make_multi_object_pairs.py data/PASCAL3D+_release1.1 pascal3d_val.npz
     python tools/make_multi_object_pairs.py data/val_keypoints.json val_pairs.npz
 
-A folder is PASCAL 3D+, whose pairs of more than 60 degrees are ignored; a json has COCO key points,
-which know no orientations.
+A folder is read as PASCAL 3D+, whose pairs of more than 60 degrees are ignored; a json is read as
+COCO key points, which have no orientations.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ from multi_object_pairs import make_object_pairs, read_pascal3d
 
 
 def main() -> None:
-    """Parse the command line, enumerate the pairs and write them."""
+    """Enumerate and write the pairs."""
     arguments = parse_arguments()
     arguments.output.parent.mkdir(parents=True, exist_ok=True)  # before the minutes of reading
-    objects, max_angle = read(arguments)
+    objects, max_angle = read_objects(arguments)
     pairs = make_object_pairs(
         objects, max_angle=max_angle, both_directions=arguments.both_directions
     )
@@ -47,16 +47,16 @@ def parse_arguments() -> argparse.Namespace:
         "--max-angle",
         type=float,
         default=60.0,
-        help="degrees between orientations, PASCAL 3D+ only (default: %(default)s)",
+        help="largest angle between orientations in degrees (PASCAL 3D+; default: %(default)s)",
     )
     parser.add_argument(
-        "--both-directions", action="store_true", help="take each image as the source of the other"
+        "--both-directions", action="store_true", help="add the reverse of each image pair"
     )
     return parser.parse_args()
 
 
-def read(arguments: argparse.Namespace) -> tuple[KeypointObjects, float | None]:
-    """Read the objects, and the angle that filters their pairs."""
+def read_objects(arguments: argparse.Namespace) -> tuple[KeypointObjects, float | None]:
+    """Read the objects; return them with the largest angle of their pairs."""
     if arguments.data.suffix == ".json":
         return read_coco_keypoints(arguments.data), None
     return read_pascal3d(arguments.data, split=arguments.split), arguments.max_angle

@@ -1,9 +1,10 @@
-"""Make a trained checkpoint small and plain, to give it to others.
+"""Reduce a training checkpoint to the weights of one network for publication.
 
     python tools/publish_model.py IN.pth OUT.pth [--network student|teacher]
 
-Teacher, structured teacher, bank and optimiser are dropped; the weights load into the DiscoBox
-detector and into the stock one. The name gets the start of the file's SHA-256: OUT-xxxxxxxx.pth.
+Teacher, structured teacher, bank and optimiser state are dropped; the weights load into the
+DiscoBox detector and the stock one. The start of the SHA-256 of the file is added to its name:
+OUT-xxxxxxxx.pth.
 """
 
 from __future__ import annotations
@@ -18,17 +19,17 @@ from mmdet_discobox.utils.command_line import run
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Read, choose, write."""
+    """Read a checkpoint, select a network and write its weights."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("source", type=Path, metavar="IN", help="checkpoint of a training")
-    parser.add_argument("target", type=Path, metavar="OUT", help="name to write under")
+    parser.add_argument("source", type=Path, metavar="IN", help="checkpoint of a training run")
+    parser.add_argument("target", type=Path, metavar="OUT", help="file to write, without the hash")
     parser.add_argument(
         "--network",
         choices=("student", "teacher"),
         default="student",
-        help="which network to publish; the teacher is the student's average",
+        help="network to publish; the teacher is the average of the student",
     )
     args = parser.parse_args(argv)
     published = publish_checkpoint(read_checkpoint(args.source), network=args.network)

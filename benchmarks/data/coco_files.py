@@ -12,13 +12,9 @@ from typing import NamedTuple
 
 import cv2
 import numpy as np
-
-from mmdet_discobox.datasets.converters.files import (
-    Json,
-    require_files,
-    require_paths,
-    write_json,
-)
+from mmdet_discobox.utils.files import write_json
+from mmdet_discobox.utils.paths import require_files, require_paths
+from mmdet_discobox.utils.types import Json
 
 __all__ = [
     "CocoSplit", "Json", "Size", "name_ids", "new_folder", "read_split", "require_absent",

@@ -10,7 +10,5 @@ custom_hooks = _base_.discobox_hooks
 # The object bank adds about 200 MB to each checkpoint of 80 classes.
 default_hooks = dict(checkpoint=dict(max_keep_ckpts=3))
 model = dict(bbox_head=dict(type="DiscoBoxCondInstBboxHead"), **_base_.discobox_condinst)
-train_dataloader = dict(
-    dataset=dict(type="CocoBoxDataset", pipeline=_base_.multi_scale_pipeline)
-)
+train_dataloader = dict(dataset=dict(type="CocoBoxDataset", pipeline=_base_.multi_scale_pipeline))
 optim_wrapper = dict(clip_grad=dict(max_norm=35, norm_type=2))

@@ -1,7 +1,6 @@
-"""Data sets that mmdet's scripts build."""
+"""Data sets for the train and test scripts of mmdet."""
 
 from .coco_boxes import CocoBoxDataset
-from .keypoint_pair_dataset import KeypointPairDataset
-from .object_pair_dataset import ObjectPairDataset
+from .pair_datasets import KeypointPairDataset, ObjectPairDataset
 
 __all__ = ["CocoBoxDataset", "KeypointPairDataset", "ObjectPairDataset"]

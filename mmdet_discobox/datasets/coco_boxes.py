@@ -1,4 +1,4 @@
-"""COCO json with boxes alone, checked before the first training step."""
+"""Data set of a COCO json with boxes, validated before the first training step."""
 
 from __future__ import annotations
 
@@ -25,27 +25,27 @@ class CocoBoxDataset(CocoDataset):
 
     Differences to its parent:
 
-    1. ``segmentation`` and ``area`` may be missing. If they are there, they are not read: no
-       sample carries a mask or the path of a segmentation map, and a pipeline that asks for masks
-       (``LoadAnnotations(with_mask=True)``) fails.
-    2. The json is checked when the data set is made, see :mod:`.coco_validation`. All that is
-       wrong is told in one error, with the annotation, its image and the value found.
-    3. ``metainfo['classes']`` must be classes of the json, in its order. The parent leaves out
-       those it does not find and numbers the rest by the json, both without a word.
-    4. The image files are looked for when the data set is made.
-    5. How many boxes are dropped, because they are thinner than a pixel or do not touch their
-       image, is logged. The parent drops the same boxes silently.
+    1. ``segmentation`` and ``area`` are optional and never read: samples contain neither masks nor
+       the path of a segmentation map, and a pipeline with ``LoadAnnotations(with_mask=True)``
+       fails.
+    2. The constructor validates the json, see :mod:`.coco_validation`. One error lists the faults,
+       each with its annotation, its image and the value found.
+    3. ``metainfo['classes']`` must be classes of the json, in its order. The parent silently
+       ignores unknown names and numbers the others by the json.
+    4. The constructor checks that the image files exist.
+    5. The number of dropped boxes (thinner than a pixel, or outside their image) is logged. The
+       parent drops the same boxes silently.
 
-    Crowd and ``ignore`` annotations, images without objects, boxes of one pixel and boxes that
-    reach past the border are treated as the parent does.
+    Crowd and ``ignore`` annotations, images without objects, boxes of one pixel and boxes past the
+    image border are treated as in the parent.
 
     Args:
         *args: Arguments of the parent.
-        check_images: Whether to look for the image files. Only files on a local disk are.
+        check_images: Whether to check that the image files exist. Remote files are not checked.
         **kwargs: Arguments of the parent.
 
     Raises:
-        ValueError: If the json is no COCO json, or its boxes or the classes cannot be used.
+        ValueError: If the json is not a COCO json, or its boxes or classes cannot be used.
         FileNotFoundError: If the json or images are missing.
     """
 
@@ -54,14 +54,7 @@ class CocoBoxDataset(CocoDataset):
         super().__init__(*args, **kwargs)
 
     def COCOAPI(self, local_path: str) -> COCO:  # noqa: N802 - the parent's name
-        """Read, check and index the json; the parent calls this to open its file.
-
-        Args:
-            local_path: The file, or a local copy of it where it is stored remotely.
-
-        Returns:
-            The index that the parent reads images and annotations from.
-        """
+        """Read, validate and index the json, or the local copy of a remote one."""
         dataset = load_coco_json(local_path, name=self.ann_file)
         check_coco_boxes(dataset, name=self.ann_file, classes=self.metainfo["classes"])
         self._log_dropped_boxes(dataset)
@@ -72,29 +65,22 @@ class CocoBoxDataset(CocoDataset):
         return coco
 
     def parse_data_info(self, raw_data_info: Json) -> Json:
-        """Turn one image and its annotations into a sample without masks.
+        """Convert an image and its annotations to a sample without masks.
 
         Args:
             raw_data_info: ``raw_img_info`` and ``raw_ann_info`` as in the json.
 
         Returns:
-            The parent's sample; its instances have ``bbox`` as ``(x1, y1, x2, y2)`` in pixels,
+            Sample of the parent, whose instances have ``bbox`` as ``(x1, y1, x2, y2)`` in pixels,
             ``bbox_label`` and ``ignore_flag``.
         """
-        boxes = [_box_of(annotation) for annotation in raw_data_info["raw_ann_info"]]
+        boxes = [_keep_box_fields(annotation) for annotation in raw_data_info["raw_ann_info"]]
         data_info = super().parse_data_info({**raw_data_info, "raw_ann_info": boxes})
         data_info["seg_map_path"] = None
         return data_info
 
     def filter_data(self) -> list[Json]:
-        """Filter as the parent does, and look for the images that are left.
-
-        Returns:
-            The samples that are left.
-
-        Raises:
-            FileNotFoundError: If images are missing.
-        """
+        """Filter the samples as the parent does, and check that their images exist."""
         data_list = super().filter_data()
         backend = get_file_backend(self.data_prefix["img"], backend_args=self.backend_args)
         if self.check_images and isinstance(backend, LocalBackend):
@@ -110,8 +96,8 @@ class CocoBoxDataset(CocoDataset):
         raise FileNotFoundError(
             f"Expected the {len(paths)} images of '{self.ann_file}' below "
             f"data_prefix=dict(img={self.data_prefix['img']!r}), but {len(missing)} are missing:"
-            f"{shown}{more}\nSet `data_root` and `data_prefix` such that they and the `file_name` "
-            "of the json make the path, or restore the files."
+            f"{shown}{more}\nSet `data_root` and `data_prefix` such that, joined with the "
+            "`file_name` of the json, they give the path, or restore the files."
         )
 
     def _log_dropped_boxes(self, dataset: Json) -> None:
@@ -120,35 +106,34 @@ class CocoBoxDataset(CocoDataset):
         if thin or outside:
             print_log(
                 f"'{self.ann_file}': of {len(dataset['annotations'])} boxes, {thin} are dropped "
-                f"for being thinner than a pixel, {outside} for lying outside their image.",
+                f"as thinner than a pixel, {outside} as outside their image.",
                 logger="current",
                 level=logging.WARNING,
             )
 
 
-def _box_of(annotation: Json) -> Json:
-    """Return what training may see of an annotation, with the area that the parent asks for."""
+def _keep_box_fields(annotation: Json) -> Json:
+    """Keep box, class and flags of an annotation; the parent requires an area."""
     box = {key: annotation[key] for key in ("bbox", "category_id")}
     flags = {key: annotation.get(key, False) for key in ("iscrowd", "ignore")}
     return {**box, **flags, "area": box["bbox"][2] * box["bbox"][3]}
 
 
 def _missing_files(paths: Iterable[str]) -> list[str]:
-    """Return the paths where no file is, by listing each folder once instead of asking for each."""
+    """Return the paths without a file; lists each folder once, which is faster than a call each."""
     listed: dict[str, set[str]] = {}
     missing = []
     for path in paths:
         folder, name = os.path.split(path)
         if folder not in listed:
-            listed[folder] = _names_in(folder)
+            listed[folder] = _list_folder(folder)
         if name not in listed[folder]:
             missing.append(path)
     return missing
 
 
-def _names_in(folder: str) -> set[str]:
+def _list_folder(folder: str) -> set[str]:
     try:
-        with os.scandir(folder or ".") as entries:
-            return {entry.name for entry in entries}
+        return set(os.listdir(folder or "."))
     except (FileNotFoundError, NotADirectoryError):
         return set()

@@ -1,7 +1,7 @@
-"""Find what is wrong with a COCO json of boxes, before a training run trips over it.
+"""Validate a COCO json of boxes before training.
 
-Only what a run on boxes reads is checked: the images with their sizes, the boxes, and that the
-three lists refer to one another. ``segmentation`` and ``area`` are neither wanted nor looked at.
+Only fields that box supervision reads are validated: images with their sizes, boxes, and the
+references between the three lists. ``segmentation`` and ``area`` are optional and ignored.
 """
 
 from __future__ import annotations
@@ -26,18 +26,18 @@ _SECTIONS = ("images", "annotations", "categories")
 
 
 def load_coco_json(path: str | Path, *, name: str | None = None) -> Any:
-    """Parse a json file.
+    """Parse a json file without validating its content.
 
     Args:
         path: File to read.
-        name: What to call it in errors, where that is not its path.
+        name: Name of the file in errors; the path by default.
 
     Returns:
-        What the file holds; nothing of it is checked.
+        The parsed json.
 
     Raises:
         FileNotFoundError: If there is no such file.
-        ValueError: If it is no json.
+        ValueError: If the file cannot be parsed.
     """
     name = name or str(path)
     try:
@@ -50,20 +50,20 @@ def load_coco_json(path: str | Path, *, name: str | None = None) -> Any:
     except (ValueError, RecursionError) as error:
         raise ValueError(
             f"Expected '{name}' to be a COCO json, but it cannot be parsed: {error}. Export it "
-            "again from the labelling tool; a broken download or copy ends like this, too."
+            "again from the labelling tool; an incomplete download or copy has the same effect."
         ) from error
 
 
 def check_coco_boxes(dataset: Any, *, name: str, classes: Sequence[str] | None = None) -> None:
-    """Raise one error that tells of everything :func:`find_problems` finds.
+    """Raise one error that lists the problems of a COCO json.
 
     Args:
         dataset: Parsed json.
-        name: What to call the file in the error.
-        classes: Names of the classes to train, as in ``metainfo``; None checks no names.
+        name: Name of the file in the error.
+        classes: Names of the classes to train, as in ``metainfo``; None skips their validation.
 
     Raises:
-        ValueError: With the number of problems and the first five of them.
+        ValueError: If :func:`find_problems` finds any; with their number and the first five.
     """
     problems = find_problems(dataset, classes=classes)
     if not problems:
@@ -77,16 +77,15 @@ def check_coco_boxes(dataset: Any, *, name: str, classes: Sequence[str] | None =
 
 
 def find_problems(dataset: Any, *, classes: Sequence[str] | None = None) -> list[Problem]:
-    """Find everything that would stop a training run or silently spoil it.
+    """Find faults that would stop a training run or silently change its data.
 
     Args:
         dataset: Parsed json.
-        classes: Names of the classes to train, as in ``metainfo``; None checks no names.
+        classes: Names of the classes to train, as in ``metainfo``; None skips their validation.
 
     Returns:
-        The problems in the order of the file: first its structure, then images, categories,
-        annotations, and last the names of the classes. Empty if all is well. Problems of
-        structure stand alone, since nothing else can be told then.
+        Problems of images, categories and annotations, in this order. Problems of the structure of
+        the json are returned alone, problems of ``classes`` only if there are no others.
     """
     if problems := _structure_problems(dataset):
         return problems
@@ -99,40 +98,40 @@ def find_problems(dataset: Any, *, classes: Sequence[str] | None = None) -> list
 
 def _structure_problems(dataset: Any) -> list[Problem]:
     if not isinstance(dataset, dict):
-        found = f"is a json {type(dataset).__name__} instead of an object"
-        return [Problem("the file", found, f"COCO has an object with the lists {_SECTIONS}")]
+        fault = f"is a json {type(dataset).__name__} instead of an object"
+        return [Problem("the file", fault, f"COCO has an object with the lists {_SECTIONS}")]
     problems = []
     for section in _SECTIONS:
         records = dataset.get(section)
         if not isinstance(records, list):
-            found = "is missing" if section not in dataset else f"is {quote(records)}"
-            mend = "COCO has a list here; choose 'COCO' or 'COCO detection' as the export format"
-            problems.append(Problem(f"`{section}`", found, mend))
+            fault = "is missing" if section not in dataset else f"is {quote(records)}"
+            fix = "COCO has a list here; choose 'COCO' or 'COCO detection' as the export format"
+            problems.append(Problem(f"`{section}`", fault, fix))
             continue
-        for index, record in enumerate(records):
-            if not isinstance(record, dict):
-                mend = "COCO has an object here"
-                problems.append(Problem(f"`{section}[{index}]`", f"is {quote(record)}", mend))
+        problems += [
+            Problem(f"`{section}[{index}]`", f"is {quote(record)}", "COCO has an object here")
+            for index, record in enumerate(records)
+            if not isinstance(record, dict)
+        ]
     return problems
 
 
 def _class_problems(categories: list[Json], classes: Sequence[str]) -> list[Problem]:
-    """Compare the classes to train with the json, which decides what label a class gets.
+    """Find classes that are not in the json, or in another order.
 
-    mmdet numbers the classes in the order of the json, leaves out those that it does not find, and
-    says nothing: labels would have other names, or the data set would be empty.
+    mmdet numbers the classes in the order of the json and silently ignores unknown names: labels
+    would get wrong names, or the data set would be empty.
     """
     names = [category["name"] for category in categories]
+    fix = f"Set metainfo=dict(classes=[{quote_some(names)}]) or to some of these"
     if isinstance(classes, str) or not classes:
-        mend = f"Set metainfo=dict(classes=[{quote_some(names)}]) or to some of these"
-        return [Problem("`metainfo`", f"`classes` is {classes!r}, no list of names", mend)]
+        fault = f"`classes` is {classes!r}, not a list of names"
+        return [Problem("`metainfo`", fault, fix)]
     if missing := [name for name in classes if name not in set(names)]:
-        found = f"`classes` has names that the json does not have: {quote_some(missing)}"
-        mend = f"Set metainfo=dict(classes=[{quote_some(names)}]) or to some of these"
-        return [Problem("`metainfo`", found, mend)]
-    wanted = set(classes)
-    if (order := [name for name in names if name in wanted]) != list(classes):
-        found = f"`classes` is [{quote_some(classes)}], but the json has [{quote_some(order)}]"
-        mend = "Name each once, in the order of the json, by which mmdet numbers them"
-        return [Problem("`metainfo`", found, mend)]
+        fault = f"`classes` has names that the json does not have: {quote_some(missing)}"
+        return [Problem("`metainfo`", fault, fix)]
+    if (order := [name for name in names if name in set(classes)]) != list(classes):
+        fault = f"`classes` is [{quote_some(classes)}], but the json has [{quote_some(order)}]"
+        fix = "Name each class once, in the order of the json, which is how mmdet numbers them"
+        return [Problem("`metainfo`", fault, fix)]
     return []

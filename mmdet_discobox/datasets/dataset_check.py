@@ -1,8 +1,8 @@
-"""Find what would hurt later, before a training on the data set starts."""
+"""Check a data set before training."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -26,13 +26,13 @@ _SHOWN = 20
 
 @dataclass(frozen=True)
 class DatasetReport:
-    """What :func:`check_dataset` found.
+    """Result of :func:`check_dataset`.
 
     Attributes:
-        name: the json.
-        counts: images, boxes and classes.
-        findings: errors first, then warnings, then notes.
-        suggestions: settings that fit the data; None if the json has errors of its own.
+        name: Path of the json.
+        counts: Number of images, boxes and classes.
+        findings: Errors first, then warnings, then notes.
+        suggestions: Settings derived from the data; None if the json has problems.
     """
 
     name: str
@@ -42,15 +42,18 @@ class DatasetReport:
 
     @property
     def stops_training(self) -> bool:
-        """Whether a training would stop, or learn from wrong boxes."""
+        """Whether training would stop or train on wrong boxes."""
         return any(finding.level == "error" for finding in self.findings)
 
     def as_json(self) -> Json:
-        """Everything as json."""
-        return dict(asdict(self), stops_training=self.stops_training)
+        """Return the report as json, where ``fix`` of a finding is called ``mend``."""
+        report = dict(asdict(self), stops_training=self.stops_training)
+        for finding in report["findings"]:
+            finding["mend"] = finding.pop("fix")
+        return report
 
     def __str__(self) -> str:
-        counts = ", ".join(f"{count} {what}" for what, count in self.counts.items())
+        counts = ", ".join(f"{count} {name}" for name, count in self.counts.items())
         parts = [f"{self.name}: {counts}", *map(str, self.findings[:_SHOWN])]
         if len(self.findings) > _SHOWN:
             parts.append(f"... and {len(self.findings) - _SHOWN} more findings")
@@ -66,32 +69,32 @@ def check_dataset(
     image_dir: str | Path,
     *,
     settings: TrainingSettings | None = None,
-    progress: Iterable[object] | None = None,
+    on_image: Callable[[], object] | None = None,
 ) -> DatasetReport:
-    """Check a COCO json and its pictures against a training from boxes.
+    """Check a COCO json and its images for training on boxes.
 
     Args:
-        ann_file: the json.
-        image_dir: folder that its ``file_name`` are relative to.
-        settings: of the training; by default those of ``configs/discobox/solov2_r50.py``.
-        progress: iterated once for each picture, for a progress bar.
+        ann_file: The json.
+        image_dir: Folder that the ``file_name`` of an image is relative to.
+        settings: Settings of the training; by default those of ``configs/discobox/solov2_r50.py``.
+        on_image: Called after each image, for a progress bar.
 
     Raises:
-        FileNotFoundError: if there is no such file or folder.
-        ValueError: if the file is no json.
+        FileNotFoundError: If the json or the folder is missing.
+        ValueError: If the json cannot be parsed.
     """
     if not Path(image_dir).is_dir():
-        raise FileNotFoundError(f"Expected a folder of pictures at '{image_dir}', but got none.")
+        raise FileNotFoundError(f"Expected a folder of images at '{image_dir}', but found none.")
     settings = settings or TrainingSettings()
     dataset = load_coco_json(ann_file)
     if problems := find_problems(dataset, classes=settings.classes):
-        findings = [Finding("error", p.found, p.mend, examples=(p.where,)) for p in problems]
+        findings = [Finding("error", p.fault, p.fix, examples=(p.where,)) for p in problems]
         return DatasetReport(str(ann_file), dict(problems=len(problems)), tuple(findings), None)
-    table, left_out = _boxes_of_classes(dataset, settings)
+    table, notes = _select_classes(dataset, settings)
     findings = [
-        *left_out,
+        *notes,
         *box_findings(table, settings),
-        *image_findings(dataset["images"], image_dir, progress=progress),
+        *image_findings(dataset["images"], image_dir, on_image=on_image),
     ]
     counts = dict(
         images=len(dataset["images"]),
@@ -102,14 +105,13 @@ def check_dataset(
     return DatasetReport(str(ann_file), counts, tuple(ordered), suggest(table, settings))
 
 
-def _boxes_of_classes(dataset: Json, settings: TrainingSettings) -> tuple[BoxTable, list[Finding]]:
-    """Keep the boxes of the classes to train, and say how many others there are."""
+def _select_classes(dataset: Json, settings: TrainingSettings) -> tuple[BoxTable, list[Finding]]:
+    """Select the boxes of the classes to train; note the number of the others."""
     if settings.classes is None:
         return BoxTable(dataset), []
-    wanted = {c["id"] for c in dataset["categories"] if c["name"] in settings.classes}
-    kept = [a for a in dataset["annotations"] if a["category_id"] in wanted]
+    trained = {c["id"] for c in dataset["categories"] if c["name"] in settings.classes}
+    kept = [a for a in dataset["annotations"] if a["category_id"] in trained]
     others = len(dataset["annotations"]) - len(kept)
     text = f"{others} boxes belong to classes that the config does not train"
-    mend = "Nothing to do if that is meant"
-    notes = [Finding("note", text, mend, count=others)] if others else []
+    notes = [Finding("note", text, "No action needed if intended", count=others)] if others else []
     return BoxTable({**dataset, "annotations": kept}), notes

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from mmdet_discobox.datasets.pictures import read_picture
+from mmdet_discobox.datasets.images import read_image
 from mmdet_discobox.utils.types import Json
 
 from .boxed_image import BoxedImage, BoxMask
@@ -38,7 +38,7 @@ class ImageTask:
             ValueError: if the file is no image, or its size is not the size in the record.
         """
         size = (self.image["width"], self.image["height"])
-        pixels = read_picture(image_dir / self.image["file_name"], size=size)
+        pixels = read_image(image_dir / self.image["file_name"], size=size)
         boxes = np.array([a["bbox"] for a in self.usable], dtype=float).reshape(-1, 4)
         boxes[:, 2:] += boxes[:, :2]
         classes = [self.names[a["category_id"]] for a in self.usable]

@@ -1,4 +1,4 @@
-"""What the tests of the data set's check share: a picture on the disk, and the check on it."""
+"""Fixture of the tests of `check_dataset`: an image on disk, and the check of it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Tests of the validation: what is wrong with a json is told with its place, value and remedy."""
+"""Problems of a json are reported with their location, value and fix."""
 
 from __future__ import annotations
 
@@ -148,8 +148,8 @@ def test_bad_image_or_category_is_named(section: str, change: Json, message: str
         (("cat", "horse"), r"names that the json does not have: 'horse'\. .*\['cat', 'dog'\]"),
         (("dog", "cat"), r"`classes` is \['dog', 'cat'\], but the json has \['cat', 'dog'\]"),
         (("cat", "cat"), r"`classes` is \['cat', 'cat'\], but the json has \['cat'\]"),
-        ("cat", r"`classes` is 'cat', no list of names"),
-        ((), r"`classes` is \(\), no list of names"),
+        ("cat", r"`classes` is 'cat', not a list of names"),
+        ((), r"`classes` is \(\), not a list of names"),
     ],
 )
 def test_classes_that_do_not_fit_the_json(classes: Any, message: str) -> None:
@@ -166,6 +166,6 @@ JSON_VALUES = st.recursive(
 
 @settings(max_examples=300, deadline=None)
 @given(content=st.dictionaries(st.sampled_from(list(coco([]))), JSON_VALUES) | JSON_VALUES)
-def test_fuzzed_files_end_in_a_value_error(content: Any) -> None:
+def test_fuzzed_files_raise_a_value_error(content: Any) -> None:
     with pytest.raises(ValueError, match=r"boxes\.json"):
         check(content)

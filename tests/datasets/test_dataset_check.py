@@ -1,4 +1,4 @@
-"""The check of a data set: every fault is told once, with its place; a good one is left alone."""
+"""The check reports each fault once with its location, and nothing for a good data set."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from mmdet_discobox.datasets.checks import TrainingSettings
 from mmdet_discobox.datasets.dataset_check import check_dataset
 
 
-def test_nothing_is_found_where_nothing_is_wrong(check):
+def test_a_good_data_set_has_no_findings(check):
     report = check(coco([4, 4, 20, 20], [50, 10, 30, 40]))
     assert report.findings == ()
     assert not report.stops_training
@@ -42,10 +42,12 @@ def test_classes_are_compared_with_the_config(check):
     assert "1 names belong to several categories" in only(check(content), "error")
 
 
-def test_a_broken_json_gets_the_words_of_the_validation(check):
+def test_problems_of_the_json_are_errors(check):
     content = coco(GOOD, [1, 1, -4, 5])
     report = check(content)
     assert "expected no negative width or height" in only(report, "error")
+    (finding,) = report.as_json()["findings"]
+    assert finding["mend"] == report.findings[0].fix
     assert report.suggestions is None
     many = check(coco(*[[1, 1, -4, 5]] * 30))
     assert len(many.findings) == 30
@@ -58,7 +60,7 @@ def test_missing_files_and_folders(check, tmp_path):
     assert "1 image files are missing" in only(check(content), "error")
     content["images"][0]["file_name"] = "nul\0.png"
     assert "1 image files are missing" in only(check(content), "error")
-    with pytest.raises(FileNotFoundError, match="a folder of pictures"):
+    with pytest.raises(FileNotFoundError, match="a folder of images"):
         check_dataset(tmp_path / "boxes.json", tmp_path / "nowhere")
     with pytest.raises(FileNotFoundError, match="no such file"):
         check_dataset(tmp_path / "nowhere.json", tmp_path)
@@ -80,5 +82,5 @@ def test_any_value_in_any_field_gives_a_report(tmp_path_factory, section, data):
     record[data.draw(st.sampled_from(sorted(record)))] = data.draw(JSON)
     (folder / "boxes.json").write_text(json.dumps(content))
     report = check_dataset(folder / "boxes.json", folder, settings=PLAIN)
-    assert report.stops_training  # at least: the picture is missing
+    assert report.stops_training  # at least: the image is missing
     assert str(report)

@@ -1,4 +1,4 @@
-"""The pairs as mmdet's test script reads them."""
+"""Data sets of pairs for the test script of mmdet."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import json
 
 import numpy as np
 import pytest
-from datasets.pairs.pictures import write_picture
+from datasets.pairs.image_files import write_image
 
 from mmdet_discobox.datasets import KeypointPairDataset, ObjectPairDataset
 from mmdet_discobox.datasets.multi_object import KeypointObjects
@@ -19,7 +19,7 @@ def write_willow(root, rows=12):
     points = ";".join("123456789") + ";10"
     lines = ["source,target,class,XA,YA,XB,YB"]
     for number in range(rows):
-        write_picture(root / f"car/{number}.png")
+        write_image(root / f"car/{number}.png")
         lines.append(f"car/{number}.png,car/0.png,car{4 * (',' + points)}")
     (root / "pairs.csv").write_text("\n".join(lines))
     return dict(reader="pf_willow", pairs_csv=root / "pairs.csv", root=root)
@@ -39,7 +39,7 @@ def test_all_pairs_or_some(tmp_path):
 
 
 def write_coco(root, count):
-    """A json of one object in each of ``count`` pictures, which all have a common key point."""
+    """A json of one object in each of ``count`` images, which all have a common key point."""
     sides = dict(width=50, height=40)
     images = [dict(id=i, file_name=f"{i}.png", **sides) for i in range(count)]
     for image in images:
@@ -53,7 +53,7 @@ def write_coco(root, count):
     return dict(reader="coco", ann_file=root / "keypoints.json", image_root=root)
 
 
-def test_pairs_that_are_not_drawn_are_not_made(tmp_path, monkeypatch):
+def test_pairs_that_are_not_drawn_are_not_created(tmp_path, monkeypatch):
     settings = write_coco(tmp_path, 40)
     every = list(KeypointPairDataset(**settings).pairs)
     assert len(every) == 40 * 39
@@ -77,7 +77,7 @@ def test_all_pairs_have_numbers(tmp_path):
         dataset[len(dataset)]
 
 
-def test_a_reader_that_is_none():
+def test_an_unknown_reader():
     with pytest.raises(ValueError, match="`reader` to be one of .*'spair', 'coco'.* but got 'voc'"):
         KeypointPairDataset("voc", root="x")
 

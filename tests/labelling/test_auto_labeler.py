@@ -9,7 +9,7 @@ from tiny import build, tiny_solov2, tiny_yolact
 
 from mmdet_discobox.apis import AutoLabeler, BoxedImage
 from mmdet_discobox.labelling.auto_labeler import ellipse_logits
-from mmdet_discobox.structures import BoxObjects, MaskProposals
+from mmdet_discobox.structures import MaskProposals
 
 CLASSES = ("one", "two", "three")
 RESIZE = [dict(type="Resize", scale=(96, 96), keep_ratio=True)]

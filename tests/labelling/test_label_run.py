@@ -132,8 +132,8 @@ def test_what_cannot_be_done_is_named_and_costs_the_others_nothing(make_run, roo
     assert ids_of(records) == [8, 9, 10]
     reasons = {f["id"]: f["reason"] for r in records.values() for f in r["failed"]}
     assert sorted(reasons) == [1, 2, 3, 4, 5, 6]
-    assert "no picture at" in reasons[1]
-    assert "96 x 96 pixels, but its boxes are for 50 x 96" in reasons[3]
+    assert "Expected an image at" in reasons[1]
+    assert "to have 50 x 96 pixels, as its boxes require, but got 96 x 96" in reasons[3]
     assert reasons[5] == "its box [200, 10, 5, 5] has no area inside the image"
     assert "no area" in reasons[6]
 

@@ -1,4 +1,4 @@
-"""The command as a user runs it."""
+"""`autolabel.py` from the command line."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def root(tmp_path_factory):
 
 @pytest.fixture(scope="module", params=[tiny_solov2, tiny_yolact], ids=["solov2", "yolact"])
 def trained(request, tmp_path_factory):
-    """Config and checkpoint of a network whose classes stand in the checkpoint alone."""
+    """Config and checkpoint of a network whose classes are in the checkpoint alone."""
     init_default_scope("mmdet")
     folder = tmp_path_factory.mktemp("trained ß")
     pipeline = [
@@ -81,7 +81,7 @@ def test_a_checkpoint_labels_every_box(tool, root, trained, tmp_path):
     assert "data:image/png" in (tmp_path / "seite" / "index.html").read_text()
 
 
-def test_colours_alone_and_back_from_the_page(tool, root, tmp_path):
+def test_teacher_only_and_accepted_masks(tool, root, tmp_path):
     out, accepted = tmp_path / "out.json", tmp_path / "accepted.json"
     paths = ("--teacher-only", root / "boxes.json", root / "images")
     assert "box shapes and colours alone" in tool(*paths, out)
@@ -95,7 +95,7 @@ def test_colours_alone_and_back_from_the_page(tool, root, tmp_path):
     assert [a["id"] for a in good["annotations"]] == [3, 5]
 
 
-def test_masks_that_had_no_room_on_the_page_are_kept(tool, root, tmp_path):
+def test_masks_beyond_the_limit_of_the_page_are_kept(tool, root, tmp_path):
     out, accepted = tmp_path / "out.json", tmp_path / "accepted.json"
     paths = ("--teacher-only", root / "boxes.json", root / "images")
     tool(*paths, out, "--report", tmp_path / "page", "--report-limit", 5)
@@ -107,7 +107,7 @@ def test_masks_that_had_no_room_on_the_page_are_kept(tool, root, tmp_path):
     assert data["leftOut"] == rest
     accepted.write_text(json.dumps(dict(accepted=worst[:2], left_out=data["leftOut"])))
     output = tool("--accepted", accepted, out, tmp_path / "good.json")
-    assert "2 accepted masks, and 3 that the page did not show" in output
+    assert "2 accepted masks and 3 that were not on the page" in output
     good = json.loads((tmp_path / "good.json").read_text())
     assert {a["id"] for a in good["annotations"]} == {*worst[:2], *rest}
 
@@ -129,7 +129,7 @@ def test_yolo_folder(tool, root, tmp_path):
     assert all(a["segmentation"] for a in annotations)
 
 
-def test_boxes_that_could_not_be_done_are_named(tool, root, tmp_path):
+def test_boxes_without_a_mask_are_listed(tool, root, tmp_path):
     dataset = json.loads((root / "boxes.json").read_text())
     dataset["images"][1]["file_name"] = "gone.png"
     (tmp_path / "boxes.json").write_text(json.dumps(dataset))
@@ -137,31 +137,31 @@ def test_boxes_that_could_not_be_done_are_named(tool, root, tmp_path):
     output = tool(*paths, status=1)
     assert "6 masks" in output
     assert "2 boxes have no mask:" in output
-    assert "- annotation 1: there is no picture at" in output
+    assert "- annotation 1: Expected an image at" in output
     annotations = json.loads((tmp_path / "out.json").read_text())["annotations"]
     assert ["segmentation" in a for a in annotations] == [False] * 2 + [True] * 6
 
 
-def test_a_picture_that_is_mended_costs_the_others_nothing(tool, tmp_path):
+def test_only_fixed_images_are_labelled_again(tool, tmp_path):
     root = write_boxes(tmp_path / "set", num_images=5)
     paths = ("--teacher-only", root / "boxes.json", root / "images", tmp_path / "out.json")
-    picture = root / "images" / "2.png"
-    picture.rename(tmp_path / "away.png")
+    image = root / "images" / "2.png"
+    image.rename(tmp_path / "away.png")
     output = tool(*paths, status=1)
-    assert "1 pictures could not be read" in output
+    assert "1 images could not be read" in output
     journal = tmp_path / "out.json.unfinished" / "0.jsonl"
-    (tmp_path / "away.png").rename(picture)
+    (tmp_path / "away.png").rename(image)
     done = journal.read_text()
     journal.write_text(done.replace('"quality": 0', '"quality": 1'))
     assert "8 masks" in tool(*paths)
     qualities = [
         a["mask_quality"] for a in json.loads((tmp_path / "out.json").read_text())["annotations"]
     ]
-    assert sum(quality > 1 for quality in qualities) == 8 - 2  # those were not made again
+    assert sum(quality > 1 for quality in qualities) == 8 - 2  # the others were not labelled again
     assert not journal.parent.exists()
 
 
-def test_bad_input_is_told_and_nothing_is_written(tool, root, trained, tmp_path):
+def test_invalid_input_is_refused_and_nothing_is_written(tool, root, trained, tmp_path):
     config, checkpoint = trained
     boxes, images, out = root / "boxes.json", root / "images", tmp_path / "out.json"
     (tmp_path / "bad.json").write_text('{"images": 3}')
@@ -174,10 +174,10 @@ def test_bad_input_is_told_and_nothing_is_written(tool, root, trained, tmp_path)
         ((tmp_path / "no.py", checkpoint, boxes, images, out), "Expected a config"),
         ((config, checkpoint, tmp_path / "no.json", images, out), "Expected a COCO json at"),
         ((config, checkpoint, tmp_path / "bad.json", images, out), "`images`: is 3"),
-        ((config, checkpoint, boxes, root / "no", out), "Expected a folder of pictures"),
+        ((config, checkpoint, boxes, root / "no", out), "Expected a folder of images"),
         ((config, checkpoint, boxes, root, out), "none of the 4 exists"),
         ((config, checkpoint, tmp_path / "other.json", images, out), "classes of the checkpoint"),
-        ((config, checkpoint, boxes, images, boxes), "to be another file than the boxes"),
+        ((config, checkpoint, boxes, images, boxes), "Expected another file than"),
         ((config, boxes, boxes, images, out), "to be a checkpoint"),
     ]
     before = sorted(path.name for path in tmp_path.iterdir())
@@ -211,7 +211,7 @@ def test_other_detectors_and_checkpoints_are_refused(tool, root, trained, tmp_pa
 
 
 @pytest.mark.slow
-def test_a_killed_command_goes_on_without_loss_or_duplicates(tool, tmp_path):
+def test_a_killed_command_resumes_without_loss_or_duplicates(tool, tmp_path):
     root = write_boxes(tmp_path / "set", num_images=60, empty=0)
     options = ("--teacher-only", "--device", "cpu", root / "boxes.json", root / "images")
     whole, parts = tmp_path / "whole.json", tmp_path / "parts.json"

@@ -1,4 +1,4 @@
-"""`browse_pseudo_labels.py` with checkpoints that are none of its config."""
+"""`browse_pseudo_labels.py` with checkpoints of other detectors."""
 
 from __future__ import annotations
 

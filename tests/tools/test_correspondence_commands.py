@@ -1,4 +1,4 @@
-"""`match.py` and `eval_correspondence.py` as a user calls them."""
+"""`match.py` and `eval_correspondence.py` from the command line."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def tool(name, *arguments):
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """Config, checkpoint, two pictures of which one is shifted, and lists of pairs."""
+    """Folder with a config."""
     folder = tmp_path_factory.mktemp("wörk 图")
     config_of(tiny_solov2()).dump(folder / "config.py")
     return folder
@@ -40,17 +40,17 @@ def files(folder):
     torch.save(dict(state_dict=build(tiny_solov2()).state_dict()), folder / "a.pth")
     (folder / "car").mkdir(exist_ok=True)
     for name, x in (("a", 0), ("b", 8)):
-        picture = cv2.imencode(".png", shifted(texture(), x, 0))[1]
-        (folder / "car" / f"{name}.png").write_bytes(picture.tobytes())
+        image = cv2.imencode(".png", shifted(texture(), x, 0))[1]
+        (folder / "car" / f"{name}.png").write_bytes(image.tobytes())
     network = ("--config", folder / "config.py", "--checkpoint", folder / "a.pth", *NETWORK)
     return folder / "car" / "a.png", folder / "car" / "b.png", network
 
 
 def test_match_given_boxes(files, tmp_path, capsys):
-    *pictures, network = files
+    *images, network = files
     out = tmp_path / "neu ö" / "m.png"
     boxes = ("--boxes", "16,16,64,64", "24,16,72,64")
-    tool("match", *pictures, *network, *boxes, "--out", out, "--height", 96)
+    tool("match", *images, *network, *boxes, "--out", out, "--height", 96)
     output = capsys.readouterr().out
     assert "Objects: 1 and 1; pairs of a class: 1, drawn: 1" in output
     assert "given boxes: confidence 1.00" in output
@@ -58,19 +58,17 @@ def test_match_given_boxes(files, tmp_path, capsys):
     assert drawing.shape == (96, 2 * 96 + 16, 3)
 
 
-def test_match_detections_and_a_single_picture(files, tmp_path, capsys):
-    *pictures, network = files
-    tool(
-        "match", *pictures, *network, "--score-thr", 0, "--out", tmp_path / "m.png", "--height", 96
-    )
+def test_match_detections_and_a_single_image(files, tmp_path, capsys):
+    *images, network = files
+    tool("match", *images, *network, "--score-thr", 0, "--out", tmp_path / "m.png", "--height", 96)
     output = capsys.readouterr().out
     assert output.count("confidence") == int(output.split("drawn: ")[1].split()[0]) > 0
     boxes = ("--boxes", "8,8,40,40;50,50,90,90", "--label", 2)
-    tool("match", pictures[0], *network, *boxes, "--out", tmp_path / "one.png")
+    tool("match", images[0], *network, *boxes, "--out", tmp_path / "one.png")
     output = capsys.readouterr().out
     assert "Objects: 2; pairs of a class: 1, drawn: 1" in output
     assert "three: confidence 1.00" in output
-    tool("match", *pictures, *network, "--score-thr", 1.1, "--out", tmp_path / "none.png")
+    tool("match", *images, *network, "--score-thr", 1.1, "--out", tmp_path / "none.png")
     assert "pairs of a class: 0, drawn: 0" in capsys.readouterr().out
     assert (tmp_path / "none.png").is_file()
 
@@ -123,7 +121,7 @@ def test_arguments_that_do_not_fit(files, capsys):
     _, _, network = files
     with pytest.raises(SystemExit):
         tool("eval_correspondence", "pf_willow", "a.csv", *network)
-    assert "pf_willow takes pairs_csv and root" in capsys.readouterr().err
+    assert "expected pairs_csv and root for pf_willow, but got 1 paths" in capsys.readouterr().err
     with pytest.raises(SystemExit):
         tool("match", "a.png", *network, "--out", "m.png", "--boxes", "1,2,3")
     assert "expected X1,Y1,X2,Y2 but got '1,2,3'" in capsys.readouterr().err
@@ -131,14 +129,14 @@ def test_arguments_that_do_not_fit(files, capsys):
         tool("match", "no.png", "no.png", *network, "--out", "m.png")
 
 
-def test_match_tells_early_of_files_that_are_no_pictures(files, tmp_path):
-    picture, *_ = files
-    network = ("--config", tmp_path / "is not needed.py")  # before a network is built
-    (tmp_path / "bad.png").write_text("no picture")
-    with pytest.raises(ValueError, match=r"Expected an image at '.*bad\.png', but OpenCV cannot"):
-        tool("match", picture, tmp_path / "bad.png", *network, "--out", tmp_path / "m.png")
+def test_match_refuses_other_files_before_it_builds_a_network(files, tmp_path):
+    image, *_ = files
+    network = ("--config", tmp_path / "is not needed.py")
+    (tmp_path / "bad.png").write_text("not an image")
+    with pytest.raises(ValueError, match=r"Expected an image at '.*bad\.png', but OpenCV"):
+        tool("match", image, tmp_path / "bad.png", *network, "--out", tmp_path / "m.png")
     (tmp_path / "folder.png").mkdir()
     for name in ("m", "m.txt", "folder.png"):
-        with pytest.raises(ValueError, match="--out to be a picture, with a suffix"):
-            tool("match", picture, *network, "--out", tmp_path / name)
+        with pytest.raises(ValueError, match="--out to be an image, with a suffix"):
+            tool("match", image, *network, "--out", tmp_path / name)
     assert not (tmp_path / "m.png").exists()

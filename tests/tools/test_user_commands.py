@@ -1,4 +1,4 @@
-"""The commands as a user runs them: folders with odd names, files that are broken."""
+"""Commands of users, with unusual folder names and broken files."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ TOOLS = Path(__file__).parents[2] / "tools"
 
 
 def command(name, *arguments):
-    """Run a tool as its user does and return what it prints."""
+    """Run a tool from the command line and return its output."""
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     line = [sys.executable, str(TOOLS / f"{name}.py"), *map(str, arguments)]
     run = subprocess.run(
@@ -34,7 +34,7 @@ def command(name, *arguments):
 
 @pytest.fixture
 def tool(capsys):
-    """Run a tool in this process, without the seconds that another Python needs to start."""
+    """Run a tool in this process, which saves the start of another."""
 
     def run(name, *arguments, status=None):
         spec = importlib.util.spec_from_file_location(name, TOOLS / f"{name}.py")
@@ -48,7 +48,7 @@ def tool(capsys):
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """A data set, a config and a checkpoint, in a folder with a name that is not ASCII."""
+    """A data set, a config and a checkpoint in a folder with a non-ASCII name."""
     init_default_scope("mmdet")
     folder = tmp_path_factory.mktemp("wörk 图")
     root = write_boxes(folder / "set")
@@ -104,7 +104,7 @@ def folder(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def released(tmp_path_factory):
-    """A checkpoint in the released layout, and the network that it is of."""
+    """A checkpoint in the released layout, and its network."""
     original = stock_solov2()
     path = tmp_path_factory.mktemp("released") / "a.pth"
     torch.save(dict(meta=dict(epoch=36), state_dict=released_weights(original)), path)
@@ -113,7 +113,7 @@ def released(tmp_path_factory):
 
 @pytest.mark.slow
 def test_every_command_runs_on_its_own(folder, released, tmp_path):
-    """Five Pythons are started; what the commands do is tested below."""
+    """Start five processes; tests below check the results."""
     root, out = folder / "set", tmp_path / "ergebnis é"
     config, checkpoint, image = folder / "config.py", folder / "epoch_2.pth", root / "images/1.png"
     assert "mask_thr=0.4" in command("convert_checkpoint", released[0], out / "neu.pth")
@@ -136,7 +136,7 @@ def test_convert_checkpoint(tool, released, tmp_path):
         assert torch.equal(ours, theirs)
 
 
-def test_convert_checkpoint_refuses_others_and_writes_nothing(tool, folder, tmp_path):
+def test_convert_checkpoint_refuses_other_checkpoints_and_writes_nothing(tool, folder, tmp_path):
     with pytest.raises(ValueError, match=r"(?s)keys of a released .*- mask_head\.conv_cls\.bias"):
         tool("convert_checkpoint", folder / "epoch_2.pth", tmp_path / "new.pth")
     assert list(tmp_path.iterdir()) == []
@@ -172,7 +172,7 @@ def test_check_dataset(tool, folder, tmp_path):
         tool("check_dataset", root / "images" / "1.png", root / "images")
 
 
-def test_check_dataset_looks_for_the_place_of_its_report_first(tool, folder, tmp_path, monkeypatch):
+def test_check_dataset_creates_the_folder_of_its_report_first(tool, folder, tmp_path, monkeypatch):
     root = folder / "set"
     out = tmp_path / "neu ö" / "report.json"
     tool("check_dataset", root / "boxes.json", root / "images", "--json", out, status=0)
@@ -181,7 +181,7 @@ def test_check_dataset_looks_for_the_place_of_its_report_first(tool, folder, tmp
     monkeypatch.setattr("mmdet_discobox.datasets.dataset_check.image_findings", pytest.fail)
     for path in (tmp_path, tmp_path / "file" / "report.json"):
         with pytest.raises(
-            OSError, match=r"is a folder\. Give a name in it|exists|Not a directory"
+            OSError, match=r"is a folder\. Pass a file in it|exists|Not a directory"
         ):
             tool("check_dataset", root / "boxes.json", root / "images", "--json", path)
 
@@ -195,11 +195,11 @@ def test_browse_pseudo_labels(tool, folder, tmp_path, with_checkpoint):
     assert cv2.imread(str(out / "0000.png")).shape == (96, 3 * 96, 3)
 
 
-def test_browse_pseudo_labels_wants_a_teacher_and_its_files(tool, folder, tmp_path):
+def test_browse_pseudo_labels_refuses_other_models_and_missing_files(tool, folder, tmp_path):
     config = Config.fromfile(folder / "config.py")
     config.model = tiny_solov2(box_supervised=False)
     config.dump(tmp_path / "stock.py")
-    with pytest.raises(ValueError, match="SOLOv2 has none: there is nothing to browse"):
+    with pytest.raises(ValueError, match="`structured_teacher`, but got a SOLOv2 without"):
         tool("browse_pseudo_labels", tmp_path / "stock.py")
     with pytest.raises(FileNotFoundError, match="Expected a checkpoint at"):
         tool("browse_pseudo_labels", folder / "config.py", tmp_path / "nowhere.pth")

@@ -1,4 +1,4 @@
-"""Orientations of objects as rotations, and the true angle between two of them."""
+"""Rotations of objects and the angles between them."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from numpy.typing import ArrayLike, NDArray
 def rotations_from_viewpoints(
     azimuth: ArrayLike, elevation: ArrayLike, theta: ArrayLike
 ) -> NDArray[np.float64]:
-    """Rotations of PASCAL 3D+ viewpoints: ``R = Rz(theta) Rx(elevation - 90) Rz(-azimuth)``.
+    """Convert PASCAL 3D+ viewpoints: ``R = Rz(theta) Rx(elevation - 90) Rz(-azimuth)``.
 
     Args:
-        azimuth: Degrees, any shape; the camera's way around the object.
-        elevation: Degrees, same shape; its height above the object's ground plane.
-        theta: Degrees, same shape; its roll.
+        azimuth: Angle of the camera around the object in degrees, any shape.
+        elevation: Angle of the camera above the ground plane in degrees, same shape.
+        theta: Roll of the camera in degrees, same shape.
 
     Returns:
-        ``(..., 3, 3)`` rotations from the object's axes to the camera's.
+        ``(..., 3, 3)`` rotations from object to camera coordinates.
     """
     roll, tilt, turn = (
         np.radians(np.asarray(angle, np.float64))
@@ -27,17 +27,17 @@ def rotations_from_viewpoints(
 
 
 def pairwise_angles(source: ArrayLike, target: ArrayLike) -> NDArray[np.float64]:
-    """Angle of the rotation that takes one orientation to another.
+    """Compute the angle of the rotation between two orientations.
 
-    It is ``arccos((trace(R1^T R2) - 1) / 2)``. Differences of azimuths alone are something else:
-    seen from straight above, objects that differ by an azimuth and the opposite roll look alike.
+    The angle is ``arccos((trace(R1^T R2) - 1) / 2)``. A difference of azimuths is no substitute:
+    seen from above, an azimuth and the opposite roll cancel.
 
     Args:
         source: ``(N, 3, 3)`` rotations.
         target: ``(M, 3, 3)`` rotations.
 
     Returns:
-        ``(N, M)`` degrees from 0 to 180; NaN where one of the two is NaN.
+        ``(N, M)`` degrees from 0 to 180; NaN if either rotation is NaN.
     """
     first = np.asarray(source, np.float64).reshape(-1, 9)
     second = np.asarray(target, np.float64).reshape(-1, 9)

@@ -1,15 +1,14 @@
 """Enumerate the object pairs of the multi-object correspondence benchmark (Sec. 4.1).
 
-Two objects make a pair if they are of one class, lie in different images, have a key point that is
-visible in both, and their orientations differ by no more than 60 degrees. What the paper leaves
-open:
+Two objects form a pair if they have the same class, are in different images, have a common visible
+key point, and their orientations differ by at most 60 degrees. The paper does not specify the
+following:
 
-* Every two images are taken once, the one that comes first in the data set as the source.
-  ("All pairwise combinations" counts to the paper's scale of 10^6 image pairs this way.)
-  ``both_directions`` takes each the other way round, too.
-* Two objects of a single image make no pair.
-* Image pairs without an object pair left are not kept: nothing in them could be scored.
-* A pair of which one orientation is not known is ignored wherever angles are asked for.
+* Each two images form one pair, whose source comes first in the data set. This gives the paper's
+  order of 10^6 image pairs for "all pairwise combinations". ``both_directions`` adds the reverse.
+* Two objects of one image form no pair.
+* Image pairs without an object pair are dropped: they have nothing to score.
+* With a maximal angle, pairs with an unknown orientation are ignored.
 """
 
 from __future__ import annotations
@@ -23,9 +22,9 @@ from mmdet_discobox.datasets.multi_object import KeypointObjects, ObjectPairSet
 
 from .orientations import pairwise_angles
 
-# Rows of the class's pair matrix at a time: memory grows with the pairs that are found only.
+# Rows of the pair matrix of a class at a time, to bound the memory.
 _BLOCK = 256
-_ROUND_OFF = 1e-4  # degrees; rotations are kept in float32
+_ROUND_OFF = 1e-4  # degrees; rotations are stored in float32
 
 
 def make_object_pairs(
@@ -34,21 +33,21 @@ def make_object_pairs(
     """Find all object pairs of a data set, grouped by image pairs.
 
     Args:
-        objects: The objects.
-        max_angle: Degrees; pairs whose orientations differ by more are ignored (the paper has 60).
-            None takes all, for data without orientations.
-        both_directions: Whether to take each image as the source of the other.
+        objects: Objects of the data set.
+        max_angle: Largest angle between the orientations of a pair in degrees (60 in the paper).
+            None keeps all pairs, for data without orientations.
+        both_directions: Whether to add the reverse of each image pair.
 
     Returns:
-        The pairs, ordered by source image, then by target image.
+        The pairs, sorted by source image, then by target image.
 
     Raises:
-        ValueError: If ``max_angle`` is given and no orientation is known.
+        ValueError: If ``max_angle`` is given, but all orientations are unknown.
     """
     if max_angle is not None and len(objects) and np.isnan(objects.rotations).any((1, 2)).all():
         raise ValueError(
             f"Expected orientations to compare with max_angle={max_angle}, but found none in "
-            f"{len(objects)} objects. Pass max_angle=None to take all pairs."
+            f"{len(objects)} objects. Pass max_angle=None to keep all pairs."
         )
     blocks = [
         block

@@ -1,20 +1,20 @@
 """Read PASCAL 3D+ (release 1.1): boxes, key points and orientations of 12 rigid classes.
 
-The set is used as downloaded. Of its folders these are read::
+The data set is used as downloaded. These of its files are read::
 
     Annotations/<class>_pascal/<name>.mat
     PASCAL/VOCdevkit/VOC2012/ImageSets/Main/<class>_val.txt
 
-What is done where the files leave a choice:
+Conventions where the files leave a choice:
 
-* The split is VOC12's: the names in ``<class>_val.txt`` that have an annotation. The ImageNet
-  pictures of the set are no part of the paper's benchmark.
-* A file of a class lists all objects of the picture, those of other classes without key points
-  and viewpoint: of each file only the objects of its class are taken.
-* A key point is visible where its ``status`` is 1. Objects that VOC calls difficult are kept.
-* Coordinates are Matlab's; 1 is subtracted, such that the first pixel is at 0.
-* The fine viewpoint is used unless it is missing, has a ``distance`` of 0 or three angles of 0 (so
-  the annotators left it); then the coarse azimuth and elevation, without roll; else it is unknown.
+* The split is that of VOC12: the names in ``<class>_val.txt`` that have an annotation. The ImageNet
+  images of the data set are not part of the paper's benchmark.
+* A file of a class lists all objects of the image, those of other classes without key points and
+  viewpoint: only the objects of its class are read.
+* A key point is visible if its ``status`` is 1. Objects marked as difficult are kept.
+* Coordinates are 1-based as in MATLAB; 1 is subtracted, so that the first pixel is at 0.
+* The fine viewpoint is used if it is set: present, with a ``distance`` and an angle other than 0.
+  The fallback is the coarse azimuth and elevation, without roll.
 """
 
 from __future__ import annotations
@@ -50,12 +50,12 @@ def read_pascal3d(
 
     Args:
         root: The folder ``PASCAL3D+_release1.1``.
-        split: ``val`` is the paper's; ``train`` and ``trainval`` are there as well.
+        split: ``val`` as in the paper, ``train`` or ``trainval``.
         classes: Classes to read.
 
     Returns:
-        The objects; their images are paths relative to ``root``, of the key points of a class
-        the names decide the order.
+        The objects, with image paths relative to ``root``; the key points of a class are sorted by
+        name.
 
     Raises:
         FileNotFoundError: If a folder or list is missing.
@@ -93,11 +93,11 @@ def read_pascal3d_annotation(path: str | Path, *, name: str) -> list[dict[str, A
         name: The class.
 
     Returns:
-        For each object ``box`` (4 numbers), ``keypoints``, a mapping from the name of each visible
-        one to its ``(x, y)``, and ``rotation``, ``(3, 3)`` or None where unknown.
+        For each object ``box`` (4 numbers), ``keypoints``, a mapping from the names of visible key
+        points to ``(x, y)``, and ``rotation``, ``(3, 3)`` or None if unknown.
 
     Raises:
-        ValueError: If the file is no such annotation.
+        ValueError: If the file is not such an annotation.
     """
     try:
         record = loadmat(path, struct_as_record=False, squeeze_me=True)["record"]
@@ -111,7 +111,7 @@ def read_pascal3d_annotation(path: str | Path, *, name: str) -> list[dict[str, A
 
 
 def _files(root: Path, name: str, split: str) -> list[Path]:
-    """Annotations of one class in a split."""
+    """Find the annotations of one class in a split."""
     names, folder = root / _SPLITS / f"{name}_{split}.txt", root / "Annotations" / f"{name}_pascal"
     if not names.is_file():
         raise _missing(names)
@@ -126,7 +126,7 @@ def _missing(path: Path) -> FileNotFoundError:
     return FileNotFoundError(
         f"Expected PASCAL 3D+ release 1.1, but '{path}' is missing. Get "
         "PASCAL3D+_release1.1.zip from https://cvgl.stanford.edu/projects/pascal3d.html "
-        "and pass the folder it unpacks to."
+        "and pass the unpacked folder."
     )
 
 
@@ -158,19 +158,19 @@ def _rotation(viewpoint: Any) -> NDArray[np.float64] | None:
 
 
 def _number(struct: Any, name: str) -> float:
-    """Return a field of a Matlab struct, NaN where it is missing or empty."""
+    """Return a field of a MATLAB struct, NaN if it is missing or empty."""
     value = np.asarray(getattr(struct, name, ()), np.float64)
     return float(value.item()) if value.size == 1 else float("nan")
 
 
 def _field_names(struct: Any) -> Sequence[str]:
-    """Names of the fields; none where Matlab has an empty array instead of a struct."""
+    """Return the field names of a struct; none for an empty array, MATLAB's missing struct."""
     names: Sequence[str] = getattr(struct, "_fieldnames", ())
     return names
 
 
 def _number_keypoints(records: Iterable[dict[str, Any]], count: int) -> list[dict[str, int]]:
-    """Number the names of each class's key points, alike whatever files there are."""
+    """Number the key points of each class in the sorted order of their names."""
     names: list[set[str]] = [set() for _ in range(count)]
     for record in records:
         names[record["label"]].update(record["keypoints"])

@@ -1,4 +1,4 @@
-"""Boxes of the usual exports as one kind of record: a COCO json."""
+"""Read boxes of the common annotation formats as a COCO json."""
 
 from __future__ import annotations
 

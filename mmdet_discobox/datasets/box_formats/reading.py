@@ -1,4 +1,4 @@
-"""Tell the formats apart."""
+"""Detect the format of boxes and read them."""
 
 from __future__ import annotations
 
@@ -15,22 +15,22 @@ def read_boxes(path: str | Path, image_dir: str | Path) -> Json:
     """Read a COCO json, a folder of Pascal VOC xml files, or a folder of YOLO txt files.
 
     Args:
-        path: the json or the folder.
-        image_dir: folder of the pictures.
+        path: The json or the folder.
+        image_dir: Folder of the images.
 
     Returns:
-        A COCO json whose boxes :func:`check_coco_boxes` finds nothing wrong with. A COCO json is
-        returned as it is, with all its fields and ids. The other formats have no ids: boxes are
-        numbered from 1, by the names of the files and then the order in the file.
+        A COCO json that passes :func:`check_coco_boxes`. A COCO json keeps all its fields and ids;
+        boxes of the other formats, which have no ids, are numbered from 1 in the order of the file
+        names and of the boxes in each file.
 
     Raises:
-        FileNotFoundError: if the file, a folder, or a picture that gives the size of its boxes is
+        FileNotFoundError: If the json, a folder, or an image that defines the size of its boxes is
             missing.
-        ValueError: if the boxes cannot be read or used.
+        ValueError: If the boxes cannot be read or used.
     """
     path, image_dir = Path(path), Path(image_dir)
     if not image_dir.is_dir():
-        raise FileNotFoundError(f"Expected a folder of pictures at '{image_dir}', but got none.")
+        raise FileNotFoundError(f"Expected a folder of images at '{image_dir}', but found none.")
     dataset = _read_folder(path, image_dir) if path.is_dir() else load_coco_json(path)
     check_coco_boxes(dataset, name=str(path))
     return dataset
@@ -43,6 +43,6 @@ def _read_folder(path: Path, image_dir: Path) -> Json:
     if ".txt" in suffixes:
         return read_yolo_txt(path, image_dir)
     raise ValueError(
-        f"Expected Pascal VOC xml files or YOLO txt files in the folder '{path}', but there are "
-        "none. For COCO, give the json file itself."
+        f"Expected Pascal VOC xml files or YOLO txt files in the folder '{path}', but found none. "
+        "For COCO, pass the json file itself."
     )

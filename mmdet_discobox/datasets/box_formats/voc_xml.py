@@ -1,61 +1,60 @@
-"""A folder of Pascal VOC xml files, one for each picture, as labelImg, CVAT and others write."""
+"""Read folders of Pascal VOC xml files, one per image, as written by labelImg, CVAT and others."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 from xml.etree.ElementTree import Element
 
 from mmdet_discobox.datasets.coco_records import quote
+from mmdet_discobox.datasets.images import find_image, image_names_by_stem, image_size
 from mmdet_discobox.utils.paths import is_file
 from mmdet_discobox.utils.types import Json
 
-from .picture_files import Pictures, find_picture, picture_size, pictures_by_stem
-
 _CORNERS = ("xmin", "ymin", "xmax", "ymax")
-#: fields of a record that the xml has under other names
-_TAKEN = ("bndbox", "name")
+#: elements of an object that its annotation has under another name
+_RENAMED = ("bndbox", "name")
 
 
 def read_voc_xml(folder: str | Path, image_dir: str | Path) -> Json:
     """Read a folder of Pascal VOC annotations.
 
-    Pixels of VOC are counted from 1 and both corners belong to the box: it becomes ``[xmin - 1,
-    ymin - 1, xmax - xmin + 1, ymax - ymin + 1]``. Whatever else an ``<object>`` has (``pose``,
-    ``truncated``, ``difficult``, attributes) becomes fields of its annotation, and what the file
-    has besides (``folder``, ``source``) fields of its image. Classes are numbered by their names.
+    VOC counts pixels from 1 and includes both corners: boxes become ``[xmin - 1, ymin - 1,
+    xmax - xmin + 1, ymax - ymin + 1]``. Other elements of an ``<object>`` (``pose``,
+    ``truncated``, ``difficult``, attributes) become fields of its annotation, other elements of
+    the file (``folder``, ``source``) fields of its image. Classes are numbered in sorted order.
 
     Args:
-        folder: of the xml files.
-        image_dir: folder of the pictures; found by ``<filename>``, or by the name of the xml file.
+        folder: Folder of the xml files.
+        image_dir: Folder of the images, found by ``<filename>`` or the name of the xml file.
 
     Returns:
-        The same as a COCO json; ``label_file`` names the xml file.
+        A COCO json; ``label_file`` of an image is the name of its xml file.
 
     Raises:
-        FileNotFoundError: if a picture is missing whose size no ``<size>`` tells.
-        ValueError: if a file is no such xml, or several pictures have its name.
+        FileNotFoundError: If an image without ``<size>`` is missing.
+        ValueError: If a file cannot be read, or several images have its name.
     """
     folder, image_dir = Path(folder), Path(image_dir)
-    pictures = pictures_by_stem(image_dir)
+    names_by_stem = image_names_by_stem(image_dir)
     images, objects = [], []
     for index, path in enumerate(sorted(folder.glob("*.[xX][mM][lL]")), 1):
-        root = _parse(path)
-        images.append({**_image(root, path, image_dir, pictures), "id": index})
-        objects += [{**record, "image_id": index} for record in _objects(root, path)]
+        root = _parse_xml(path)
+        images.append({**_read_image_record(root, path, image_dir, names_by_stem), "id": index})
+        objects += [{**record, "image_id": index} for record in _read_objects(root, path)]
     names = sorted({record["name"] for record in objects})
     ids = {name: index for index, name in enumerate(names, 1)}
-    annotations = [
-        {**_without(record, "name"), "id": index, "category_id": ids[record["name"]]}
-        for index, record in enumerate(objects, 1)
-    ]
+    annotations = []
+    for index, record in enumerate(objects, 1):
+        category_id = ids[record.pop("name")]
+        annotations.append({**record, "id": index, "category_id": category_id})
     categories = [dict(id=index, name=name) for name, index in ids.items()]
     return dict(images=images, annotations=annotations, categories=categories)
 
 
-def _parse(path: Path) -> Element:
+def _parse_xml(path: Path) -> Element:
     try:
         root = ElementTree.fromstring(path.read_bytes())
     except (ElementTree.ParseError, ValueError, LookupError) as error:
@@ -71,28 +70,30 @@ def _parse(path: Path) -> Element:
     return root
 
 
-def _image(root: Element, path: Path, image_dir: Path, pictures: Pictures) -> Json:
+def _read_image_record(
+    root: Element, path: Path, image_dir: Path, names_by_stem: Mapping[str, list[str]]
+) -> Json:
     name = (root.findtext("filename") or "").strip()
     if not name or not is_file(image_dir / name):
-        # tools write wrong suffixes and whole paths of another machine here
-        name = find_picture(path.stem, pictures, label_file=path)
-    others = {child.tag: _value(child) for child in root if child.tag not in ("object", "filename")}
+        # some tools write a wrong suffix or an absolute path of another machine
+        name = find_image(path, names_by_stem)
+    others = {c.tag: _parse_value(c) for c in root if c.tag not in ("object", "filename")}
     width, height = (root.findtext(f"size/{side}") or "" for side in ("width", "height"))
-    size = (_number(width), _number(height))
+    size = (_parse_number(width), _parse_number(height))
     if not all(size):
-        size = picture_size(image_dir / name)
+        size = image_size(image_dir / name)
     sides = dict(width=size[0], height=size[1])
     return {**others, **sides, "file_name": name, "label_file": path.name}
 
 
-def _objects(root: Element, path: Path) -> Iterator[Json]:
+def _read_objects(root: Element, path: Path) -> Iterator[Json]:
     for position, element in enumerate(root.findall("object"), 1):
         where = f"object {position} of '{path}'"
         name = (element.findtext("name") or "").strip()
         if not name:
             raise ValueError(f"Expected {where} to have a <name>, but it has none.")
         texts = [element.findtext(f"bndbox/{corner}") or "" for corner in _CORNERS]
-        corners = [_number(text) for text in texts]
+        corners = [_parse_number(text) for text in texts]
         x1, y1, x2, y2 = (value or 0.0 for value in corners)
         if None in corners or x2 < x1 or y2 < y1:
             raise ValueError(
@@ -100,12 +101,12 @@ def _objects(root: Element, path: Path) -> Iterator[Json]:
                 f"but got {quote(texts)}."
             )
         box = [x1 - 1, y1 - 1, x2 - x1 + 1, y2 - y1 + 1]
-        others = {child.tag: _value(child) for child in element if child.tag not in _TAKEN}
+        others = {c.tag: _parse_value(c) for c in element if c.tag not in _RENAMED}
         yield {**others, "name": name, "bbox": box}
 
 
-def _number(text: str) -> float | None:
-    """A finite number, whole where it is, or None."""
+def _parse_number(text: str) -> float | None:
+    """Parse a finite number, as int if it is whole; None for other text."""
     try:
         value = float(text)
     except ValueError:
@@ -115,21 +116,17 @@ def _number(text: str) -> float | None:
     return int(value) if value.is_integer() else value
 
 
-def _value(element: Element) -> Any:
-    """Text of an element, or its children by name; children of one name are a list."""
+def _parse_value(element: Element) -> Any:
+    """Return the text of an element, or its children by name; repeated names become a list."""
     if not len(element):
         text = (element.text or "").strip()
-        number = _number(text)
+        number = _parse_number(text)
         return text if number is None else number
     children: Json = {}
     for child in element:
-        value = _value(child)
+        value = _parse_value(child)
         if child.tag in children:
             known = children[child.tag]
             value = [*known, value] if isinstance(known, list) else [known, value]
         children[child.tag] = value
     return children
-
-
-def _without(record: Json, field: str) -> Json:
-    return {key: value for key, value in record.items() if key != field}

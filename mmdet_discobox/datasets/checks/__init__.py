@@ -1,4 +1,4 @@
-"""Single checks of a data set; :mod:`mmdet_discobox.datasets.dataset_check` runs them all."""
+"""Checks of a data set, all of which :mod:`mmdet_discobox.datasets.dataset_check` runs."""
 
 from .box_findings import box_findings
 from .box_table import BoxTable

@@ -1,4 +1,4 @@
-"""What boxes and classes can have against a training, though the json is well-formed."""
+"""Checks for valid annotations that still hurt training."""
 
 from __future__ import annotations
 
@@ -9,23 +9,18 @@ import numpy as np
 from mmdet_discobox.datasets.coco_records import quote, quote_some
 
 from .box_table import BoxTable
-from .findings import Finding, found
+from .findings import Finding, Level, summarize
 from .training_settings import TrainingSettings
 
-_SAME = 0.9  # IoU from which two boxes of a class are taken for one object
-_ROWS = 1024  # boxes of an image that are compared with the others at a time
+_DUPLICATE_IOU = 0.9  # two boxes of a class with this IoU count as one object
+_BLOCK = 1024  # boxes compared with the others at a time
 
 
 def box_findings(table: BoxTable, settings: TrainingSettings) -> list[Finding]:
-    """Find boxes that are dropped, doubled, or too small, and classes and images without any.
-
-    Args:
-        table: the boxes.
-        settings: of the training.
-    """
+    """Find dropped, clipped, duplicate and small boxes, and classes and images without boxes."""
     return [
         *_dropped(table),
-        *_past_the_border(table),
+        *_clipped(table),
         *_duplicates(table),
         *_small(table, settings),
         *_classes(table, settings),
@@ -33,136 +28,126 @@ def box_findings(table: BoxTable, settings: TrainingSettings) -> list[Finding]:
     ]
 
 
+def _summarize_boxes(
+    level: Level, table: BoxTable, selected: np.ndarray, text: str, fix: str
+) -> list[Finding]:
+    count = int(selected.sum())
+    return summarize(level, table.describe(selected), count=count, text=text, fix=fix)
+
+
 def _dropped(table: BoxTable) -> list[Finding]:
-    findings = found(
-        "warning",
-        table.places(table.thin),
-        count=int(table.thin.sum()),
+    findings = _summarize_boxes(
+        "warning", table, table.thin,
         text="{count} boxes are thinner than a pixel and are dropped",
-        mend="Draw them again, or delete them",
-    )
-    findings += found(
-        "warning",
-        table.places(table.outside),
-        count=int(table.outside.sum()),
+        fix="Draw them again, or delete them",
+    )  # fmt: skip
+    findings += _summarize_boxes(
+        "warning", table, table.outside,
         text="{count} boxes lie outside their image and are dropped",
-        mend="Check that coordinates are pixels of this image as [x, y, width, height]",
-    )
-    for name, chosen in (("iscrowd", table.crowd & ~table.ignored), ("ignore", table.ignored)):
-        findings += found(
+        fix="Check that the coordinates are [x, y, width, height] in pixels of this image",
+    )  # fmt: skip
+    for name, flags in (("iscrowd", table.crowd & ~table.ignored), ("ignore", table.ignored)):
+        findings += summarize(
             "note",
             (),
-            count=int(chosen.sum()),
+            count=int(flags.sum()),
             text=f"{{count}} boxes have `{name}` set and are not trained as objects",
-            mend="Nothing to do if that is meant; their pixels may still train as background",
+            fix="No action needed if intended; their pixels may still be trained as background",
         )
     return findings
 
 
-def _past_the_border(table: BoxTable) -> list[Finding]:
+def _clipped(table: BoxTable) -> list[Finding]:
     limits = table.image_sizes[table.image_inds]
-    past = (table.corners[:, :2] < -1).any(1) | (table.corners[:, 2:] > limits + 1).any(1)
-    past &= table.trained
-    return found(
-        "warning",
-        table.places(past),
-        count=int(past.sum()),
-        text="{count} boxes reach past the border of their image by more than a pixel; training "
-        "clips them",
-        mend="Many of them are a sign of corners (x1, y1, x2, y2) in place of [x, y, width, "
-        "height], or of pictures that were resized after labelling",
-    )
+    clipped = (table.corners[:, :2] < -1).any(1) | (table.corners[:, 2:] > limits + 1).any(1)
+    return _summarize_boxes(
+        "warning", table, clipped & table.trained,
+        text="{count} boxes extend past the image border by more than a pixel and are clipped",
+        fix="Many such boxes suggest corners (x1, y1, x2, y2) instead of [x, y, width, height], or "
+        "images that were resized after labelling",
+    )  # fmt: skip
 
 
 def _duplicates(table: BoxTable) -> list[Finding]:
-    chosen = np.zeros(len(table.corners), dtype=bool)
+    duplicates = np.zeros(len(table.corners), dtype=bool)
     groups = table.image_inds * len(table.dataset["categories"]) + table.class_inds
     order = np.flatnonzero(table.trained)
     order = order[np.argsort(groups[order], kind="stable")]
     starts = np.flatnonzero(np.diff(groups[order], prepend=-1))
     for group in np.split(order, starts[1:]):
-        chosen[group] = _repeats(table.corners[group])
-    return found(
-        "warning",
-        table.places(chosen),
-        count=int(chosen.sum()),
-        text="{count} boxes repeat another box of their class on their image "
-        f"(IoU of at least {_SAME})",
-        mend="Delete them: one object would be taught twice, and in evaluation it is missed once",
-    )
+        duplicates[group] = _find_duplicates(table.corners[group])
+    return _summarize_boxes(
+        "warning", table, duplicates,
+        text="{count} boxes duplicate another box of their class in their image "
+        f"(IoU of at least {_DUPLICATE_IOU})",
+        fix="Delete them: training counts the object twice, and evaluation counts one as missed",
+    )  # fmt: skip
 
 
-def _repeats(corners: np.ndarray) -> np.ndarray:
-    """``(n,)`` boolean: boxes that nearly equal one before them."""
-    repeats = np.zeros(len(corners), dtype=bool)
+def _find_duplicates(corners: np.ndarray) -> np.ndarray:
+    """Return ``(n,)`` boolean: the box overlaps with an earlier one by the duplicate IoU."""
+    duplicates = np.zeros(len(corners), dtype=bool)
     areas = (corners[:, 2:] - corners[:, :2]).prod(1)
-    for start in range(0, len(corners), _ROWS):
-        rows = slice(start, start + _ROWS)
-        low = np.maximum(corners[rows, None, :2], corners[None, : start + _ROWS, :2])
-        high = np.minimum(corners[rows, None, 2:], corners[None, : start + _ROWS, 2:])
+    for start in range(0, len(corners), _BLOCK):
+        rows = slice(start, start + _BLOCK)
+        low = np.maximum(corners[rows, None, :2], corners[None, : start + _BLOCK, :2])
+        high = np.minimum(corners[rows, None, 2:], corners[None, : start + _BLOCK, 2:])
         overlap = (high - low).clip(0).prod(2)  # (rows, columns)
-        union = areas[rows, None] + areas[None, : start + _ROWS] - overlap
-        before = np.tri(overlap.shape[0], overlap.shape[1], k=start - 1, dtype=bool)
-        repeats[rows] = ((overlap >= _SAME * union) & before).any(1)
-    return repeats
+        union = areas[rows, None] + areas[None, : start + _BLOCK] - overlap
+        earlier = np.tri(overlap.shape[0], overlap.shape[1], k=start - 1, dtype=bool)
+        duplicates[rows] = ((overlap >= _DUPLICATE_IOU * union) & earlier).any(1)
+    return duplicates
 
 
 def _small(table: BoxTable, settings: TrainingSettings) -> list[Finding]:
-    sides = table.sides * settings.factors(table.image_sizes)[table.image_inds, None]
+    sides = table.sides * settings.scale_factors(table.image_sizes)[table.image_inds, None]
     stride = settings.mask_stride
-    narrow = table.trained & (sides < stride).any(1)
-    findings = found(
-        "warning",
-        table.places(narrow),
-        count=int(narrow.sum()),
+    findings = _summarize_boxes(
+        "warning", table, table.trained & (sides < stride).any(1),
         text=f"{{count}} boxes are narrower than {stride} pixels after resizing, which is less "
-        "than a cell of the masks in training",
-        mend="Train at a larger scale, cut the pictures into tiles, or leave these boxes out",
-    )
+        "than one cell of the training masks",
+        fix="Train at a larger scale, split the images into tiles, or remove these boxes",
+    )  # fmt: skip
     if settings.scale_ranges:
         scales = np.sqrt(sides.prod(1))
         low, high = np.array(settings.scale_ranges, dtype=float).T
-        fits = (low <= scales[:, None]) & (scales[:, None] <= high)
-        homeless = table.trained & ~fits.any(1)
-        findings += found(
-            "warning",
-            table.places(homeless),
-            count=int(homeless.sum()),
+        assigned = ((low <= scales[:, None]) & (scales[:, None] <= high)).any(1)
+        findings += _summarize_boxes(
+            "warning", table, table.trained & ~assigned,
             text="{count} boxes are in no scale range of the config and never trained "
             f"(smallest {low.min():g}, largest {high.max():g} pixels after resizing)",
-            mend="Widen `scale_ranges`, or change the scale of the pictures",
-        )
+            fix="Widen `scale_ranges`, or change the scale of the images",
+        )  # fmt: skip
     return findings
 
 
 def _classes(table: BoxTable, settings: TrainingSettings) -> list[Finding]:
     names = [category["name"] for category in table.dataset["categories"]]
-    wanted = names if settings.classes is None else settings.classes
+    trained = names if settings.classes is None else settings.classes
     counts = np.bincount(table.class_inds[table.trained], minlength=len(names))
-    empty = [name for name, count in zip(names, counts, strict=True) if not count]
-    empty = [name for name in empty if name in wanted]
-    findings = found(
+    empty = [n for n, count in zip(names, counts, strict=True) if not count and n in trained]
+    findings = summarize(
         "warning",
         map(quote, empty),
         count=len(empty),
         text="{count} classes have no box to train on",
-        mend="Label some, or leave them out of `metainfo` and `num_classes`",
+        fix="Label some, or remove them from `metainfo` and `num_classes`",
     )
     if not table.trained.any():
-        mend = "Check the export, or the flags `iscrowd` and `ignore`"
-        findings.append(Finding("error", "There is no box to train on", mend))
-    twice = [name for name, times in Counter(names).items() if times > 1]
-    findings += found(
+        fix = "Check the export, or the flags `iscrowd` and `ignore`"
+        findings.append(Finding("error", "There is no box to train on", fix))
+    repeated = [name for name, times in Counter(names).items() if times > 1]
+    findings += summarize(
         "error",
-        map(quote, twice),
-        count=len(twice),
-        text="{count} names belong to several categories, which mmdet takes for several classes",
-        mend="Merge the categories",
+        map(quote, repeated),
+        count=len(repeated),
+        text="{count} names belong to several categories, which mmdet treats as several classes",
+        fix="Merge the categories",
     )
-    if settings.num_classes is not None and settings.num_classes != len(wanted):
-        text = f"`num_classes` is {settings.num_classes}, but the classes are {quote_some(wanted)}"
-        mend = f"Set num_classes={len(wanted)} in the head"
-        findings.append(Finding("error", text, mend))
+    if settings.num_classes is not None and settings.num_classes != len(trained):
+        text = f"`num_classes` is {settings.num_classes}, but the classes are {quote_some(trained)}"
+        fix = f"Set num_classes={len(trained)} in the head"
+        findings.append(Finding("error", text, fix))
     return findings
 
 
@@ -170,18 +155,18 @@ def _images(table: BoxTable) -> list[Finding]:
     images = table.dataset["images"]
     counts = np.bincount(table.image_inds[table.trained], minlength=len(images))
     files = Counter(image["file_name"] for image in images)
-    twice = [name for name, times in files.items() if times > 1]
-    findings = found(
+    repeated = [name for name, times in files.items() if times > 1]
+    findings = summarize(
         "warning",
-        map(quote, twice),
-        count=len(twice),
+        map(quote, repeated),
+        count=len(repeated),
         text="{count} files are named by several images",
-        mend="Merge these images: boxes of one teach that there is nothing in the other",
+        fix="Merge these images: the boxes of one are background in the other",
     )
-    return findings + found(
+    return findings + summarize(
         "note",
         (),
         count=int((counts == 0).sum()),
         text=f"{{count}} of {len(images)} images have no box",
-        mend="They train as background; filter_cfg=dict(filter_empty_gt=True) leaves them out",
+        fix="They train as background; filter_cfg=dict(filter_empty_gt=True) leaves them out",
     )

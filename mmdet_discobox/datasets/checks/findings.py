@@ -1,4 +1,4 @@
-"""What a check of a data set finds."""
+"""Findings of the checks of a data set."""
 
 from __future__ import annotations
 
@@ -13,43 +13,38 @@ _EXAMPLES = 5
 
 @dataclass(frozen=True)
 class Finding:
-    """One kind of thing that was found, with how often and where.
+    """A fault of a data set, with the number of its occurrences.
 
     Attributes:
-        level: ``'error'`` stops a training or teaches it wrong boxes, ``'warning'`` costs quality
-            or silently drops boxes, ``'note'`` is good to know.
-        text: what was found.
-        mend: what to do about it.
-        count: how often.
-        examples: the first places.
+        level: ``'error'`` stops training or trains on wrong boxes, ``'warning'`` costs quality or
+            silently drops boxes, ``'note'`` needs no action.
+        text: Description of the fault.
+        fix: How to fix it.
+        count: Number of occurrences.
+        examples: The first occurrences.
     """
 
     level: Level
     text: str
-    mend: str
+    fix: str
     count: int = 1
     examples: tuple[str, ...] = ()
 
     def __str__(self) -> str:
-        places = "".join(f"\n    - {example}" for example in self.examples)
+        examples = "".join(f"\n    - {example}" for example in self.examples)
         more = self.count - len(self.examples)
         rest = f"\n    ... and {more} more" if self.examples and more else ""
-        return f"{self.level}: {self.text}. {self.mend}.{places}{rest}"
+        return f"{self.level}: {self.text}. {self.fix}.{examples}{rest}"
 
 
-def found(
-    level: Level, places: Iterable[str], *, count: int, text: str, mend: str
+def summarize(
+    level: Level, occurrences: Iterable[str], *, count: int, text: str, fix: str
 ) -> list[Finding]:
-    """Make a finding of ``count`` places, or none where there are no places.
+    """Summarize the occurrences of a fault in one finding; without any, in none.
 
-    Args:
-        level: see :class:`Finding`.
-        places: where; only the first few are read.
-        count: number of all places.
-        text: what was found; ``{count}`` in it stands for the number.
-        mend: what to do about it.
+    Only the first few ``occurrences`` are read. ``text`` may contain ``{count}``.
     """
     if not count:
         return []
-    examples = tuple(islice(places, _EXAMPLES))
-    return [Finding(level, text.format(count=count), mend, count, examples)]
+    examples = tuple(islice(occurrences, _EXAMPLES))
+    return [Finding(level, text.format(count=count), fix, count, examples)]

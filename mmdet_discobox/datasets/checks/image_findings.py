@@ -1,7 +1,7 @@
-"""What image files can have against a training: missing, broken, of another size or kind.
+"""Checks for image files that are missing, broken, or of another size or kind than expected.
 
-Pictures are judged as mmdet's ``LoadImageFromFile`` reads them: with OpenCV, turned upright by
-their EXIF orientation, reduced to 8 bits and three channels.
+Images are checked as mmdet's ``LoadImageFromFile`` reads them: by OpenCV, with the EXIF orientation
+applied, reduced to 8 bits and three channels.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import io
 import warnings
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,133 +19,128 @@ import numpy as np
 from PIL import ExifTags, Image, UnidentifiedImageError
 
 from mmdet_discobox.datasets.coco_records import quote
-from mmdet_discobox.datasets.pictures import decode
+from mmdet_discobox.datasets.images import decode_image
 from mmdet_discobox.utils.types import Json
 
-from .findings import Finding, Level, found
+from .findings import Finding, Level, summarize
 
-Observation = tuple[str, str]  # kind and particulars
-Size = tuple[float, float]  # width and height
+_Fault = tuple[str, str]  # key of _FAULTS and details
+_Size = tuple[float, float]  # width and height
 
-_KINDS: dict[str, tuple[Level, str, str]] = {
-    "missing": ("error", "{count} image files are missing", "Restore them, or mend `file_name`"),
+_FAULTS: dict[str, tuple[Level, str, str]] = {
+    "missing": ("error", "{count} image files are missing", "Restore them, or fix `file_name`"),
     "unreadable": (
         "error",
-        "{count} image files cannot be read by OpenCV, with which mmdet loads pictures",
+        "{count} image files cannot be read by OpenCV, which mmdet loads images with",
         "Save them as JPEG or PNG",
     ),
     "unrotated": (
         "error",
-        "{count} pictures are turned upright by their EXIF orientation, but their boxes are for "
-        "the picture as it is stored",
+        "{count} images are rotated by their EXIF orientation, but their boxes refer to the stored "
+        "image",
         "Remove the EXIF orientation from these files",
     ),
     "size": (
         "error",
-        "{count} pictures have another size than the json says; their boxes do not fit them",
-        "Use the pictures that were labelled, or scale the boxes",
+        "{count} images have another size than in the json; their boxes do not fit them",
+        "Use the images that were labelled, or scale the boxes",
     ),
     "damaged": (
         "warning",
-        "{count} pictures end early or are damaged, and only a part of them is read",
+        "{count} images are truncated or damaged and are read only in part",
         "Copy or download them again",
     ),
     "mirrored": (
         "warning",
-        "{count} pictures are turned or mirrored by their EXIF orientation without a change of "
-        "size",
-        "Look whether their boxes fit; if not, remove the EXIF orientation",
+        "{count} images are rotated or mirrored by their EXIF orientation without a change of size",
+        "Check that their boxes fit; if not, remove the EXIF orientation",
     ),
     "depth": (
         "warning",
-        "{count} pictures have more than 8 bits a channel, which are cut to the upper 8: pictures "
-        "of 10 or 12 bits become almost black",
-        "Stretch them to 8 bits yourself",
+        "{count} images have more than 8 bits per channel, which are cut to the upper 8: images of "
+        "10 or 12 bits become almost black",
+        "Rescale them to 8 bits",
     ),
     "cmyk": (
         "warning",
-        "{count} pictures are CMYK; their colours are only roughly right when read",
+        "{count} images are CMYK, whose colours are only approximated when read",
         "Convert them to RGB: the teacher compares colours",
     ),
     "gray": (
         "note",
-        "{count} pictures are gray and are read as three equal channels",
-        "Nothing to do, but the teacher then sees brightness alone",
+        "{count} images are gray and are read as three equal channels",
+        "No action needed, but the teacher can compare brightness only",
     ),
-    "alpha": ("note", "{count} pictures have transparency, which is dropped", "Nothing to do"),
+    "alpha": (
+        "note",
+        "{count} images have an alpha channel, which is dropped",
+        "No action needed",
+    ),
     "upright": (
         "note",
-        "{count} pictures are turned upright by their EXIF orientation, as the json expects",
-        "Nothing to do",
+        "{count} images are rotated by their EXIF orientation, as the json expects",
+        "No action needed",
     ),
 }
 
 
 def image_findings(
-    images: list[Json], image_dir: str | Path, *, progress: Iterable[object] | None = None
+    images: list[Json], image_dir: str | Path, *, on_image: Callable[[], object] | None = None
 ) -> list[Finding]:
-    """Read every picture once and compare it with the json.
+    """Read each image once and compare it with the json.
 
     Args:
-        images: records with ``file_name``, ``width`` and ``height``.
-        image_dir: folder that the names are relative to.
-        progress: iterated once for each picture, for a progress bar.
+        images: Records with ``file_name``, ``width`` and ``height``.
+        image_dir: Folder that the file names are relative to.
+        on_image: Called after each image, for a progress bar.
     """
-    places: dict[str, list[str]] = defaultdict(list)
-    steps = iter(progress if progress is not None else images)
+    occurrences: dict[str, list[str]] = defaultdict(list)
     with ThreadPoolExecutor() as pool:
-        for image, observations in zip(
-            images, pool.map(lambda i: observe(i, image_dir), images), strict=True
-        ):
-            next(steps, None)
-            for kind, particulars in observations:
-                places[kind].append(quote(image["file_name"]) + particulars)
+        all_faults = pool.map(lambda image: _find_faults(image, image_dir), images)
+        for image, faults in zip(images, all_faults, strict=True):
+            if on_image is not None:
+                on_image()
+            for key, details in faults:
+                occurrences[key].append(quote(image["file_name"]) + details)
     findings = []
-    for kind, (level, text, mend) in _KINDS.items():
-        findings += found(level, places[kind], count=len(places[kind]), text=text, mend=mend)
+    for key, (level, text, fix) in _FAULTS.items():
+        count = len(occurrences[key])
+        findings += summarize(level, occurrences[key], count=count, text=text, fix=fix)
     return findings
 
 
-def observe(image: Json, image_dir: str | Path) -> list[Observation]:
-    """Find what is odd about one picture.
-
-    Args:
-        image: its record.
-        image_dir: folder of the files.
-
-    Returns:
-        Kinds of :data:`_KINDS` and the particulars, such as sizes.
-    """
+def _find_faults(image: Json, image_dir: str | Path) -> list[_Fault]:
     try:
         content = (Path(image_dir) / image["file_name"]).read_bytes()
     except (OSError, ValueError):  # a name with a null byte is a ValueError
         return [("missing", "")]
-    pixels = decode(np.frombuffer(content, np.uint8))
+    pixels = decode_image(np.frombuffer(content, np.uint8))
     if pixels is None:
         return [("unreadable", "")]
-    return list(_oddities(pixels, content, (image["width"], image["height"])))
+    return list(_compare(pixels, content, (image["width"], image["height"])))
 
 
-def _oddities(pixels: np.ndarray, content: bytes, wanted: Size) -> Iterator[Observation]:
-    header = _header(content)
+def _compare(pixels: np.ndarray, content: bytes, expected: _Size) -> Iterator[_Fault]:
+    """Compare the decoded pixels with the header of the file and the size in the json."""
+    header = _read_header(content)
     size = (pixels.shape[1], pixels.shape[0])
-    if size != wanted:
-        kind = "unrotated" if header.stored == wanted else "size"
-        yield (kind, f": is {size[0]} x {size[1]}, the json says {wanted[0]} x {wanted[1]}")
-    elif header.stored not in (None, size):
+    if size != expected:
+        key = "unrotated" if header.stored_size == expected else "size"
+        yield (key, f": {size[0]} x {size[1]}, in the json {expected[0]} x {expected[1]}")
+    elif header.stored_size not in (None, size):
         yield ("upright", "")
     elif header.orientation > 1:
         yield ("mirrored", f": orientation {header.orientation}")
-    if not header.is_whole:
+    if not header.is_complete:
         yield ("damaged", "")
     if header.mode == "CMYK":
         yield ("cmyk", "")
-    yield from _reductions(content)
+    yield from _lossy_conversions(content)
 
 
-def _reductions(content: bytes) -> Iterator[Observation]:
-    """What is lost in 8 bits and three channels."""
-    pixels = decode(np.frombuffer(content, np.uint8), cv2.IMREAD_UNCHANGED)
+def _lossy_conversions(content: bytes) -> Iterator[_Fault]:
+    """Find the losses of a conversion to 8 bits and three channels."""
+    pixels = decode_image(np.frombuffer(content, np.uint8), cv2.IMREAD_UNCHANGED)
     if pixels is None:
         return
     if pixels.dtype != np.uint8:
@@ -158,35 +153,35 @@ def _reductions(content: bytes) -> Iterator[Observation]:
 
 @dataclass
 class _Header:
-    """What Pillow tells of a file: colours, size, EXIF orientation, and whether it is whole."""
+    """Header of an image file as read by Pillow; the defaults stand for an unknown format."""
 
     mode: str = ""
-    stored: Size | None = None  # before the turn
+    stored_size: _Size | None = None  # before the EXIF orientation is applied
     orientation: int = 1  # upright
-    is_whole: bool = True
+    is_complete: bool = True
 
 
-def _header(content: bytes) -> _Header:
+def _read_header(content: bytes) -> _Header:
     header = _Header()
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            with Image.open(io.BytesIO(content)) as picture:
-                header.mode = picture.mode
-                value = picture.getexif().get(ExifTags.Base.Orientation, 1)
+            with Image.open(io.BytesIO(content)) as image:
+                header.mode = image.mode
+                value = image.getexif().get(ExifTags.Base.Orientation, 1)
                 header.orientation = value if value in range(1, 9) else 1
-                header.stored = _stored_size(picture)
-                picture.load()
+                header.stored_size = _stored_size(image)
+                image.load()
     except (UnidentifiedImageError, Image.DecompressionBombError):
-        pass  # of a kind or size that OpenCV alone reads
+        pass  # a format or size that only OpenCV reads
     except (OSError, SyntaxError, ValueError):
-        header.is_whole = False
+        header.is_complete = False
     return header
 
 
-def _stored_size(picture: Image.Image) -> Size:
-    tags = getattr(picture, "tag_v2", {})  # of a TIFF, whose `size` newer versions of Pillow turn
-    width, height = picture.size
+def _stored_size(image: Image.Image) -> _Size:
+    tags = getattr(image, "tag_v2", {})  # newer versions of Pillow rotate the `size` of a TIFF
+    width, height = image.size
     return (
         tags.get(ExifTags.Base.ImageWidth, width),
         tags.get(ExifTags.Base.ImageLength, height),

@@ -1,4 +1,4 @@
-"""Settings that fit a data set, as text to copy into a config."""
+"""Suggest settings for a data set, as text to copy into a config."""
 
 from __future__ import annotations
 
@@ -11,25 +11,25 @@ import numpy as np
 from .box_table import BoxTable
 from .training_settings import TrainingSettings
 
-#: the fewest iterations of the trainings in ``docs/benchmarks.md``: on photographs
-_FEW_ITERATIONS = 558
-#: share of a training that is warm-up where this suggests it, and the share that is too much
-_WARM_UP, _LONG_WARM_UP = 0.1, 0.25
-#: SOLOv2 on COCO: what the last level starts at, over the size that 5 % of the boxes exceed
+#: iterations of the shortest training in ``docs/benchmarks.md``
+_MIN_ITERATIONS = 558
+#: suggested and largest share of the warm-up in a training
+_WARM_UP, _MAX_WARM_UP = 0.1, 0.25
+#: SOLOv2 on COCO: lower bound of the last level over the 95th percentile of the box sizes
 _LAST_START = 384 / 580
 
 
 @dataclass(frozen=True)
 class Suggestions:
-    """Settings that follow from the data.
+    """Settings derived from a data set.
 
     Attributes:
-        classes: names in the order in which mmdet numbers them.
-        scale_ranges: for ``mask_head.scale_ranges``, in pixels of the resized picture.
-        level_shares: share of the boxes that each of these levels trains.
-        present_shares: the same for the ranges that the config has now.
-        iterations: length of the training on one device.
-        schedule: text of a schedule that fits the number of pictures; None if the present one does.
+        classes: Names in the order in which mmdet numbers them.
+        scale_ranges: Value of ``mask_head.scale_ranges``, in pixels of the resized image.
+        level_shares: Share of the boxes in each of these ranges.
+        present_shares: Share of the boxes in each range of the present config.
+        iterations: Length of the training on one device.
+        schedule: Text of a schedule for the number of images; None keeps the present one.
     """
 
     classes: tuple[str, ...]
@@ -43,8 +43,8 @@ class Suggestions:
         lines = [
             f"metainfo = dict(classes={self.classes!r})",
             f"num_classes = {len(self.classes)}",
-            "# SOLOv2's ranges on COCO, moved to the sizes of these boxes; share of the boxes that",
-            f"# each level trains: {_percent(self.level_shares)} (with the present ranges: "
+            "# SOLOv2's ranges on COCO, scaled to the sizes of these boxes; share of the boxes per",
+            f"# level: {_percent(self.level_shares)} (present ranges: "
             f"{_percent(self.present_shares)})",
             f"scale_ranges = {self.scale_ranges!r}",
             f"# {self.iterations} iterations on one device",
@@ -53,13 +53,8 @@ class Suggestions:
 
 
 def suggest(table: BoxTable, settings: TrainingSettings) -> Suggestions:
-    """Derive settings from the boxes.
-
-    Args:
-        table: the boxes.
-        settings: of the training that is planned.
-    """
-    factors = settings.factors(table.image_sizes)[table.image_inds]
+    """Derive settings from the boxes and the settings of the planned training."""
+    factors = settings.scale_factors(table.image_sizes)[table.image_inds]
     scales = (np.sqrt(table.sides.prod(1)) * factors)[table.trained]
     present = settings.scale_ranges or ()
     ranges = scale_ranges(scales, levels=len(present) or 5)
@@ -76,18 +71,18 @@ def suggest(table: BoxTable, settings: TrainingSettings) -> Suggestions:
 
 
 def _schedule(settings: TrainingSettings, num_images: int) -> str | None:
-    """Schedule of a short training: long enough, and not all of it warm-up."""
+    """Return a longer schedule with less warm-up if the present one is too short."""
     iterations = settings.iterations(num_images)
     if settings.max_epochs is None or not iterations:
         return None
-    if iterations >= max(_FEW_ITERATIONS, settings.warm_up / _LONG_WARM_UP):
+    if iterations >= max(_MIN_ITERATIONS, settings.warm_up / _MAX_WARM_UP):
         return None
     steps = ceil(num_images / settings.batch_size)
-    epochs = max(settings.max_epochs, ceil(_FEW_ITERATIONS / steps))
+    epochs = max(settings.max_epochs, ceil(_MIN_ITERATIONS / steps))
     warm_up = ceil(epochs * steps * _WARM_UP)
     return f"""\
-# {settings.warm_up} of them warm-up. Rather a tenth, and {_FEW_ITERATIONS} iterations or more,
-# which is the shortest training on photographs that was measured:
+# {settings.warm_up} of them warm-up. Use a tenth as warm-up, and at least {_MIN_ITERATIONS}
+# iterations, the shortest training on photographs in the benchmarks:
 train_cfg = dict(max_epochs={epochs})
 param_scheduler = [
     dict(type="LinearLR", start_factor=0.01, by_epoch=False, begin=0, end={warm_up}),
@@ -96,15 +91,15 @@ param_scheduler = [
 
 
 def scale_ranges(scales: np.ndarray, *, levels: int = 5) -> tuple[tuple[int, int], ...]:
-    """Spread the levels of SOLOv2 over the sizes of the boxes.
+    """Scale the ranges of SOLOv2's levels to the sizes of the boxes.
 
-    Each level starts at twice the size of the one before and reaches to four times its own start.
-    The last starts at two thirds of the size that 5 % of the boxes exceed, where SOLOv2's does on
-    COCO (384 pixels, and 580).
+    The lower bound doubles from level to level, and the upper bound is four times the lower. The
+    lower bound of the last level is two thirds of the 95th percentile of the sizes, as that of
+    SOLOv2 on COCO (384 of 580 pixels).
 
     Args:
-        scales: ``(G,)`` ``sqrt(width * height)`` in pixels of the resized picture.
-        levels: number of levels, at least 2.
+        scales: ``(G,)`` ``sqrt(width * height)`` in pixels of the resized image.
+        levels: Number of levels, at least 2.
 
     Returns:
         Smallest and largest size of each level.
@@ -117,7 +112,7 @@ def scale_ranges(scales: np.ndarray, *, levels: int = 5) -> tuple[tuple[int, int
 
 
 def _shares(scales: np.ndarray, ranges: Sequence[tuple[float, float]]) -> tuple[float, ...]:
-    """Share of the boxes within each range."""
+    """Return the share of the boxes in each range."""
     inside = [(low <= scales) & (scales <= high) for low, high in ranges]
     return tuple(float(fits.mean()) if len(scales) else 0.0 for fits in inside)
 

@@ -1,4 +1,4 @@
-"""What of a config decides whether boxes can be learnt from."""
+"""Settings of a config that the checks of a data set depend on."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ class TrainingSettings:
     """Settings of a training; the defaults are those of ``configs/discobox/solov2_r50.py``.
 
     Attributes:
-        image_scale: longest and shortest side that pictures are resized to, in pixels, the
-            smallest where a config has several; None leaves them as they are.
-        scale_ranges: smallest and largest ``sqrt(width * height)`` of each pyramid level, in pixels
-            of the resized picture; None for a network without them.
-        mask_stride: pixels per cell of the masks in training.
-        batch_size: images a step.
-        max_epochs: length of the training in epochs; None if ``max_iters`` is set.
-        max_iters: length of the training in iterations.
-        warm_up: iterations in which the rate rises.
-        num_classes: of the network; None if not told.
-        classes: names of the classes to train; None if not told.
+        image_scale: Longest and shortest side of the resized image in pixels, the smallest of
+            several; None does not resize.
+        scale_ranges: Smallest and largest ``sqrt(width * height)`` of each pyramid level, in pixels
+            of the resized image; None for a network without them.
+        mask_stride: Pixels per cell of the training masks.
+        batch_size: Images per step.
+        max_epochs: Length of the training in epochs; None if ``max_iters`` is set.
+        max_iters: Length of the training in iterations.
+        warm_up: Iterations of the learning-rate warm-up.
+        num_classes: Number of classes of the network; None if the config does not set it.
+        classes: Names of the classes to train; None if the config does not set them.
     """
 
     image_scale: tuple[float, float] | None = (1333, 800)
@@ -46,20 +46,20 @@ class TrainingSettings:
         """Read the settings from a config of mmdet.
 
         Args:
-            config: what ``Config.fromfile`` returns.
+            config: Result of ``Config.fromfile``.
 
         Raises:
-            ValueError: if the config has no ``model`` or no ``train_dataloader``.
+            ValueError: If the config has no ``model`` or no ``train_dataloader``.
         """
         for name in ("model", "train_dataloader"):
             if not isinstance(config.get(name), Mapping):
                 raise ValueError(
-                    f"Expected the config to be one of a training, with `{name}`, but it has "
-                    f"{sorted(config)}. Give the config that you would train."
+                    f"Expected a training config with `{name}`, but got the keys {sorted(config)}. "
+                    "Pass the config that you train with."
                 )
         head = config["model"].get("mask_head") or config["model"].get("bbox_head") or {}
         loader, loop = config["train_dataloader"], config.get("train_cfg") or {}
-        dataset = _innermost(loader["dataset"])
+        dataset = _unwrap(loader["dataset"])
         classes = (dataset.get("metainfo") or {}).get("classes")
         return cls(
             image_scale=_smallest_scale(dataset.get("pipeline") or ()),
@@ -73,29 +73,22 @@ class TrainingSettings:
             classes=None if classes is None else tuple(classes),
         )
 
-    def factors(self, image_sizes: np.ndarray) -> np.ndarray:
-        """Factors that pictures are resized by.
-
-        Args:
-            image_sizes: ``(images, 2)`` width and height in pixels.
-
-        Returns:
-            ``(images,)``.
-        """
+    def scale_factors(self, image_sizes: np.ndarray) -> np.ndarray:
+        """Return the factors ``(n,)`` by which images of sizes ``(n, 2)`` in pixels are resized."""
         if self.image_scale is None:
             return np.ones(len(image_sizes))
         sides = np.sort(image_sizes, 1)  # shorter, longer
         return (np.sort(self.image_scale) / sides).min(1)
 
     def iterations(self, num_images: int) -> int:
-        """Length of the training on one device, in iterations."""
+        """Return the length of the training on one device, in iterations."""
         if self.max_epochs is None:
             return self.max_iters or 0
         return self.max_epochs * ceil(num_images / self.batch_size)
 
 
-def _innermost(dataset: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Take the wrappers (``RepeatDataset`` and its like) off a data set."""
+def _unwrap(dataset: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return the data set inside wrappers such as ``RepeatDataset``."""
     while isinstance(dataset.get("dataset"), Mapping):
         dataset = dataset["dataset"]
     return dataset
@@ -122,7 +115,7 @@ def _scales(transform: Mapping[str, Any]) -> Iterator[tuple[float, float]]:
 
 
 def _warm_up(schedulers: Mapping[str, Any] | Sequence[Mapping[str, Any]]) -> int:
-    """Last iteration of a scheduler that counts iterations and begins with the training."""
+    """Return the last iteration of schedulers by iteration that begin with the training."""
     listed = [schedulers] if isinstance(schedulers, Mapping) else schedulers
     ends = (s.get("end", 0) for s in listed if not s.get("by_epoch", True) and not s.get("begin"))
     return max(ends, default=0)

@@ -1,4 +1,4 @@
-"""Read the objects of any COCO key-point json."""
+"""Read the objects of a COCO key-point json."""
 
 from __future__ import annotations
 
@@ -17,23 +17,23 @@ from .objects import KeypointObjects
 
 
 def read_coco_keypoints(path: str | Path, *, min_visibility: int = 2) -> KeypointObjects:
-    """Read boxes and visible key points; COCO knows no orientations.
+    """Read boxes and visible key points; COCO has no orientations.
 
-    Crowds are left out, and so are objects whose box has no area inside its image, with a warning:
-    they can be neither described nor scored. Objects without key points are kept: they belong to no
-    pair, but a detection of one is told from a detection of its neighbour.
+    Crowds are skipped, and so are objects whose box has no area inside the image, with a warning:
+    they have neither features nor a score. Objects without key points belong to no pair, but are
+    kept, because detections of them must not be assigned to their neighbours.
 
     Args:
         path: A COCO json whose annotations have ``keypoints``, ``[x1, y1, v1, x2, ...]``.
-        min_visibility: A key point is visible if ``v`` is at least this. In COCO 1 is "annotated,
-            but hidden" and 2 "visible"; the paper ignores hidden ones.
+        min_visibility: Smallest ``v`` of a visible key point. COCO has 1 for "annotated, but
+            hidden" and 2 for "visible"; the paper ignores hidden ones.
 
     Returns:
         The objects; their classes are the categories in the order of the json.
 
     Raises:
         FileNotFoundError: If there is no such file.
-        ValueError: If it is no COCO json, or has no usable key points.
+        ValueError: If the file is not a COCO json, or has no usable key points.
     """
     content = load_coco_json(path)
     check_coco_boxes(content, name=str(path))
@@ -61,7 +61,7 @@ def read_coco_keypoints(path: str | Path, *, min_visibility: int = 2) -> Keypoin
 
 
 def _num_keypoints(categories: list[Json], annotations: list[Json], name: str) -> Mapping[Any, int]:
-    """Return the number of key points of each category, after a look at every annotation."""
+    """Validate the key points of all annotations and return their number for each category."""
     lengths = {item["id"]: len(item["keypoints"]) for item in categories if item.get("keypoints")}
     for item in annotations:
         values = item.get("keypoints") or []
@@ -73,7 +73,7 @@ def _num_keypoints(categories: list[Json], annotations: list[Json], name: str) -
             raise ValueError(
                 f"Expected `keypoints` of annotation {item['id']!r} in '{name}' to be {expected} "
                 f"numbers [x1, y1, v1, x2, ...], as in the other objects of category "
-                f"{item['category_id']!r}, but got {str(values)[:80]}. Mend or drop the annotation."
+                f"{item['category_id']!r}, but got {str(values)[:80]}. Fix or drop the annotation."
             )
     if not lengths:
         raise ValueError(
@@ -84,7 +84,7 @@ def _num_keypoints(categories: list[Json], annotations: list[Json], name: str) -
 
 
 def _with_area(annotations: list[Json], images: list[Json], name: str) -> list[Json]:
-    """Leave out the objects whose box, in float32 and cut at the border, has no area."""
+    """Remove objects whose box has no area after conversion to float32 and clipping."""
     sizes = {image["id"]: (image["width"], image["height"]) for image in images}
     limits = np.array([sizes[item["image_id"]] for item in annotations], np.float32).reshape(-1, 2)
     boxes = np.array([_corners(item["bbox"]) for item in annotations], np.float32).reshape(-1, 4)
@@ -92,8 +92,8 @@ def _with_area(annotations: list[Json], images: list[Json], name: str) -> list[J
     kept = [annotations[place] for place in np.flatnonzero((low < high).all(axis=1))]
     if len(kept) < len(annotations):
         print_log(
-            f"'{name}': of {len(annotations)} objects, {len(annotations) - len(kept)} are left "
-            "out: their box has no area inside its image.",
+            f"'{name}': of {len(annotations)} objects, {len(annotations) - len(kept)} are skipped, "
+            "because their box has no area inside the image.",
             logger="current",
             level=logging.WARNING,
         )

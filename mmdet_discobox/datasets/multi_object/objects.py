@@ -1,4 +1,4 @@
-"""All objects of a data set with their boxes, key points and orientations, as a few arrays."""
+"""Objects of a data set with boxes, key points and orientations, as arrays."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ from numpy.typing import NDArray
 
 @dataclass(frozen=True)
 class KeypointObjects:
-    """The objects of a data set, ``N`` in number, with ``P`` key points at most.
+    """The ``N`` objects of a data set, with at most ``P`` key points each.
 
-    Key point ``p`` of two objects of a class is the same part of them. Classes with fewer key
-    points are filled up with invisible ones.
+    Key point ``p`` of two objects of a class is the same part of the object. Classes with fewer
+    key points are padded with invisible ones.
 
     Attributes:
         images: Paths of the images, relative to the folder of the data set.
         classes: Names of the classes.
-        image_index: ``(N,)`` int32, places in ``images``.
-        labels: ``(N,)`` int32, places in ``classes``.
+        image_index: ``(N,)`` int32, indices into ``images``, sorted.
+        labels: ``(N,)`` int32, indices into ``classes``.
         boxes: ``(N, 4)`` float32 ``(x1, y1, x2, y2)`` in pixels.
-        keypoints: ``(N, P, 2)`` float32 ``(x, y)`` in pixels, zeros where not visible.
+        keypoints: ``(N, P, 2)`` float32 ``(x, y)`` in pixels, zero where not visible.
         visible: ``(N, P)`` boolean.
-        rotations: ``(N, 3, 3)`` float32, NaN where an orientation is not known.
+        rotations: ``(N, 3, 3)`` float32, NaN where the orientation is unknown.
     """
 
     images: tuple[str, ...]
@@ -49,18 +49,18 @@ class KeypointObjects:
         classes: Sequence[str],
         num_keypoints: int,
     ) -> KeypointObjects:
-        """Gather objects that were read one by one.
+        """Stack the records of single objects.
 
         Args:
-            records: For each object ``image`` and ``label`` (places in the two lists below),
-                ``box`` ``(x1, y1, x2, y2)``, ``keypoints``, a mapping from the number of a visible
+            records: For each object ``image`` and ``label`` (indices into the two lists below),
+                ``box`` ``(x1, y1, x2, y2)``, ``keypoints``, a mapping from the index of a visible
                 key point to its ``(x, y)``, and ``rotation``, ``(3, 3)`` or None.
             images: Paths of the images.
             classes: Names of the classes.
-            num_keypoints: The largest number of key points of a class, ``P``.
+            num_keypoints: Largest number of key points of a class, ``P``.
 
         Returns:
-            The objects in the order of their images.
+            The objects, sorted by image.
         """
         records = sorted(records, key=lambda record: record["image"])
         count = len(records)

@@ -1,4 +1,4 @@
-"""The pairs of a multi-object benchmark and the objects they are made of, as one compact file."""
+"""Image pairs of a multi-object benchmark with their objects, stored in one file."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from .objects import KeypointObjects
 _OBJECT_FIELDS = tuple(field.name for field in fields(KeypointObjects))
 _PAIR_FIELDS = ("image_pairs", "object_pairs", "first")
 _NAMES = ("images", "classes")
-# what reading another file raises, and an empty, cut or damaged one
+# errors of reading a file of another kind, or an empty, truncated or damaged one
 _UNREADABLE = (
     *(ValueError, KeyError, AttributeError, TypeError),
     *(EOFError, OSError, RuntimeError, zipfile.BadZipFile, zlib.error),
@@ -27,14 +27,14 @@ _UNREADABLE = (
 
 @dataclass(frozen=True)
 class ObjectPairSet:
-    """``Q`` image pairs with ``M`` object pairs.
+    """The ``Q`` image pairs and ``M`` object pairs of a benchmark.
 
-    An item is the ground truth of one image pair, as ``MultiObjectCorrespondenceMetric`` reads it.
+    An item is the ground truth of one image pair for ``MultiObjectCorrespondenceMetric``.
 
     Attributes:
-        objects: The objects.
+        objects: Objects of the data set.
         image_pairs: ``(Q, 2)`` int32, source and target image.
-        object_pairs: ``(M, 2)`` int32, source and target object, ordered by image pair.
+        object_pairs: ``(M, 2)`` int32, source and target object, sorted by image pair.
         first: ``(Q + 1,)`` int64; image pair ``q`` has the object pairs ``first[q]`` to
             ``first[q + 1] - 1``.
     """
@@ -54,13 +54,13 @@ class ObjectPairSet:
             index: From 0 to ``len(self) - 1``.
 
         Returns:
-            ``source`` and ``target``: *all* objects of the image, also those in no pair, as a dict
-            of ``image`` (path), ``boxes`` ``(S, 4)``, ``labels`` ``(S,)``, ``keypoints``
+            ``source`` and ``target``: *all* objects of the image, including those without a pair,
+            as a dict of ``image`` (path), ``boxes`` ``(S, 4)``, ``labels`` ``(S,)``, ``keypoints``
             ``(S, P, 2)`` and ``visible`` ``(S, P)``; ``object_pairs`` ``(m, 2)``: the pairs to
-            score, as places in these two.
+            score, as indices into these objects.
 
         Raises:
-            IndexError: If there is no such pair.
+            IndexError: If the index is out of range.
         """
         if not 0 <= index < len(self):
             raise IndexError(f"Expected an index from 0 to {len(self) - 1}, but got {index}.")
@@ -73,10 +73,10 @@ class ObjectPairSet:
         }
 
     def save(self, path: str | Path) -> None:
-        """Write everything to one compressed ``.npz``, whole or not at all.
+        """Write one compressed ``.npz`` atomically.
 
         Args:
-            path: File to write; it should end in ``.npz``.
+            path: File to write, by convention ``.npz``.
         """
         arrays = {name: getattr(self.objects, name) for name in _OBJECT_FIELDS}
         arrays |= {name: getattr(self, name) for name in _PAIR_FIELDS}
@@ -86,35 +86,37 @@ class ObjectPairSet:
 
     @classmethod
     def load(cls, path: str | Path) -> ObjectPairSet:
-        """Read what :meth:`save` wrote.
+        """Read a file of :meth:`save`.
 
         Args:
-            path: The file.
+            path: File to read.
 
         Returns:
-            The same pairs.
+            The saved pairs.
 
         Raises:
             FileNotFoundError: If there is no such file.
-            ValueError: If it is another kind of file, or damaged.
+            ValueError: If the file is of another kind, or damaged.
         """
         path = Path(path)
-        make_it = "Write it with tools/make_multi_object_pairs.py."
+        fix = "Create it with tools/make_multi_object_pairs.py."
         if not path.is_file():
-            raise FileNotFoundError(f"Expected object pairs at '{path}', found no file. {make_it}")
+            raise FileNotFoundError(
+                f"Expected object pairs at '{path}', but there is no such file. {fix}"
+            )
         try:
             with np.load(path, allow_pickle=False) as file:
                 arrays = {name: file[name] for name in (*_OBJECT_FIELDS, *_PAIR_FIELDS)}
         except _UNREADABLE as error:
             raise ValueError(
-                f"Expected '{path}' to be a file of object pairs, but got: {error}. {make_it}"
+                f"Expected '{path}' to be a file of object pairs, but got: {error}. {fix}"
             ) from error
         arrays |= {name: tuple(arrays[name].tolist()) for name in _NAMES}
         objects = KeypointObjects(**{name: arrays[name] for name in _OBJECT_FIELDS})
         return cls(objects=objects, **{name: arrays[name] for name in _PAIR_FIELDS})
 
     def _objects_of(self, image: int) -> slice:
-        """Objects are ordered by image: those of one are a range."""
+        """Return the range of objects of an image; objects are sorted by image."""
         ends = np.searchsorted(self.objects.image_index, [image, image + 1])
         return slice(int(ends[0]), int(ends[1]))
 

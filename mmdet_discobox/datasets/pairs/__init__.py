@@ -1,4 +1,4 @@
-"""Pairs of pictures with common key points: PF-PASCAL, PF-WILLOW, SPair-71k, COCO key points."""
+"""Image pairs with common key points: PF-PASCAL, PF-WILLOW, SPair-71k, COCO key points."""
 
 from __future__ import annotations
 

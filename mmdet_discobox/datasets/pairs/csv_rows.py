@@ -1,4 +1,4 @@
-"""Rows of the csv files in which the Proposal Flow sets list their pairs."""
+"""Read the csv files of pairs of the Proposal Flow data sets."""
 
 from __future__ import annotations
 
@@ -15,58 +15,41 @@ from mmdet_discobox.utils.paths import require_paths
 
 @dataclass(frozen=True)
 class Row:
-    """One row below the header.
+    """A row below the header.
 
     Attributes:
-        where: The row, for errors, for example ``row 3 of 'val_pairs.csv'``.
-        cells: Its cells, without spaces around them.
+        where: Location for errors, for example ``row 3 of 'val_pairs.csv'``.
+        cells: Cells without surrounding spaces.
     """
 
     where: str
     cells: list[str]
 
-    def fail(self, expected: str) -> ValueError:
-        """Make the error for a row that is not as expected."""
-        found = str(self.cells)
-        found = found if len(found) <= 200 else f"{found[:197]}..."
+    def error(self, expected: str) -> ValueError:
+        """Build the error for an invalid row."""
+        cells = str(self.cells)
+        cells = cells if len(cells) <= 200 else f"{cells[:197]}..."
         return ValueError(
-            f"Expected {self.where} to have {expected}, but got {found}. Use the csv as published."
+            f"Expected {self.where} to have {expected}, but got {cells}. Use the csv as published."
         )
 
     def points(self, x: Iterable[str], y: Iterable[str]) -> NDArray[np.float64]:
-        """Turn the cells of the coordinates into points.
-
-        Args:
-            x: ``K`` numbers as text.
-            y: As many.
-
-        Returns:
-            ``(K, 2)``, as they stand in the file.
-
-        Raises:
-            ValueError: If they are not as many, or no finite numbers.
-        """
+        """Parse ``K`` cells of x and of y as points ``(K, 2)``."""
         try:
             points = np.array([*zip(x, y, strict=True)], dtype=np.float64).reshape(-1, 2)
         except ValueError:
-            raise self.fail("as many x as y, all numbers") from None
+            raise self.error("as many x as y, all numbers") from None
         if not np.isfinite(points).all():
-            raise self.fail("finite coordinates")
+            raise self.error("finite coordinates")
         return points
 
 
 def read_rows(path: str | Path, *, source: str) -> Iterator[Row]:
-    """Read a csv with one header line.
+    """Read the non-empty rows of a csv with one header line.
 
     Args:
-        path: The file.
-        source: Where it comes from, for the error.
-
-    Yields:
-        The rows that are not empty.
-
-    Raises:
-        FileNotFoundError: If there is no such file.
+        path: The csv.
+        source: Origin of the data set, for the error about a missing file.
     """
     require_paths([Path(path)], source=source)
     with open(path, encoding="utf-8-sig", newline="") as file:
@@ -76,21 +59,18 @@ def read_rows(path: str | Path, *, source: str) -> Iterator[Row]:
 
 
 def find_images(root: str | Path, names: Iterable[str], *, source: str) -> dict[str, Path]:
-    """Find pictures by the names a csv has for them.
+    """Find images by their names in a csv.
 
-    Packs of a set differ in their outer folders (``PF-dataset-PASCAL/JPEGImages/x.jpg`` lies in
-    ``PF-PASCAL/JPEGImages``), so leading folders of a name may be missing below ``root``.
+    Archives of a data set differ in their outer folders (``PF-dataset-PASCAL/JPEGImages/x.jpg`` is
+    in ``PF-PASCAL/JPEGImages``), so leading folders of a name may be missing below ``root``.
 
     Args:
-        root: Folder of the set, or the one above it.
+        root: Folder of the data set, or its parent.
         names: Paths with ``/`` as in the csv.
-        source: Where the set comes from, for the error.
+        source: Origin of the data set, for the error about missing files.
 
     Returns:
-        For each name its file.
-
-    Raises:
-        FileNotFoundError: If pictures are missing; with the first path and their number.
+        Mapping from names to files.
     """
     found = {name: _find_image(Path(root), name) for name in names}
     require_paths(found.values(), source=source)
@@ -98,7 +78,7 @@ def find_images(root: str | Path, names: Iterable[str], *, source: str) -> dict[
 
 
 def _find_image(root: Path, name: str) -> Path:
-    """Return the file of a name, or where it should be if it is not there."""
+    """Return the file of a name, or its expected path if it is missing."""
     parts = name.split("/")
     candidates = [root.joinpath(*parts[skip:]) for skip in range(len(parts))]
     return next((path for path in candidates if path.is_file()), candidates[0])

@@ -1,4 +1,4 @@
-"""The record of all pair data sets: two pictures of a class and the key points they share."""
+"""Records of an image pair with key points, shared by all readers of pairs."""
 
 from __future__ import annotations
 
@@ -14,28 +14,28 @@ from PIL import Image
 Size = tuple[int, int]  # width, height
 
 
-def read_size(path: Path) -> Size:
-    """Read width and height of a picture, in pixels, from its header."""
+def stored_size(path: Path) -> Size:
+    """Read width and height of an image in pixels from its header."""
     with Image.open(path) as image:
         return image.size
 
 
 @dataclass(frozen=True, eq=False)
 class KeypointImage:
-    """One picture of a pair: an object with ``K`` key points.
+    """One image of a pair: an object with ``K`` key points.
 
-    Coordinates are ``(x, y)`` in pixels of the file, 0-based and continuous: 0 is the middle of
-    the first pixel, as in COCO. What MATLAB wrote is 1-based and has 1 subtracted by the readers,
-    points and boxes alike. A sampler whose pictures span ``[0, width]`` adds half a pixel.
+    Coordinates are ``(x, y)`` in pixels of the file, 0-based and continuous: 0 is the centre of the
+    first pixel, as in COCO. Readers subtract 1 from the points and boxes of MATLAB files. Add half
+    a pixel for samplers whose image spans ``[0, width]``.
 
     Attributes:
-        path: File of the picture.
-        points: ``(K, 2)`` float64; of any value, NaN too, where not visible.
+        path: Image file.
+        points: ``(K, 2)`` float64; any value, including NaN, where not visible.
         visible: ``(K,)`` boolean.
-        box: ``(4,)`` float64 ``(x1, y1, x2, y2)``, or None where the set has no boxes.
+        box: ``(4,)`` float64 ``(x1, y1, x2, y2)``, or None if the data set has no boxes.
 
     Raises:
-        ValueError: If a shape is another, or a visible point is not finite.
+        ValueError: If a shape is wrong, or a visible point is not finite.
     """
 
     path: Path
@@ -53,7 +53,7 @@ class KeypointImage:
         if not np.isfinite(self.points[self.visible]).all():
             raise ValueError(
                 f"Expected the visible points of '{self.path}' to be finite, but got "
-                f"{self.points[self.visible].tolist()}. A key point that is absent is not visible."
+                f"{self.points[self.visible].tolist()}. Mark absent key points as not visible."
             )
         if self.box is not None and self.box.shape != (4,):
             raise ValueError(
@@ -63,24 +63,24 @@ class KeypointImage:
 
     @cached_property
     def size(self) -> Size:
-        """Width and height in pixels, read from the file's header when first asked for."""
-        return read_size(self.path)
+        """Width and height in pixels, read from the header of the file on first access."""
+        return stored_size(self.path)
 
 
 @dataclass(frozen=True, eq=False)
 class KeypointPair:
-    """A source and a target picture; key point ``k`` of both is the same part of the object.
+    """A source and a target image; key point ``k`` of both is the same part of the object.
 
     Attributes:
-        pair_id: What tells the pair from the others of its set.
+        pair_id: Unique name of the pair in its data set.
         class_name: Class of both objects.
-        source: Picture the points are taken from.
-        target: Picture they are transferred to.
-        flip: Whether to mirror both pictures left to right, as the training rows of PF-PASCAL
-            ask for. The record itself is not mirrored: ``x`` becomes ``width - 1 - x``.
+        source: Image that points are transferred from.
+        target: Image that points are transferred to.
+        flip: Whether to mirror both images left to right, as in the training rows of PF-PASCAL. The
+            coordinates here are not mirrored; mirroring maps ``x`` to ``width - 1 - x``.
 
     Raises:
-        ValueError: If the two have different numbers of key points.
+        ValueError: If source and target have different numbers of key points.
     """
 
     pair_id: str
@@ -98,25 +98,25 @@ class KeypointPair:
 
     @property
     def visible(self) -> NDArray[np.bool_]:
-        """``(K,)``, the key points that count: those visible in both pictures."""
+        """``(K,)`` boolean: the key point is visible in both images and counts."""
         return self.source.visible & self.target.visible
 
     def to_sample(self) -> dict[str, Any]:
-        """Return what :class:`~mmdet_discobox.evaluation.PCKMetric` has to know of the pair.
+        """Return the ground truth for :class:`~mmdet_discobox.evaluation.PCKMetric`.
 
         Returns:
-            ``pair_id``, ``class_name``, ``visible`` and, for ``source`` and ``target``, ``_points``
-            ``(K, 2)``, ``_size`` (width, height) and ``_box`` ``(4,)`` or None. The headers of the
-            two pictures are read.
+            ``pair_id``, ``class_name``, ``visible`` and, prefixed with ``source`` and ``target``,
+            ``_points`` ``(K, 2)``, ``_size`` (width, height) and ``_box`` ``(4,)`` or None. Reads
+            the headers of both images.
         """
-        sides = {"source": self.source, "target": self.target}
-        sample: dict[str, Any] = {
+        return {
             "pair_id": self.pair_id,
             "class_name": self.class_name,
             "visible": self.visible,
+            "source_points": self.source.points,
+            "source_size": self.source.size,
+            "source_box": self.source.box,
+            "target_points": self.target.points,
+            "target_size": self.target.size,
+            "target_box": self.target.box,
         }
-        for name, side in sides.items():
-            sample[f"{name}_points"] = side.points
-            sample[f"{name}_size"] = side.size
-            sample[f"{name}_box"] = side.box
-        return sample

@@ -1,4 +1,4 @@
-"""Read the pairs of PF-PASCAL, in each of its two layouts.
+"""Read the pairs of PF-PASCAL in both of its layouts.
 
 ==========================  ==========================================================
 ``PF-PASCAL/``              ``{trn,val,test}_pairs.csv``, ``JPEGImages/<image>.jpg``,
@@ -6,8 +6,8 @@
 ``PF-dataset-PASCAL/``      the two folders alone, with the csv files of another project
 ==========================  ==========================================================
 
-Columns are told by their number: source, target, class (1 to 20) and ``flip``; or source, target,
-class and the coordinates ``XA, YA, XB, YB``, separated by semicolons. Both the csv and the
+A csv with four columns has source, target, class (1 to 20) and ``flip``; one with seven has source,
+target, class and the coordinates ``XA, YA, XB, YB``, separated by semicolons. Both the csv and the
 ``.mat`` files are 1-based.
 """
 
@@ -26,7 +26,7 @@ from mmdet_discobox.utils.paths import require_paths
 from mmdet_discobox.utils.voc import VOC_CLASSES
 
 from .csv_rows import Row, find_images, read_rows
-from .keypoint_pair import KeypointImage, KeypointPair, read_size
+from .keypoint_pair import KeypointImage, KeypointPair, stored_size
 
 _SOURCE = (
     "PF-PASCAL is at https://www.di.ens.fr/willow/research/proposalflow/, its lists of pairs are "
@@ -47,20 +47,19 @@ def read_pf_pascal(
     Args:
         pairs_csv: List of pairs.
         root: ``PF-PASCAL`` or ``PF-dataset-PASCAL``, or the folder above.
-        csv_long_side: Long side, in pixels, of the pictures that the coordinates of the csv are
-            meant for; None if for the files as they are. There are lists for pictures of 300 pixels
-            (the coordinates of the validation pairs); their points are scaled to the files, whose
-            headers are then read.
-        annotations: Take the points from the ``.mat`` files even if the csv has coordinates. They
-            have the boxes as well, and key points that only one picture shows. A csv without
-            coordinates always needs them.
+        csv_long_side: Long side in pixels of the images that the coordinates of the csv refer to;
+            points are scaled from it to the size of the files. None if they refer to the files. The
+            published validation list refers to images of 300 pixels.
+        annotations: Whether to read points from the ``.mat`` files even if the csv has coordinates.
+            These files also have boxes, and key points visible in only one image. A csv without
+            coordinates always reads them.
 
     Returns:
-        The pairs in the order of the csv. Boxes are None where the points are those of the csv.
+        The pairs in the order of the csv. Boxes are None if the points are read from the csv.
 
     Raises:
-        FileNotFoundError: If the csv, pictures or annotations are missing.
-        ValueError: If a file is not as published, or `csv_long_side` not positive.
+        FileNotFoundError: If the csv, images or annotations are missing.
+        ValueError: If a file differs from the published form, or `csv_long_side` is not positive.
     """
     if csv_long_side is not None and not csv_long_side > 0:
         raise ValueError(f"Expected `csv_long_side` above 0 pixels, but got {csv_long_side}.")
@@ -70,26 +69,16 @@ def read_pf_pascal(
     names = dict.fromkeys(name for row in rows for name in row.cells[:2])
     paths = find_images(root, names, source=_SOURCE)
     if annotations or any(len(row.cells) == 4 for row in rows):
-        sides = _annotated_sides(rows, paths)
+        images = _annotated_images(rows, paths)
     else:
-        sides = _csv_sides(rows, paths, csv_long_side)
+        images = _csv_images(rows, paths, csv_long_side)
         if csv_long_side is None:
-            _warn_of_small_coordinates(str(pairs_csv), sides)
-    return [_pair(row, *two) for row, two in zip(rows, sides, strict=True)]
+            _warn_of_small_coordinates(str(pairs_csv), images)
+    return [_pair(row, *both) for row, both in zip(rows, images, strict=True)]
 
 
-def read_pf_pascal_annotation(path: Path) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Read an annotation of a picture.
-
-    Args:
-        path: ``Annotations/<class>/<image>.mat``.
-
-    Returns:
-        Key points ``(K, 2)``, NaN where absent, and the box ``(4,)``, both 0-based.
-
-    Raises:
-        ValueError: If the file has no ``kps`` of shape (K, 2) or no ``bbox`` of shape (1, 4).
-    """
+def _read_annotation(path: Path) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Read key points ``(K, 2)``, NaN if absent, and the box ``(4,)``, both 0-based."""
     try:
         content = loadmat(path)
     except (MatReadError, TypeError, ValueError) as error:
@@ -106,11 +95,11 @@ def read_pf_pascal_annotation(path: Path) -> tuple[NDArray[np.float64], NDArray[
 def _check_row(row: Row) -> None:
     classes = [str(number) for number in range(1, len(VOC_CLASSES) + 1)]
     if len(row.cells) not in (4, 7):
-        raise row.fail(f"the columns {_COLUMNS}")
+        raise row.error(f"the columns {_COLUMNS}")
     if row.cells[2] not in classes:
-        raise row.fail("a class from 1 to 20")
+        raise row.error("a class from 1 to 20")
     if len(row.cells) == 4 and row.cells[3] not in ("0", "1"):
-        raise row.fail("0 or 1 as `flip`")
+        raise row.error("0 or 1 as `flip`")
 
 
 def _class_of(row: Row) -> str:
@@ -123,14 +112,14 @@ def _pair(row: Row, source: KeypointImage, target: KeypointImage) -> KeypointPai
     return KeypointPair(pair_id, _class_of(row), source, target, flip)
 
 
-def _annotated_sides(rows: list[Row], paths: dict[str, Path]) -> list[list[KeypointImage]]:
-    """Read each annotation once: a picture is in several pairs."""
+def _annotated_images(rows: list[Row], paths: dict[str, Path]) -> list[list[KeypointImage]]:
+    """Read source and target of each row; reads each annotation once."""
     keys = [[(_class_of(row), name) for name in row.cells[:2]] for row in rows]
-    unique = dict.fromkeys(key for two in keys for key in two)
+    unique = dict.fromkeys(key for both in keys for key in both)
     files = {key: _annotation_path(paths[key[1]], key[0]) for key in unique}
     require_paths(files.values(), source=_SOURCE)
     images = {key: _annotated_image(paths[key[1]], file) for key, file in files.items()}
-    return [[images[key] for key in two] for two in keys]
+    return [[images[key] for key in both] for both in keys]
 
 
 def _annotation_path(image: Path, class_name: str) -> Path:
@@ -138,20 +127,17 @@ def _annotation_path(image: Path, class_name: str) -> Path:
 
 
 def _annotated_image(path: Path, annotation: Path) -> KeypointImage:
-    points, box = read_pf_pascal_annotation(annotation)
+    points, box = _read_annotation(annotation)
     return KeypointImage(path, points, ~np.isnan(points.sum(axis=1)), box)
 
 
-def _csv_sides(
+def _csv_images(
     rows: list[Row], paths: dict[str, Path], long_side: float | None
 ) -> list[list[KeypointImage]]:
     return [
-        [
-            _csv_image(paths[row.cells[side]], row, 3 + 2 * side, long_side)
-            for side in range(2)
-        ]
+        [_csv_image(paths[row.cells[side]], row, 3 + 2 * side, long_side) for side in range(2)]
         for row in rows
-    ]  # fmt: skip
+    ]
 
 
 def _csv_image(path: Path, row: Row, column: int, long_side: float | None) -> KeypointImage:
@@ -159,18 +145,18 @@ def _csv_image(path: Path, row: Row, column: int, long_side: float | None) -> Ke
     points = row.points(x, y)
     visible = np.ones(len(points), bool)
     if long_side is not None:
-        points *= max(read_size(path)) / long_side
+        points *= max(stored_size(path)) / long_side
     return KeypointImage(path, points - 1, visible)
 
 
-def _warn_of_small_coordinates(name: str, sides: list[list[KeypointImage]]) -> None:
-    """Warn where all points lie within 300 pixels though all pictures are larger."""
-    images = [image for two in sides for image in two]
+def _warn_of_small_coordinates(name: str, pairs: list[list[KeypointImage]]) -> None:
+    """Warn if all points are within 300 pixels although all images are larger."""
+    images = [image for both in pairs for image in both]
     largest = max((image.points.max() for image in images if len(image.points)), default=np.inf)
     if largest <= 300 and all(max(image.size) > 300 for image in images):
         print_log(
-            f"No point of '{name}' is beyond 300 pixels, but all pictures are larger: its "
-            "coordinates seem to be for pictures of 300 pixels. If so, set `csv_long_side=300`.",
+            f"No point of '{name}' is beyond 300 pixels, but all images are larger: its "
+            "coordinates seem to refer to images of 300 pixels. If so, set `csv_long_side=300`.",
             logger="current",
             level=logging.WARNING,
         )

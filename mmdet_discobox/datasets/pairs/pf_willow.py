@@ -1,9 +1,9 @@
 """Read the pairs of PF-WILLOW.
 
-``test_pairs.csv`` goes round in two shapes: source, target, class and the coordinates
-``XA, YA, XB, YB``, separated by semicolons; or source, target and 40 columns, ten ``x`` and ten
-``y`` of the source, then of the target. The class is the folder of the picture in both, and the
-coordinates are 1-based, those of the ``.mat`` files beside the pictures.
+``test_pairs.csv`` exists in two forms. One has source, target, class and the coordinates
+``XA, YA, XB, YB``, separated by semicolons; the other has source, target and 40 columns, ten ``x``
+and ten ``y`` of the source, then of the target. The class is the folder of the image, and the
+coordinates are 1-based and equal those of the ``.mat`` files.
 """
 
 from __future__ import annotations
@@ -31,12 +31,12 @@ def read_pf_willow(pairs_csv: str | Path, root: str | Path) -> list[KeypointPair
         root: ``PF-WILLOW`` or ``PF-dataset-WILLOW``, or the folder above.
 
     Returns:
-        The pairs in the order of the csv. The set has no boxes: what papers call its ``bbox``
-        threshold is the extent of the key points.
+        The pairs in the order of the csv. The data set has no boxes: the ``bbox`` threshold of
+        papers is the extent of the key points.
 
     Raises:
-        FileNotFoundError: If the csv or pictures are missing.
-        ValueError: If a row is not as published.
+        FileNotFoundError: If the csv or images are missing.
+        ValueError: If a row differs from the published form.
     """
     rows = list(read_rows(pairs_csv, source=_SOURCE))
     coordinates = [_coordinates(row) for row in rows]
@@ -46,14 +46,14 @@ def read_pf_willow(pairs_csv: str | Path, root: str | Path) -> list[KeypointPair
 
 
 def _coordinates(row: Row) -> list[list[str]]:
-    """Return x and y of the source, then of the target."""
+    """Return the cells of x and y of the source, then of the target."""
     if len(row.cells) == 7:
         columns = [cell.split(";") for cell in row.cells[3:]]
     else:
         starts = range(2, len(row.cells), _NUM_POINTS)
         columns = [row.cells[start : start + _NUM_POINTS] for start in starts]
     if [len(column) for column in columns] != [_NUM_POINTS] * 4:
-        raise row.fail(f"two pictures and {_NUM_POINTS} key points for each (7 or 42 columns)")
+        raise row.error(f"two images and {_NUM_POINTS} key points for each (7 or 42 columns)")
     return columns
 
 

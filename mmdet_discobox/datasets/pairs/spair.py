@@ -1,8 +1,8 @@
 """Read the pairs of SPair-71k.
 
-Lines of ``Layout/<size>/<split>.txt`` are names of pairs, such as
-``000001-2007_000175-2007_000256:aeroplane``. Each has its ``PairAnnotation/<split>/<name>.json``
-and two pictures in ``JPEGImages/<class>``.
+Each line of ``Layout/<size>/<split>.txt`` is the name of a pair, such as
+``000001-2007_000175-2007_000256:aeroplane``, with an annotation
+``PairAnnotation/<split>/<name>.json`` and two images in ``JPEGImages/<class>``.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _SOURCE = "SPair-71k is at https://cvlab.postech.ac.kr/research/SPair-71k/."
 def read_spair(
     root: str | Path, *, split: str = "test", layout: str = "large"
 ) -> list[KeypointPair]:
-    """Read the pairs of a split with their common key points and their boxes.
+    """Read the pairs of a split with common key points and boxes.
 
     Args:
         root: Folder ``SPair-71k``.
@@ -31,12 +31,12 @@ def read_spair(
         layout: "large" or "small".
 
     Returns:
-        The pairs in the order of the list. All their key points are visible: a pair lists those
-        that its two pictures share.
+        The pairs in the order of the list. All their key points are visible, because the
+        annotation has only those common to both images.
 
     Raises:
-        FileNotFoundError: If the list, annotations or pictures are missing.
-        ValueError: If an annotation is not as published.
+        FileNotFoundError: If the list, annotations or images are missing.
+        ValueError: If an annotation differs from the published form.
     """
     root = Path(root)
     names_file = root / "Layout" / layout / f"{split}.txt"

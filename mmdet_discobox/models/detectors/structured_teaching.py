@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
 import torch
 from mmdet.registry import MODELS, TASK_UTILS
 from mmdet.structures import DetDataSample
 from mmdet.utils import ConfigType, OptConfigType
-from torch import Tensor
+from torch import Tensor, nn
 
 from mmdet_discobox.functional import box_masks, cosine_similarity, masks_to_boxes
 from mmdet_discobox.models.losses import BoxMILLoss, mil_loss
@@ -55,7 +55,11 @@ class StructuredTeachingMixin:
         ValueError: if ``teacher_network`` is given without a ``structured_teacher``.
     """
 
-    #: of the class, as the average is copied before they are set
+    #: of every detector of mmdet that is built from a config
+    data_preprocessor: Any
+    dataset_meta: Any
+    cfg: Any
+    #: of the class, as the average is copied before it is set
     prediction_refiner: Any = None
 
     def __init__(
@@ -78,7 +82,7 @@ class StructuredTeachingMixin:
         # The copy comes before all other additions, so that it holds the task network alone.
         self.teacher = None
         if teacher_network is not None:
-            self.teacher = TeacherNetwork(self, **teacher_network)
+            self.teacher = TeacherNetwork(cast(nn.Module, self), **teacher_network)
         self.loss_mil = MODELS.build(loss_mil)
         check_module_type("loss_mil", self.loss_mil, BoxMILLoss)
         self.structured_teacher: Any = None

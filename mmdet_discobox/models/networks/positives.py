@@ -1,4 +1,4 @@
-"""Positive places of a batch: cells, anchors or points, each tied to the object it is trained for."""
+"""Positive places of a batch: cells, anchors or points, each tied to its object."""
 
 from __future__ import annotations
 

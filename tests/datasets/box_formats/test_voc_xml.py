@@ -27,18 +27,18 @@ def folders(tmp_path):
     labels, images = tmp_path / "etiketten", tmp_path / "bilder"
     labels.mkdir()
     images.mkdir()
-    picture = cv2.imencode(".png", np.zeros((32, 48, 3), np.uint8))[1]
-    (images / "bild ü.png").write_bytes(picture.tobytes())
+    image = cv2.imencode(".png", np.zeros((32, 48, 3), np.uint8))[1]
+    (images / "bild ü.png").write_bytes(image.tobytes())
     return labels, images
 
 
-def test_boxes_are_counted_from_one_and_everything_is_kept(folders):
+def test_pixels_are_counted_from_one_and_other_fields_are_kept(folders):
     labels, images = folders
     text = xml(("hund", (1, 1, 48, 32)), ("Äpfel", (10, 5, 10, 6)))
     (labels / "bild ü.xml").write_text(text, encoding="utf-8")
     dataset = read_boxes(labels, images)
     first, second = dataset["annotations"]
-    assert first["bbox"] == [0, 0, 48, 32]  # the whole picture: both corners belong to the box
+    assert first["bbox"] == [0, 0, 48, 32]  # the whole image: both corners belong to the box
     assert second["bbox"] == [9, 4, 1, 2]
     assert (first["pose"], first["difficult"]) == ("Left", 1)
     assert first["attributes"] == {"attribute": {"name": "colour", "value": "red"}}
@@ -49,7 +49,7 @@ def test_boxes_are_counted_from_one_and_everything_is_kept(folders):
     assert (image["label_file"], image["folder"]) == ("bild ü.xml", "x")
 
 
-def test_size_and_file_name_are_mended_from_the_picture(folders):
+def test_size_and_file_name_default_to_those_of_the_image(folders):
     labels, images = folders
     text = xml(("a", (1, 1, 2, 2)), name="C:\\old\\1.jpg", size=None)
     (labels / "bild ü.xml").write_text(text, encoding="utf-8")
@@ -67,17 +67,17 @@ def test_size_and_file_name_are_mended_from_the_picture(folders):
         (xml(("a", ("nan", 1, 2, 2))), "to have a <bndbox>"),
     ],
 )
-def test_faults_are_told(folders, text, message):
+def test_invalid_files_are_refused(folders, text, message):
     labels, images = folders
     (labels / "bild ü.xml").write_text(text, encoding="utf-8")
     with pytest.raises(ValueError, match=message):
         read_boxes(labels, images)
 
 
-def test_a_label_file_without_a_picture_is_told(folders):
+def test_a_label_file_without_an_image_is_refused(folders):
     labels, images = folders
     (labels / "other.xml").write_text(xml(name="other.png"))
-    with pytest.raises(FileNotFoundError, match=r"a picture 'other\.\*'"):
+    with pytest.raises(FileNotFoundError, match=r"an image 'other\.\*'"):
         read_boxes(labels, images)
 
 
@@ -101,6 +101,6 @@ def test_any_file_is_read_or_refused(folders, content):
     except ValueError as error:
         refusal = str(error)
     else:
-        check_coco_boxes(dataset, name="what was read")
+        check_coco_boxes(dataset, name="the result")
         return
     assert "bild ü.xml" in refusal or str(labels) in refusal

@@ -15,12 +15,12 @@ def folders(tmp_path):
     labels, images = tmp_path / "set" / "labels", tmp_path / "set" / "images"
     labels.mkdir(parents=True)
     images.mkdir()
-    picture = cv2.imencode(".png", np.zeros((32, 48, 3), np.uint8))[1]
-    (images / "图.png").write_bytes(picture.tobytes())
+    image = cv2.imencode(".png", np.zeros((32, 48, 3), np.uint8))[1]
+    (images / "图.png").write_bytes(image.tobytes())
     return labels, images
 
 
-def test_boxes_are_shares_of_the_picture(folders):
+def test_boxes_are_fractions_of_the_image(folders):
     labels, images = folders
     (labels / "图.txt").write_text("1 0.5 0.5 1 1\n\n0 0.25 0.5 0.25 0.5 0.9\n", encoding="utf-8")
     (labels / "classes.txt").write_text("hund\nÄpfel\n", encoding="utf-8")
@@ -42,7 +42,7 @@ def test_names_come_from_the_yaml_above(folders, names):
     assert [c["name"] for c in read_boxes(labels, images)["categories"]] == ["one", "two"]
 
 
-def test_without_names_classes_are_called_by_their_numbers(folders):
+def test_class_names_default_to_numbers(folders):
     labels, images = folders
     (labels / "图.txt").write_text("2 0.5 0.5 1 1")
     assert [c["name"] for c in read_boxes(labels, images)["categories"]] == ["0", "1", "2"]
@@ -54,11 +54,11 @@ def test_without_names_classes_are_called_by_their_numbers(folders):
         ("0 0.1 0.1 0.2 0.1 0.2 0.3 0.4", "line 1 of .* Export boxes, not polygons"),
         ("cat 0.5 0.5 1 1", "line 1 of .* but got 'cat"),
         ("0 0.5 0.5 nan 1", "to be `class x y width height`"),
-        ("7 0.5 0.5 1 1", "a box has the class 7"),
+        ("7 0.5 0.5 1 1", r"class numbers below 2, .* but got 7"),
         ("0 0.5 0.5 -1 1", "no negative width"),
     ],
 )
-def test_faults_are_told(folders, line, message):
+def test_invalid_files_are_refused(folders, line, message):
     labels, images = folders
     (labels / "图.txt").write_text(line)
     (labels / "classes.txt").write_text("one\ntwo\n")
@@ -66,10 +66,10 @@ def test_faults_are_told(folders, line, message):
         read_boxes(labels, images)
 
 
-def test_a_folder_of_neither_is_told(folders):
+def test_folders_without_boxes_or_images_are_refused(folders):
     with pytest.raises(ValueError, match="Pascal VOC xml files or YOLO txt files"):
         read_boxes(*folders)
-    with pytest.raises(FileNotFoundError, match="Expected a folder of pictures"):
+    with pytest.raises(FileNotFoundError, match="Expected a folder of images"):
         read_boxes(folders[0], folders[1] / "gone")
 
 
@@ -87,6 +87,6 @@ def test_any_file_is_read_or_refused(folders, content):
     except ValueError as error:
         refusal = str(error)
     else:
-        check_coco_boxes(dataset, name="what was read")
+        check_coco_boxes(dataset, name="the result")
         return
     assert "图.txt" in refusal or str(labels) in refusal

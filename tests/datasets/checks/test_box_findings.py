@@ -1,4 +1,4 @@
-"""Boxes that train badly or not at all, each told once and with its place."""
+"""Boxes that hurt training are reported once, with their location."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import pytest
 from checked_data import GOOD, HEIGHT, WIDTH, coco, only, texts
 
 from mmdet_discobox.datasets.checks import TrainingSettings
-from mmdet_discobox.datasets.checks.box_findings import _repeats
+from mmdet_discobox.datasets.checks.box_findings import _find_duplicates
 
 
 @pytest.mark.parametrize(
@@ -15,22 +15,22 @@ from mmdet_discobox.datasets.checks.box_findings import _repeats
     [
         ([GOOD, [5, 5, 0.4, 9]], "warning", "1 boxes are thinner than a pixel and are dropped"),
         ([GOOD, [96, 5, 9, 9]], "warning", "1 boxes lie outside their image and are dropped"),
-        ([GOOD, [90, 5, 20, 9]], "warning", "1 boxes reach past the border"),
-        ([GOOD, [4, 4, 20, 19]], "warning", "1 boxes repeat another box"),
+        ([GOOD, [90, 5, 20, 9]], "warning", "1 boxes extend past the image border"),
+        ([GOOD, [4, 4, 20, 19]], "warning", "1 boxes duplicate another box"),
         ([GOOD, [60, 5, 30, 3]], "warning", "1 boxes are narrower than 4 pixels"),
     ],
 )
-def test_odd_boxes_are_told_with_their_place(check, boxes, level, words):
+def test_boxes_are_reported_with_their_location(check, boxes, level, words):
     finding = only(check(coco(*boxes)), level)
     assert words in finding
     assert f"annotation 2 ('Straße 图.png'): bbox {boxes[1]}" in finding
 
 
-def test_what_is_in_order_at_the_border(check):
+def test_boxes_at_the_border_are_valid(check):
     assert check(coco([-1, -1, 97, 40], [0, 0, WIDTH, HEIGHT])).findings == ()
 
 
-def test_boxes_of_no_level_are_told(check):
+def test_boxes_of_no_level_are_reported(check):
     ranges = TrainingSettings(image_scale=None, scale_ranges=((10, 20), (15, 30)))
     report = check(coco([4, 4, 20, 20], [40, 4, 50, 50], [4, 40, 6, 6]), settings=ranges)
     assert "2 boxes are in no scale range of the config and never trained (smallest 10" in only(
@@ -42,7 +42,7 @@ def test_boxes_of_no_level_are_told(check):
 def test_sizes_are_those_after_resizing(check):
     enlarged = TrainingSettings(image_scale=(960, 640))  # ten times
     assert check(coco(GOOD, [40, 4, 1, 1]), settings=enlarged).findings == ()
-    assert enlarged.factors(np.array([[96.0, 64.0], [64.0, 96.0], [10, 320]])).tolist() == [
+    assert enlarged.scale_factors(np.array([[96.0, 64.0], [64.0, 96.0], [10, 320]])).tolist() == [
         10,
         10,
         3,
@@ -59,7 +59,7 @@ def test_crowd_and_ignored_boxes_are_notes(check):
     ]
 
 
-def test_without_a_box_nothing_can_be_trained(check):
+def test_a_data_set_without_boxes_is_an_error(check):
     report = check(coco())
     assert "error: There is no box to train on" in texts(report, "error")[0]
     assert check(coco(GOOD, iscrowd=1)).stops_training
@@ -80,14 +80,14 @@ def _iou(first, second):
     return overlap / (sum(areas) - overlap)
 
 
-def test_repeats_agree_with_two_loops():
+def test_duplicates_agree_with_two_loops():
     rng = np.random.default_rng(0)
     corners = rng.integers(0, 6, (1500, 2)).astype(float)
     corners = np.concatenate([corners, corners + rng.integers(8, 30, (1500, 2))], 1)
     expected = [
         any(_iou(corners[i], corners[j]) >= 0.9 for j in range(i)) for i in range(0, 1500, 25)
     ]
-    assert _repeats(corners)[::25].tolist() == expected
+    assert _find_duplicates(corners)[::25].tolist() == expected
     assert 0 < sum(expected) < len(expected)
 
 

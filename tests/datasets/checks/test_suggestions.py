@@ -1,4 +1,4 @@
-"""Settings that a data set suggests: scale ranges, and a long enough training."""
+"""Suggested settings of a data set: scale ranges, and a long enough training."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ def test_suggested_ranges_hold_every_box(sizes, levels):
         assert any(low <= size <= high for low, high in ranges)
 
 
-def test_a_schedule_for_few_pictures():
+def test_a_schedule_for_few_images():
     table = BoxTable(coco(GOOD))
     short = suggest(table, TrainingSettings(batch_size=1, max_epochs=12))
     assert short.iterations == 12
     assert "# 12 iterations on one device\n# 2000 of them warm-up." in str(short)
     written: dict = {}
-    exec(str(short), {}, written)  # what is printed is text to copy into a config
+    exec(str(short), {}, written)  # the text is meant to be copied into a config
     assert written["train_cfg"] == dict(max_epochs=558)
     assert written["param_scheduler"][0]["end"] == 56
 

@@ -1,4 +1,4 @@
-"""What is read off a config, for every config that the package ships."""
+"""Settings are read from configs of the repository and of mmdet."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def test_a_config_of_ones_own_data():
     assert settings.iterations(600) == 8 * 150
 
 
-def test_wrappers_and_schedulers_are_looked_into():
+def test_wrappers_and_schedulers_are_read():
     inner = dict(type="CocoBoxDataset", pipeline=[dict(type="Resize", scale=320)])
     config = dict(
         model=dict(mask_head=dict()),
@@ -57,6 +57,6 @@ def test_wrappers_and_schedulers_are_looked_into():
     assert TrainingSettings.from_config(alone).warm_up == 5
 
 
-def test_a_config_that_trains_nothing():
-    with pytest.raises(ValueError, match="with `train_dataloader`, but it has \\['model'\\]"):
+def test_a_config_without_training_is_refused():
+    with pytest.raises(ValueError, match=r"with `train_dataloader`, but got the keys \['model'\]"):
         TrainingSettings.from_config(dict(model=dict()))

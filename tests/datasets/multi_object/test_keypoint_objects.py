@@ -60,7 +60,7 @@ def test_reads_objects_in_the_order_of_their_images(write):
     "bbox", [[40, 30, 0, 5], [40, 30, 5, 0], [60, 0, 5, 5], [-5, 0, 5, 5], [16, 0, 1e-7, 5]]
 )
 @pytest.mark.parametrize("place", [0, 4])
-def test_boxes_without_area_are_left_out(write, monkeypatch, bbox, place):
+def test_boxes_without_area_are_skipped(write, monkeypatch, bbox, place):
     """The last object is in no pair, but is described with its image all the same."""
     lines = []
     monkeypatch.setattr(keypoint_objects, "print_log", lambda text, **_: lines.append(text))
@@ -69,7 +69,7 @@ def test_boxes_without_area_are_left_out(write, monkeypatch, bbox, place):
     found = read_coco_keypoints(write(content))
     assert len(found) == 3
     assert (found.boxes[:, 2:] > found.boxes[:, :2]).all()
-    assert "of 4 objects, 1 are left out" in lines[0]
+    assert "of 4 objects, 1 are skipped" in lines[0]
     assert len(make_object_pairs(found)) == (place == 4)
 
 
@@ -80,14 +80,14 @@ def test_hidden_key_points_on_demand(write):
 
 
 @pytest.mark.parametrize("keypoints", [[1, 2, 2], [1, 2, 2, 3, 4], "123456", [0, 1, "2"] * 2])
-def test_tells_of_bad_key_points(write, keypoints):
+def test_invalid_key_points_are_refused(write, keypoints):
     content = copy.deepcopy(CONTENT)
     content["annotations"][1]["keypoints"] = keypoints
     with pytest.raises(ValueError, match=r"`keypoints` of annotation 2 .* to be 6 numbers"):
         read_coco_keypoints(write(content))
 
 
-def test_tells_of_a_json_without_key_points(write):
+def test_a_json_without_key_points_is_refused(write):
     content = copy.deepcopy(CONTENT)
     for item in (*content["annotations"], *content["categories"]):
         item.pop("keypoints", None)

@@ -5,7 +5,7 @@ from itertools import islice
 
 import numpy as np
 import pytest
-from pictures import write_picture
+from image_files import write_image
 
 from mmdet_discobox.datasets.pairs import read_coco_keypoint_pairs
 
@@ -29,7 +29,7 @@ def animal(ann_id, image_id, keypoints, category_id=1, **fields):
 
 ANIMALS = [
     animal(1, 1, [3, 4, 2, 5, 6, 2, 0, 0, 0]),
-    animal(2, 1, [7, 8, 2, 9, 9, 2, 9, 9, 2]),  # a second cat of the first picture
+    animal(2, 1, [7, 8, 2, 9, 9, 2, 9, 9, 2]),  # a second cat of the first image
     animal(3, 2, [1, 1, 1, 2, 2, 2, 3, 3, 2]),  # its nose is hidden
     animal(4, 2, [1, 2, 2], category_id=2),
     animal(5, 3, [5, 5, 2, 0, 0, 0, 0, 0, 0]),
@@ -44,7 +44,7 @@ def ann_file(tmp_path):
         for k in (1, 2, 3)
     ]
     for image in images:
-        write_picture(tmp_path / image["file_name"], (50, 40))
+        write_image(tmp_path / image["file_name"], (50, 40))
     path = tmp_path / "keypoints.json"
     content = {"images": images, "annotations": ANIMALS, "categories": CATEGORIES}
     path.write_text(json.dumps(content), encoding="utf-8")
@@ -52,18 +52,18 @@ def ann_file(tmp_path):
 
 
 def named(pairs):
-    """Pictures of a pair, and the numbers of the key points that count."""
+    """Images of a pair, and the indices of the key points that count."""
     return [
         (p.source.path.stem + p.target.path.stem, np.flatnonzero(p.visible).tolist()) for p in pairs
     ]
 
 
-def test_each_object_meets_those_of_its_class_in_other_pictures(ann_file, tmp_path):
+def test_each_object_is_paired_with_those_of_its_class_in_other_images(ann_file, tmp_path):
     pairs = list(read_coco_keypoint_pairs(ann_file, tmp_path))
     assert named(pairs) == [
         *[("12", [1]), ("13", [0])],  # the first cat; the dog and the crowd are no partners
         *[("12", [1, 2]), ("13", [0])],
-        *[("21", [1]), ("21", [1, 2])],  # nothing in common with the cat of picture 3
+        *[("21", [1]), ("21", [1, 2])],  # nothing in common with the cat of image 3
         *[("31", [0]), ("31", [0])],
     ]
     first = pairs[0]
@@ -79,7 +79,7 @@ def test_the_least_number_of_common_points(ann_file, tmp_path):
     assert named(pairs) == [("12", [1, 2]), ("21", [1, 2])]
 
 
-def test_missing_pictures_are_told_before_the_first_pair(ann_file, tmp_path):
+def test_missing_images_raise_before_the_first_pair(ann_file, tmp_path):
     with pytest.raises(FileNotFoundError, match=r"1\.png' and 2 more.*set `image_root`"):
         read_coco_keypoint_pairs(ann_file, tmp_path / "elsewhere")
 

@@ -25,11 +25,11 @@ def pair(tmp_path):
     return KeypointPair("7", "cat", source, image(paths[1], box=np.array([0.0, 1, 9, 8])))
 
 
-def test_a_key_point_counts_if_both_pictures_show_it(pair):
+def test_a_key_point_counts_if_visible_in_both_images(pair):
     assert pair.visible.tolist() == [True, False, False]
 
 
-def test_the_size_is_read_when_it_is_asked_for(pair, tmp_path):
+def test_the_size_is_read_on_access(pair, tmp_path):
     lost = image(tmp_path / "not there.png")
     assert lost.points.shape == (3, 2)
     with pytest.raises(FileNotFoundError, match=r"not there\.png"):
@@ -37,7 +37,7 @@ def test_the_size_is_read_when_it_is_asked_for(pair, tmp_path):
     assert (pair.source.size, pair.target.size) == ((30, 20), (16, 24))
 
 
-def test_a_sample_is_what_the_metric_needs(pair):
+def test_the_metric_accepts_a_sample(pair):
     sample = pair.to_sample()
     assert sample["source_size"] == (30, 20)
     assert sample["target_size"] == (16, 24)

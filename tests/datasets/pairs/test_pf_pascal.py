@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from pictures import write_picture
+from image_files import write_image
 from scipy.io import savemat
 
 from mmdet_discobox.datasets.pairs import pf_pascal, read_pf_pascal
@@ -22,7 +22,7 @@ WITH_COORDINATES = ["source_image,target_image,class,XA,YA,XB,YB"]
 def write_set(folder, *, size=(50, 40)):
     """The two folders of PF-PASCAL with two cats."""
     for name in "ab":
-        write_picture(folder / "JPEGImages" / f"{name}.jpg", size)
+        write_image(folder / "JPEGImages" / f"{name}.jpg", size)
         annotation = folder / "Annotations" / "cat" / f"{name}.mat"
         annotation.parent.mkdir(parents=True, exist_ok=True)
         savemat(annotation, {"kps": np.array(KPS[name], float), "bbox": np.array([BOXES[name]])})
@@ -56,13 +56,13 @@ def test_annotations_of_both_layouts(folder, tmp_path, prefix):
     assert pair.visible.tolist() == [True, False, False, True]
 
 
-def test_the_folder_above_does_too(tmp_path):
+def test_the_parent_folder_is_accepted(tmp_path):
     write_set(tmp_path / "PF-dataset-PASCAL")
     pairs_csv = write_csv(tmp_path / "pairs.csv", [*PLAIN, f"{names()},8,0"])
     assert len(read_pf_pascal(pairs_csv, tmp_path)) == 1
 
 
-def test_flip_is_told_and_not_done(folder, tmp_path):
+def test_flip_is_a_flag_of_the_pair(folder, tmp_path):
     rows = [f"{names()},8,0", f"{names()},8,1"]
     straight, mirrored = read_pf_pascal(write_csv(tmp_path / "train.csv", [*PLAIN, *rows]), folder)
     assert (straight.flip, mirrored.flip) == (False, True)
@@ -89,7 +89,7 @@ def test_annotations_may_replace_the_coordinates(folder, tmp_path):
     assert pair.source.box is not None
 
 
-def test_coordinates_for_smaller_pictures_are_scaled(tmp_path):
+def test_coordinates_of_smaller_images_are_scaled(tmp_path):
     folder = write_set(tmp_path, size=(500, 375))
     pairs_csv = coordinates_csv(tmp_path / "val.csv", "3;300,6;150,60;90,30;45")
     (pair,) = read_pf_pascal(pairs_csv, folder, csv_long_side=300)
@@ -106,16 +106,16 @@ def test_coordinates_for_smaller_pictures_are_scaled(tmp_path):
         ((300, 225), "3;300,6;150,60;90,30;45", False),
     ],
 )
-def test_coordinates_that_look_too_small_are_told_of(tmp_path, monkeypatch, size, numbers, warned):
-    told = []
-    monkeypatch.setattr(pf_pascal, "print_log", lambda text, **_: told.append(text))
+def test_a_warning_if_coordinates_look_too_small(tmp_path, monkeypatch, size, numbers, warned):
+    warnings = []
+    monkeypatch.setattr(pf_pascal, "print_log", lambda text, **_: warnings.append(text))
     folder = write_set(tmp_path, size=size)
     pairs_csv = coordinates_csv(tmp_path / "val.csv", numbers)
     read_pf_pascal(pairs_csv, folder)
-    assert ["csv_long_side=300" in text for text in told] == [True] * warned
+    assert ["csv_long_side=300" in text for text in warnings] == [True] * warned
 
 
-def test_what_is_missing_is_named_with_its_origin(folder, tmp_path):
+def test_missing_files_are_named_with_their_origin(folder, tmp_path):
     with pytest.raises(FileNotFoundError, match=r"no\.csv'.*willow/research/proposalflow"):
         read_pf_pascal(tmp_path / "no.csv", folder)
     pairs_csv = write_csv(tmp_path / "pairs.csv", [*PLAIN, f"{names()},8,0"])
@@ -159,7 +159,7 @@ def test_wrong_rows(tmp_path, row, match):
 def test_wrong_annotations(tmp_path, content, match):
     write_set(tmp_path)
     path = tmp_path / "Annotations" / "cat" / "a.mat"
-    savemat(path, content) if content else path.write_bytes(b"no MATLAB file " * 20)
+    savemat(path, content) if content else path.write_bytes(b"not a MATLAB file " * 20)
     pairs_csv = write_csv(tmp_path / "pairs.csv", [*PLAIN, f"{names()},8,0"])
     with pytest.raises(ValueError, match=match):
         read_pf_pascal(pairs_csv, tmp_path)

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from pictures import write_picture
+from image_files import write_image
 from scipy.io import loadmat
 
 from mmdet_discobox.datasets.pairs import read_pf_willow
@@ -23,7 +23,7 @@ def write_csv(path, *rows):
 @pytest.fixture(params=["PF-WILLOW", "PF-dataset-WILLOW"])
 def folder(tmp_path, request):
     for name in "ab":
-        write_picture(tmp_path / request.param / "car(G)" / f"{name}.png")
+        write_image(tmp_path / request.param / "car(G)" / f"{name}.png")
     return tmp_path / request.param
 
 
@@ -35,7 +35,7 @@ def folder(tmp_path, request):
     ],
     ids=["7 columns", "42 columns"],
 )
-def test_both_shapes_of_the_list(folder, tmp_path, row):
+def test_both_forms_of_the_list(folder, tmp_path, row):
     (pair,) = read_pf_willow(write_csv(tmp_path / "pairs.csv", row), folder)
     np.testing.assert_array_equal(pair.source.points, SOURCE.T - 1)
     np.testing.assert_array_equal(pair.target.points, TARGET.T - 1)
@@ -45,7 +45,7 @@ def test_both_shapes_of_the_list(folder, tmp_path, row):
     assert pair.source.box is None
 
 
-def test_wrong_rows_and_missing_pictures(folder, tmp_path):
+def test_wrong_rows_and_missing_images(folder, tmp_path):
     nine = write_csv(tmp_path / "nine.csv", ",".join([NAMES, *map(str, range(36))]))
     with pytest.raises(ValueError, match=r"row 2 of .* 10 key points for each \(7 or 42 columns\)"):
         read_pf_willow(nine, folder)

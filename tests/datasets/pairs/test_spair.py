@@ -3,7 +3,7 @@ from __future__ import annotations
 import json
 
 import pytest
-from pictures import write_picture
+from image_files import write_image
 
 from mmdet_discobox.datasets.pairs import read_spair
 
@@ -22,8 +22,8 @@ CONTENT = {
 
 
 def write_set(root, content=CONTENT):
-    write_picture(root / "JPEGImages" / "cat" / "first.jpg", (50, 40))
-    write_picture(root / "JPEGImages" / "cat" / "second.jpg", (30, 60))
+    write_image(root / "JPEGImages" / "cat" / "first.jpg", (50, 40))
+    write_image(root / "JPEGImages" / "cat" / "second.jpg", (30, 60))
     for path, text in [
         (root / "Layout" / "large" / "test.txt", f"{NAME}\n"),
         (root / "PairAnnotation" / "test" / f"{NAME}.json", json.dumps(content)),
@@ -33,7 +33,7 @@ def write_set(root, content=CONTENT):
     return root
 
 
-def test_a_pair_is_read_as_it_is_written(tmp_path):
+def test_read_a_pair(tmp_path):
     (pair,) = read_spair(write_set(tmp_path))
     assert (pair.pair_id, pair.class_name) == (NAME, "cat")
     assert pair.source.points.tolist() == [[1, 2], [3, 4]]
@@ -43,7 +43,7 @@ def test_a_pair_is_read_as_it_is_written(tmp_path):
     assert pair.visible.all()
 
 
-def test_what_is_missing_is_named_with_its_origin(tmp_path):
+def test_missing_files_are_named_with_their_origin(tmp_path):
     write_set(tmp_path)
     with pytest.raises(FileNotFoundError, match=r"small.test\.txt'.*SPair-71k is at"):
         read_spair(tmp_path, layout="small")
@@ -69,7 +69,7 @@ def test_wrong_annotations(tmp_path, change, match):
         read_spair(write_set(tmp_path, {**CONTENT, **change}))
 
 
-def test_a_key_that_is_not_there(tmp_path):
+def test_a_missing_key(tmp_path):
     content = {key: value for key, value in CONTENT.items() if key != "trg_kps"}
     with pytest.raises(ValueError, match="`_kps`.* but got KeyError"):
         read_spair(write_set(tmp_path, content))

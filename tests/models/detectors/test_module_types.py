@@ -7,8 +7,8 @@ import torch
 from mmdet.registry import MODELS
 from tiny import batch, build, tiny_condinst, tiny_solov2, tiny_yolact
 
-from mmdet_discobox.models.networks import DiscoBoxSOLOv2Head
 from mmdet_discobox.models.losses import BoxMILLoss
+from mmdet_discobox.models.networks import DiscoBoxSOLOv2Head
 
 DICE = dict(type="DiceLoss", use_sigmoid=True, loss_weight=3.0)
 

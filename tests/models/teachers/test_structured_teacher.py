@@ -73,7 +73,8 @@ def test_the_prior_is_for_the_foreground_of_the_box_and_not_the_paper_s():
     image, objs, _ = scene()
     start = stride4(STARTS["blurred"][0](distance()))
     none, some, much = (
-        run(StructuredTeacher(refiner=dict(prior=prior)), start, objs, image) for prior in (0.0, 0.3, 1.0)
+        run(StructuredTeacher(refiner=dict(prior=prior)), start, objs, image)
+        for prior in (0.0, 0.3, 1.0)
     )
     for less, more in ((none, some), (some, much)):
         assert (more.masks >= less.masks - 1e-5).all()

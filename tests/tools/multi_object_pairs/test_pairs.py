@@ -121,8 +121,8 @@ def test_a_file_brings_everything_back(tmp_path):
                 assert getattr(other, name).dtype == value.dtype
 
 
-def test_other_files_are_told(tmp_path):
-    with pytest.raises(FileNotFoundError, match=r"found no file.*make_multi_object_pairs"):
+def test_other_files_are_refused(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"no such file.*make_multi_object_pairs"):
         ObjectPairSet.load(tmp_path / "pairs.npz")
     np.savez(tmp_path / "other.npz", x=1)
     (tmp_path / "text.npz").write_text("text")
@@ -132,7 +132,7 @@ def test_other_files_are_told(tmp_path):
 
 
 @pytest.mark.parametrize("share", [0, 0.001, 0.3, 0.999])
-def test_a_cut_file_is_told(tmp_path, share):
+def test_a_truncated_file_is_refused(tmp_path, share):
     path = tmp_path / "pairs.npz"
     make_object_pairs(random_objects(3)).save(path)
     path.write_bytes(path.read_bytes()[: int(share * path.stat().st_size)])
@@ -140,18 +140,18 @@ def test_a_cut_file_is_told(tmp_path, share):
         ObjectPairSet.load(path)
 
 
-def test_a_damaged_file_is_told(tmp_path):
+def test_a_damaged_file_is_refused(tmp_path):
     path = tmp_path / "pairs.npz"
     make_object_pairs(random_objects(3)).save(path)
-    whole, told = path.read_bytes(), 0
+    whole, refused = path.read_bytes(), 0
     for place in range(0, len(whole), 7):
         path.write_bytes(whole[:place] + bytes([whole[place] ^ 255]) + whole[place + 1 :])
         try:
             ObjectPairSet.load(path)
         except ValueError as error:
             assert "pairs.npz" in str(error)  # noqa: PT017 - some bytes mean nothing
-            told += 1
-    assert told > 100
+            refused += 1
+    assert refused > 100
 
 
 def test_a_file_is_whole_or_not_there(tmp_path, monkeypatch):

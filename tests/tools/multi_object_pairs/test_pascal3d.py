@@ -120,7 +120,7 @@ def test_the_order_of_imgsize_does_not_matter(tmp_path):
 
 @pytest.fixture
 def root(tmp_path):
-    """Three pictures: cars in all, a bus in the second, whose file of cars lists it as well."""
+    """Three images: cars in all, a bus in the second, whose file of cars lists it as well."""
     lists = tmp_path / "PASCAL/VOCdevkit/VOC2012/ImageSets/Main"
     lists.mkdir(parents=True)
     for name in ("car", "bus"):
@@ -159,7 +159,7 @@ def test_objects_that_differ_by_more_than_60_degrees_make_no_pair(root):
     assert make_object_pairs(found).object_pairs.tolist() == [[0, 1], [0, 2], [1, 2]]
 
 
-def test_names_what_is_missing(root):
+def test_missing_files_are_named(root):
     with pytest.raises(FileNotFoundError, match=r"sofa_val\.txt' is missing.*release1\.1\.zip"):
         read_pascal3d(root, classes=("car", "sofa"))
     (root / "Annotations/bus_pascal/b.mat").unlink()

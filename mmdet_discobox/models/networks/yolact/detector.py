@@ -36,9 +36,9 @@ class DiscoBoxYOLACT(StructuredTeachingMixin, YOLACT):
 
     Its ``bbox_head`` is a ``DiscoBoxYOLACTHead`` and its ``mask_head`` a
     ``DiscoBoxYOLACTProtonet``; the arguments that it adds to YOLACT are those of
-    :class:`.StructuredTeachingMixin`, and its methods those of :class:`.TaskNetwork`. A config makes
-    it a YOLACT++ by deformable convolutions in the backbone, nine anchors at a position, and
-    ``rescoring`` in the mask head.
+    :class:`.StructuredTeachingMixin`, and its methods those of :class:`.TaskNetwork`. A
+    config makes it a YOLACT++ by deformable convolutions in the backbone, nine anchors at a
+    position, and ``rescoring`` in the mask head.
 
     Args:
         *args: arguments of ``YOLACT``.
@@ -80,9 +80,7 @@ class DiscoBoxYOLACT(StructuredTeachingMixin, YOLACT):
 
     def head_outputs(self, features: Sequence[Tensor]) -> YOLACTOutputs:
         """Run the box head and the prototype network."""
-        return YOLACTOutputs(
-            self.bbox_head.outputs(features), self.mask_head.protonet(features[0])
-        )
+        return YOLACTOutputs(self.bbox_head.outputs(features), self.mask_head.protonet(features[0]))
 
     def assign(self, outputs: YOLACTOutputs, objects: BoxObjects) -> AnchorAssignment:
         """Assign anchors by their overlap with the boxes."""

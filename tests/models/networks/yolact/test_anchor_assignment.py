@@ -8,7 +8,10 @@ import torch
 from mmdet.models.task_modules import MaxIoUAssigner
 from mmengine.structures import InstanceData
 
-from mmdet_discobox.models.networks.yolact.anchor_assignment import assign_anchors, levels_to_anchors
+from mmdet_discobox.models.networks.yolact.anchor_assignment import (
+    assign_anchors,
+    levels_to_anchors,
+)
 from mmdet_discobox.structures import BoxObjects
 
 CLASSES = 3

@@ -1,11 +1,11 @@
-"""Small picture files for the tests of the pair readers."""
+"""Small image files for the tests of the pair readers."""
 
 from __future__ import annotations
 
 from PIL import Image
 
 
-def write_picture(path, size=(50, 40)):
+def write_image(path, size=(50, 40)):
     path.parent.mkdir(parents=True, exist_ok=True)
     Image.new("RGB", size).save(path)
     return path

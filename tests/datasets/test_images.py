@@ -7,7 +7,7 @@ from mmdet.datasets.transforms import LoadAnnotations  # noqa: F401 - registers 
 from mmdet.registry import TRANSFORMS
 from PIL import ExifTags, Image
 
-from mmdet_discobox.datasets.pictures import read_picture
+from mmdet_discobox.datasets.images import read_image
 
 HEIGHT, WIDTH = 12, 20
 PIXELS = np.random.default_rng(0).integers(0, 255, (HEIGHT, WIDTH, 3), dtype=np.uint8)
@@ -37,28 +37,28 @@ def save(path, kind):
 def test_pixels_are_those_of_mmdets_loader(tmp_path, kind, suffix):
     path = save(tmp_path / f"bild ü.{suffix}", kind)
     loaded = TRANSFORMS.build(dict(type="LoadImageFromFile"))(dict(img_path=str(path)))["img"]
-    picture = read_picture(path)
-    assert picture.dtype == np.uint8
-    assert np.array_equal(picture, loaded)
+    image = read_image(path)
+    assert image.dtype == np.uint8
+    assert np.array_equal(image, loaded)
 
 
-def test_a_turned_picture_is_read_the_way_round_that_its_boxes_are_for(tmp_path):
-    path = save(tmp_path / "turned.png", 6)
-    upright = read_picture(path, size=(HEIGHT, WIDTH))
-    stored = read_picture(path, size=(WIDTH, HEIGHT))
+def test_the_orientation_that_fits_the_size_of_the_boxes_is_read(tmp_path):
+    path = save(tmp_path / "rotated.png", 6)
+    upright = read_image(path, size=(HEIGHT, WIDTH))
+    stored = read_image(path, size=(WIDTH, HEIGHT))
     assert np.array_equal(stored, PIXELS[..., ::-1])
     assert np.array_equal(upright, np.rot90(stored, -1))
 
 
-def test_faults_are_told(tmp_path):
+def test_errors(tmp_path):
     path = save(tmp_path / "a.png", 1)
-    with pytest.raises(ValueError, match=r"a\.png' has 20 x 12 pixels, .* for 30 x 12"):
-        read_picture(path, size=(30, 12))
-    with pytest.raises(FileNotFoundError, match="no picture at"):
-        read_picture(tmp_path / "gone.png")
-    with pytest.raises(FileNotFoundError, match="no picture at"):
-        read_picture("null\0byte.png")
-    for name, content in (("empty.png", b""), ("text.png", b"no picture")):
+    with pytest.raises(ValueError, match=r"a\.png' to have 30 x 12 pixels, .* got 20 x 12"):
+        read_image(path, size=(30, 12))
+    with pytest.raises(FileNotFoundError, match="an image at .* no such file"):
+        read_image(tmp_path / "gone.png")
+    with pytest.raises(FileNotFoundError, match="an image at .* no such file"):
+        read_image("null\0byte.png")
+    for name, content in (("empty.png", b""), ("text.png", b"not an image")):
         (tmp_path / name).write_bytes(content)
         with pytest.raises(ValueError, match="OpenCV cannot read"):
-            read_picture(tmp_path / name)
+            read_image(tmp_path / name)

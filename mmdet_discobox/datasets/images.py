@@ -1,0 +1,137 @@
+"""Find, measure and read image files as mmdet's loader reads them."""
+
+from __future__ import annotations
+
+import warnings
+from collections import defaultdict
+from collections.abc import Mapping
+from pathlib import Path
+
+import cv2
+import numpy as np
+from PIL import ExifTags, Image
+
+_UPRIGHT = cv2.IMREAD_COLOR
+_STORED = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
+_SUFFIXES = frozenset(
+    (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp", ".ppm", ".pgm", ".jp2")
+)
+
+
+def read_image(path: str | Path, *, size: tuple[float, float] | None = None) -> np.ndarray:
+    """Read an image file as 8-bit BGR.
+
+    The conversions are those of ``LoadImageFromFile``: 16 bits are cut to the upper 8, gray becomes
+    three equal channels, CMYK is converted, transparency is dropped, and the EXIF orientation is
+    applied. With ``size``, the orientation is ignored if only the stored image has that size.
+
+    Args:
+        path: Image file.
+        size: ``(width, height)`` that the boxes refer to; None accepts any size.
+
+    Returns:
+        ``(H, W, 3)`` uint8 BGR.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If OpenCV cannot read the file, or the image has another size.
+    """
+    try:
+        content = np.fromfile(str(path), dtype=np.uint8)  # unlike cv2.imread, takes any file name
+    except (OSError, ValueError) as error:
+        raise FileNotFoundError(
+            f"Expected an image at '{path}', but there is no such file."
+        ) from error
+    upright = decode_image(content, _UPRIGHT)
+    if upright is None:
+        raise ValueError(f"Expected an image at '{path}', but OpenCV cannot read it.")
+    if size is None or _size_of(upright) == tuple(size):
+        return upright
+    stored = decode_image(content, _STORED)
+    if stored is not None and _size_of(stored) == tuple(size):
+        return stored
+    width, height = _size_of(upright)
+    raise ValueError(
+        f"Expected the image '{path}' to have {size[0]} x {size[1]} pixels, as its boxes require, "
+        f"but got {width} x {height}. Use the image that was labelled."
+    )
+
+
+def decode_image(content: np.ndarray, flags: int = _UPRIGHT) -> np.ndarray | None:
+    """Decode the content of an image file with OpenCV.
+
+    Args:
+        content: ``(n,)`` uint8, the bytes of the file.
+        flags: Flags of ``cv2.imdecode``; the default is that of mmdet's loader.
+
+    Returns:
+        ``(H, W, 3)`` uint8 BGR, or the depth and channels that ``flags`` select; None if OpenCV
+        cannot decode it.
+    """
+    if not content.size:
+        return None
+    try:
+        return cv2.imdecode(content, flags)
+    except cv2.error:
+        return None
+
+
+def image_size(path: Path) -> tuple[int, int]:
+    """Return width and height of an image after its EXIF orientation is applied.
+
+    Only the header is read, unless the orientation swaps width and height: whether the header then
+    has the size before or after the rotation depends on the versions of Pillow and OpenCV.
+
+    Args:
+        path: Image file.
+
+    Raises:
+        ValueError: If the file cannot be read.
+    """
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            with Image.open(path) as image:
+                swapped = image.getexif().get(ExifTags.Base.Orientation, 1) in range(5, 9)
+                size = image.size
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        raise ValueError(f"Expected an image at '{path}', but cannot read it: {error}.") from error
+    return _size_of(read_image(path)) if swapped else size
+
+
+def image_names_by_stem(image_dir: Path) -> Mapping[str, list[str]]:
+    """Group the names of the image files of a folder by their stem (the name without suffix)."""
+    names: dict[str, list[str]] = defaultdict(list)
+    for file in sorted(image_dir.iterdir()):
+        if file.suffix.lower() in _SUFFIXES:
+            names[file.stem].append(file.name)
+    return dict(names)
+
+
+def find_image(label_file: Path, names_by_stem: Mapping[str, list[str]]) -> str:
+    """Return the name of the image file with the same stem as a label file.
+
+    Args:
+        label_file: File with the boxes of one image.
+        names_by_stem: Result of :func:`image_names_by_stem`.
+
+    Raises:
+        FileNotFoundError: If there is no such image.
+        ValueError: If several images have this stem.
+    """
+    names = names_by_stem.get(label_file.stem, [])
+    if not names:
+        raise FileNotFoundError(
+            f"Expected an image '{label_file.stem}.*' for '{label_file}' in IMG_DIR, but found "
+            "none. Add the image, or remove the label file."
+        )
+    if len(names) > 1:
+        raise ValueError(
+            f"Expected one image '{label_file.stem}.*' for '{label_file}' in IMG_DIR, but got "
+            f"{names}. Keep the one that was labelled and move the others elsewhere."
+        )
+    return names[0]
+
+
+def _size_of(image: np.ndarray) -> tuple[int, int]:
+    return image.shape[1], image.shape[0]
