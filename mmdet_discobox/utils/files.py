@@ -1,4 +1,4 @@
-"""Atomic writes: a file is the old one or the new one, never half of one."""
+"""Atomic file writes: readers see the old or the new file, never a partial one."""
 
 from __future__ import annotations
 
@@ -17,22 +17,21 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
     """Open a file for an atomic write.
 
     Args:
-        path: file to write or replace. The content goes into a file of this process beside it,
-            ``.part``, which takes the name of ``path`` when the context ends, and is deleted when
-            the context ends in an error.
+        path: file to write or replace. The content is written to a temporary ``.part`` file next
+            to it, which replaces ``path`` at the end of the context, or is deleted on an error.
 
     Yields:
         The open file.
     """
-    unfinished = path.with_name(f"{path.name}.{os.getpid()}.part")
+    partial = path.with_name(f"{path.name}.{os.getpid()}.part")
     try:
-        with unfinished.open("wb") as file:
+        with partial.open("wb") as file:
             yield file
             file.flush()
-            os.fsync(file.fileno())  # after a loss of power, the new name has the new content
-        os.replace(unfinished, path)
+            os.fsync(file.fileno())  # the new name never refers to unwritten content
+        os.replace(partial, path)
     except BaseException:
-        unfinished.unlink(missing_ok=True)
+        partial.unlink(missing_ok=True)
         raise
 
 

@@ -92,7 +92,7 @@ def mil_loss(loss: nn.Module, proposals: MaskProposals) -> Tensor:
         proposals: the N masks and their boxes.
 
     Returns:
-        Scalar, zero (and part of the graph) without a proposal.
+        Scalar; zero and attached to the graph if there is no proposal.
     """
     losses = loss(proposals.logits, proposals.boxes / proposals.stride, reduction_override="none")
     return losses.sum() / max(len(proposals), 1)
