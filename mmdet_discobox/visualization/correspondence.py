@@ -181,7 +181,7 @@ def _concatenate(canvases: Sequence[Image]) -> tuple[Image, list[int]]:
 
 
 def _select_lines(match: DrawnMatch, count: int) -> list[int]:
-    """Select certain matches on both masks, far from each other and from the mask boundary."""
+    """Select spread-out matches of high certainty that end on the target mask."""
     candidates = np.flatnonzero(_sample_nearest(match.target_mask, match.target_points))
     if not len(candidates):
         return []
