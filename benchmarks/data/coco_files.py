@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 import cv2
 import numpy as np
+
 from mmdet_discobox.utils.files import write_json
 from mmdet_discobox.utils.paths import require_files, require_paths
 from mmdet_discobox.utils.types import Json

@@ -104,7 +104,8 @@ class DiscoBoxCondInst(StructuredTeachingMixin, CondInst):
     def head_outputs(self, features: Sequence[Tensor]) -> CondInstOutputs:
         """Run the box head and the mask branch."""
         mask_features = self.mask_head.mask_feature_head(features)
-        return CondInstOutputs(*self.bbox_head(features), mask_features=mask_features)
+        cls_logits, boxes, centernesses, params = self.bbox_head(features)
+        return CondInstOutputs(cls_logits, boxes, centernesses, params, mask_features)
 
     def assign(self, outputs: CondInstOutputs, objects: BoxObjects) -> Positives:
         """Assign points around the centres of the boxes."""
