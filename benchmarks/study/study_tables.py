@@ -9,7 +9,7 @@ from typing import Any
 
 from mmengine.config import Config
 
-from mmdet_discobox.engine.hooks import Opening, StructuredTeacherHook
+from mmdet_discobox.engine.hooks import StartCondition, StructuredTeacherHook
 from study_configs import read_config
 from study_rows import Plot, Row, Table
 
@@ -116,8 +116,8 @@ def _opening(config: Config, gate: str, fraction: float) -> Options:
     index = kinds.index("StructuredTeacherHook")
     hook = {key: value for key, value in config.custom_hooks[index].items() if key != "type"}
     present = getattr(StructuredTeacherHook(**hook), gate)
-    at_once = fraction == 0 and present == Opening(iteration=0)
-    if at_once or present == Opening(fraction=fraction):
+    at_once = fraction == 0 and present == StartCondition(iteration=0)
+    if at_once or present == StartCondition(fraction=fraction):
         return {}
     wanted = {**dict.fromkeys(hook.get(gate) or {}), "fraction": fraction}  # None: no condition
     return {f"custom_hooks.{index}.{gate}.{name}": value for name, value in wanted.items()}
