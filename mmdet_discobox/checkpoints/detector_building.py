@@ -46,8 +46,9 @@ def build_detector(
     if isinstance(model, nn.Module):
         if not isinstance(getattr(model, "cfg", None), Config) or weights is not None:
             raise ValueError(
-                "Expected a built detector to have its weights, and its config in `model.cfg` for "
-                "the test pipeline. Build it with mmdet.apis.init_detector, without `weights` here."
+                "Expected a built detector to have its config in `model.cfg`, for the test "
+                "pipeline, and its weights, but got none or further ones. Build it with "
+                "mmdet.apis.init_detector, and leave `weights` out."
             )
         return model.to(device).eval() if device else model.eval()
     if not isinstance(model, (str, Path, Config)):

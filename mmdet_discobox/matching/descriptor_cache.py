@@ -1,4 +1,4 @@
-"""A cache of the objects of images, so that the network runs once on an image in many pairs."""
+"""Cache of described images, so that the network runs once on an image in many pairs."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from typing import Any
 from .image_describer import ImageDescriber
 from .object_matches import DescribedObjects
 
-#: limit of the cache in bytes, on the model's device. Features of stride 16 of a ResNet-50 on a
-#: grid of 20 take 1.6 MB an object: there is room for 2,600 objects.
+#: default limit in bytes, on the model's device: 2,600 objects with stride-16 features of a
+#: ResNet-50 on a grid of 20, which take 1.6 MB each
 CACHE_BYTES = 4 * 1024**3
 
 
@@ -29,12 +29,9 @@ class DescriptorCache:
         self.num_bytes = 0
 
     def __call__(
-        self,
-        path: str,
-        boxes: tuple[Sequence[float], ...] | None,
-        labels: tuple[Any, ...] | None,
+        self, path: str, boxes: tuple[Sequence[float], ...] | None, labels: tuple[Any, ...] | None
     ) -> DescribedObjects:
-        """Return the objects of an image, in given boxes or (None) in detected ones."""
+        """Return the objects in the given boxes of an image; None detects them."""
         key = (path, boxes, labels)
         if key in self._images:
             self._images.move_to_end(key)
