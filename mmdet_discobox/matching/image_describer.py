@@ -16,10 +16,13 @@ from mmengine.structures import InstanceData
 from torch import Tensor
 
 from mmdet_discobox.functional import box_masks, masks_to_boxes
-from mmdet_discobox.models.teachers import crop_regions, paste_regions
+from mmdet_discobox.models.teachers import box_windows, crop_regions, paste_window
 
 from .object_features import FeatureLevel, captured_maps, object_features
 from .object_matches import DescribedObjects
+
+#: masks that are converted to float32 at once, a bound of the memory
+_AT_ONCE = 4
 
 Image = str | Path | np.ndarray
 
@@ -117,8 +120,7 @@ class ImageDescriber:
             size=self.size,
             input_size=(source.inputs.shape[-2], source.inputs.shape[-1]),
         )
-        rows = torch.arange(len(masks), device=masks.device)
-        shares = crop_regions(masks[:, None], found.bboxes, rows, self.size)[:, 0]
+        shares = _foreground_shares(masks, found.bboxes, self.size)
         return DescribedObjects(found.bboxes, found.labels, found.scores, features, shares), masks
 
     def _load(self, image: Image) -> _NetworkInput:
@@ -165,20 +167,34 @@ class ImageDescriber:
     ) -> tuple[InstanceData, Tensor]:
         """Return the given boxes with scores of 1, and their masks."""
         masks = box_masks(boxes, source.image_size)
-        has_teacher = getattr(self.model, "structured_teacher", None) is not None
-        known = (labels >= 0) & (labels < (self.model.num_classes if has_teacher else 0))
-        if known.any():
-            masks[known] &= self._teacher_masks(source, boxes[known], labels[known])
+        if getattr(self.model, "structured_teacher", None) is not None:
+            known = ((labels >= 0) & (labels < self.model.num_classes)).nonzero()[:, 0]
+            if len(known):
+                self._refine(source, boxes[known], labels[known], masks=masks, rows=known)
         return InstanceData(bboxes=boxes, labels=labels, scores=boxes.new_ones(len(boxes))), masks
 
-    def _teacher_masks(self, source: _NetworkInput, boxes: Tensor, labels: Tensor) -> Tensor:
-        """Return the refined masks of the structured teacher; invalid ones are full images."""
+    def _refine(
+        self, source: _NetworkInput, boxes: Tensor, labels: Tensor, *, masks: Tensor, rows: Tensor
+    ) -> None:
+        """Replace rows of the masks in place by valid masks of the structured teacher."""
         sample = source.sample.clone()
         sample.gt_instances = InstanceData(bboxes=boxes * source.scale, labels=labels)
         pseudo = self.model.teach(source.inputs, [sample])
         regions = pseudo.regions / source.scale
-        masks = paste_regions(pseudo.masks, regions, source.image_size) > 0.5
-        return masks | ~pseudo.valid[:, None, None]
+        windows = box_windows(boxes, source.image_size)
+        for index in pseudo.valid.nonzero()[:, 0].tolist():
+            x1, y1, x2, y2 = windows[index]
+            mask = paste_window(pseudo.masks[index], regions[index], windows[index])
+            masks[rows[index], y1:y2, x1:x2] = mask
+
+
+def _foreground_shares(masks: Tensor, boxes: Tensor, size: int) -> Tensor:
+    """Average masks ``(n, H, W)`` over the cells of grids on their boxes, some at a time."""
+    shares = []
+    for some, at in zip(masks.split(_AT_ONCE), boxes.split(_AT_ONCE), strict=True):
+        rows = torch.arange(len(some), device=masks.device)
+        shares.append(crop_regions(some[:, None], at, rows, size)[:, 0])
+    return torch.cat(shares)
 
 
 def _checked(boxes: Any, labels: Any, source: _NetworkInput) -> tuple[Tensor, Tensor]:

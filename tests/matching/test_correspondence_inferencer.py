@@ -8,6 +8,7 @@ import pytest
 import torch
 from tiny import build, tiny_solov2, tiny_yolact
 from tiny_matching import config_of, inferencer_of, shifted, texture
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from mmdet_discobox.apis import CorrespondenceInferencer
 from mmdet_discobox.functional import masks_to_boxes
@@ -158,6 +159,28 @@ def test_the_teachers_masks_are_taken(inferencer):
     inside[48:144, 32:128] = True
     assert torch.equal(objects.masks, halved & inside)
     assert 0 < objects.masks.sum() < inside.sum()
+
+
+class LargestFloats(TorchDispatchMode):
+    """The most values of a floating tensor that an operator returns."""
+
+    count = 0
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        result = func(*args, **(kwargs or {}))
+        if isinstance(result, torch.Tensor) and result.is_floating_point():
+            self.count = max(self.count, result.numel())
+        return result
+
+
+def test_masks_of_small_boxes_are_pasted_into_their_windows(inferencer):
+    """No floating mask is as large as the image, which is large beside its resized copy."""
+    large = cv2.resize(texture(), (960, 960))
+    boxes = [[x, y, x + 60, y + 80] for x in range(0, 900, 150) for y in range(0, 880, 160)]
+    with LargestFloats() as largest:
+        (objects,) = inferencer([large], boxes=[boxes], labels=[[0] * len(boxes)]).objects
+    assert objects.masks.any((1, 2)).all()
+    assert largest.count < len(boxes) * 960 * 960 / 4
 
 
 def test_pairs_are_of_one_class_and_each_is_there_once(inferencer):
