@@ -30,7 +30,7 @@ TOP = ["checkpoints", "labelling", "matching", "apis"]
 USING = {
     "engine": {"visualization"},
     "checkpoints": set(),
-    "labelling": {"checkpoints", "datasets", "evaluation"},
+    "labelling": {"checkpoints", "datasets"},
     "matching": {"checkpoints", "datasets"},
     "apis": {"checkpoints", "labelling", "matching"},
 }

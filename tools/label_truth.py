@@ -47,7 +47,7 @@ def compare_with_truth(labelled: Json, truth: Json) -> TruthReport:
     """Compare the masks of two COCO jsons by the ids of their annotations; crowds are left out.
 
     Args:
-        labelled: result of :func:`add_masks`.
+        labelled: result of ``add_masks``.
         truth: the same boxes with true masks.
 
     Raises:
