@@ -36,19 +36,25 @@ class CorrespondenceTask:
         describe: describer of the objects of an image.
         classes: names of the detector's classes.
         boxes: ``'annotated'``, ``'detected'``, or the whole ``'image'``.
+        cache_bytes: memory of the host for the cache of described images.
 
     Raises:
         ValueError: for another value of ``boxes``.
     """
 
     def __init__(
-        self, describe: ImageDescriber, *, classes: Sequence[str] = (), boxes: str = "annotated"
+        self,
+        describe: ImageDescriber,
+        *,
+        classes: Sequence[str] = (),
+        boxes: str = "annotated",
+        cache_bytes: int = 2**30,
     ) -> None:
         if boxes not in BOXES:
             raise ValueError(f"Expected `boxes` to be one of {BOXES}, but got {boxes!r}.")
         self.classes = list(classes)
         self.boxes = boxes
-        self._cache = DescriptorCache(describe)
+        self._cache = DescriptorCache(describe, cache_bytes)
 
     def _describe(self, path: Any, boxes: Any = None, labels: Any = None) -> DescribedObjects:
         """Return the objects in boxes of an image; None detects them."""

@@ -16,13 +16,10 @@ from mmengine.structures import InstanceData
 from torch import Tensor
 
 from mmdet_discobox.functional import box_masks, masks_to_boxes
-from mmdet_discobox.models.teachers import box_windows, crop_regions, paste_window
+from mmdet_discobox.models.teachers import box_windows, crop_masks, paste_window
 
 from .object_features import FeatureLevel, captured_maps, object_features
 from .object_matches import DescribedObjects
-
-#: masks that are converted to float32 at once, a bound of the memory
-_AT_ONCE = 4
 
 Image = str | Path | np.ndarray
 
@@ -120,7 +117,7 @@ class ImageDescriber:
             size=self.size,
             input_size=(source.inputs.shape[-2], source.inputs.shape[-1]),
         )
-        shares = _foreground_shares(masks, found.bboxes, self.size)
+        shares = crop_masks(masks, found.bboxes, self.size)
         return DescribedObjects(found.bboxes, found.labels, found.scores, features, shares), masks
 
     def _load(self, image: Image) -> _NetworkInput:
@@ -186,15 +183,6 @@ class ImageDescriber:
             x1, y1, x2, y2 = windows[index]
             mask = paste_window(pseudo.masks[index], regions[index], windows[index])
             masks[rows[index], y1:y2, x1:x2] = mask
-
-
-def _foreground_shares(masks: Tensor, boxes: Tensor, size: int) -> Tensor:
-    """Average masks ``(n, H, W)`` over the cells of grids on their boxes, some at a time."""
-    shares = []
-    for some, at in zip(masks.split(_AT_ONCE), boxes.split(_AT_ONCE), strict=True):
-        rows = torch.arange(len(some), device=masks.device)
-        shares.append(crop_regions(some[:, None], at, rows, size)[:, 0])
-    return torch.cat(shares)
 
 
 def _checked(boxes: Any, labels: Any, source: _NetworkInput) -> tuple[Tensor, Tensor]:
