@@ -1,9 +1,9 @@
-"""Compare the auto-labeller's masks with people's, beside filled boxes, GrabCut and the student.
+"""Compare masks of the auto-labeller, filled boxes, GrabCut and the student with human masks.
 
     python benchmarks/bench_autolabel.py ANN_JSON IMG_DIR [--detector CONFIG CHECKPOINT] [--limit N]
 
-Any COCO json with masks will do; the masks are used for the comparison alone. GrabCut starts from
-the filled box (5 iterations). The student is the network's own mask for the box, not refined.
+ANN_JSON is any COCO json with masks, which only the comparison reads. GrabCut starts from the
+filled box (5 iterations). The student's mask is the network's own prediction for the box.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from rich.console import Console
 from rich.table import Table
 from scipy.stats import spearmanr
 
-from bench_teacher import grabcut
+from annotated_images import grabcut, iou
 from mmdet_discobox.apis import AutoLabeler, BoxedImage
 from mmdet_discobox.datasets.coco_validation import check_coco_boxes, load_coco_json
 from mmdet_discobox.datasets.images import read_image
@@ -27,29 +27,30 @@ from mmdet_discobox.evaluation.coco_masks import to_rle
 from mmdet_discobox.functional import expand_boxes
 from mmdet_discobox.labelling.mask_encoding import decode_rle
 from mmdet_discobox.models.teachers import paste_regions
+from mmdet_discobox.structures import BoxObjects
 from mmdet_discobox.utils.command_line import run
 from mmdet_discobox.utils.types import Json
 
 
-def pictures(args: argparse.Namespace) -> Iterator[tuple[BoxedImage, np.ndarray]]:
-    """Pictures in random order with the ``(G, H, W)`` true masks of their boxes."""
+def boxed_images(args: argparse.Namespace) -> Iterator[tuple[BoxedImage, np.ndarray]]:
+    """Yield images in random order, with the ``(G, H, W)`` true masks of their boxes."""
     dataset = load_coco_json(args.ann_json)
     check_coco_boxes(dataset, name=str(args.ann_json))
     names = {category["id"]: category["name"] for category in dataset["categories"]}
     left = args.limit
     for index in np.random.default_rng(args.seed).permutation(len(dataset["images"])):
         image = dataset["images"][index]
-        mine = [a for a in dataset["annotations"] if a["image_id"] == image["id"]]
-        mine = [a for a in mine if not a.get("iscrowd") and min(a["bbox"][2:]) >= 1][:left]
-        if not mine:
+        own = [a for a in dataset["annotations"] if a["image_id"] == image["id"]]
+        own = [a for a in own if not a.get("iscrowd") and min(a["bbox"][2:]) >= 1][:left]
+        if not own:
             continue
-        left -= len(mine)
-        yield _picture(image, mine, names, args.img_dir)
+        left -= len(own)
+        yield _boxed_image(image, own, names, args.img_dir)
         if left <= 0:
             return
 
 
-def _picture(
+def _boxed_image(
     image: Json, annotations: list[Json], names: dict, folder: Path
 ) -> tuple[BoxedImage, np.ndarray]:
     height, width = image["height"], image["width"]
@@ -61,23 +62,21 @@ def _picture(
     return BoxedImage(pixels, boxes, classes), np.stack([*map(decode_rle, codes)])
 
 
-def student_masks(labeler: AutoLabeler, picture: BoxedImage) -> np.ndarray:
-    """``(G, H, W)`` boolean masks of the network for the boxes, as they are."""
-    objects = picture.objects([labeler.labels.get(name, 0) for name in picture.classes])
-    objects = type(objects)(**{k: v.to(labeler.device) for k, v in vars(objects).items()})
+def student_masks(labeler: AutoLabeler, image: BoxedImage) -> np.ndarray:
+    """Predict ``(G, H, W)`` boolean masks of the boxes by the network alone."""
+    objects = image.objects([labeler.labels.get(name, 0) for name in image.classes])
+    objects = BoxObjects(**{k: v.to(labeler.device) for k, v in vars(objects).items()})
     regions = expand_boxes(objects.boxes, labeler.teacher.margin)
-    seen = labeler.predictor.extract([picture])[0]
-    coarse = labeler.predictor(seen, objects, regions, 128).coarse
-    masks = paste_regions(coarse.sigmoid(), regions, picture.pixels.shape[:2])
+    features = labeler.predictor.extract([image])[0]
+    coarse = labeler.predictor(features, objects, regions, 128).coarse
+    masks = paste_regions(coarse.sigmoid(), regions, image.pixels.shape[:2])
     return (masks > 0.5).cpu().numpy()
 
 
-def score(
-    picture: BoxedImage, truth: np.ndarray, labeler: AutoLabeler, *, grab: bool
-) -> list[Json]:
-    """For each box its IoU by every method, and the quality that was predicted."""
+def score(image: BoxedImage, truth: np.ndarray, labeler: AutoLabeler, *, grab: bool) -> list[Json]:
+    """Return for each box the IoU of each method, the predicted quality and the seconds."""
     began = time.perf_counter()
-    found = labeler([picture])[0]
+    found = labeler([image])[0]
     seconds = (time.perf_counter() - began) / len(found)
     size = truth.shape[1:]
     boxes = np.zeros_like(truth)
@@ -86,14 +85,11 @@ def score(
         box[y : y + height, x : x + width] = True
     methods = {"filled box": boxes, "auto-labeller": np.stack([m.full(size) for m in found])}
     if grab:
-        cuts = [grabcut(picture.pixels[..., ::-1], box, box) for box in boxes]
+        cuts = [grabcut(image.pixels[..., ::-1], box, box) for box in boxes]
         methods["GrabCut"] = np.stack(cuts)
     if labeler.predictor is not None:
-        methods["student"] = student_masks(labeler, picture) & boxes
-    overlaps = {
-        name: (masks & truth).sum((1, 2)) / np.maximum((masks | truth).sum((1, 2)), 1)
-        for name, masks in methods.items()
-    }
+        methods["student"] = student_masks(labeler, image) & boxes
+    overlaps = {name: iou(masks, truth) for name, masks in methods.items()}
     return [
         dict(
             {name: float(ious[index]) for name, ious in overlaps.items()},
@@ -112,16 +108,13 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("img_dir", type=Path, metavar="IMG_DIR")
     parser.add_argument("--detector", type=Path, nargs=2, metavar=("CONFIG", "CHECKPOINT"))
     parser.add_argument("--limit", type=int, default=300, help="boxes (default: %(default)s)")
-    parser.add_argument("--seed", type=int, default=0, help="of the order of the pictures")
-    parser.add_argument("--no-grabcut", action="store_true", help="leave GrabCut out (it is slow)")
-    parser.add_argument("--out", type=Path, help="write all figures to this json")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the order of the images")
+    parser.add_argument("--no-grabcut", action="store_true", help="skip GrabCut (slow)")
+    parser.add_argument("--out", type=Path, help="json of all results")
     args = parser.parse_args(argv)
     labeler = AutoLabeler.from_files(*args.detector) if args.detector else AutoLabeler()
-    rows = [
-        row
-        for picture, truth in pictures(args)
-        for row in score(picture, truth, labeler, grab=not args.no_grabcut)
-    ]
+    grab = not args.no_grabcut
+    rows = [row for both in boxed_images(args) for row in score(*both, labeler, grab=grab)]
     if not rows:
         raise ValueError(f"Expected boxes with masks in '{args.ann_json}', but there are none.")
     table = Table("method", "mean IoU")

@@ -1,4 +1,4 @@
-"""Random pictures for the bench of the training step."""
+"""Random batches for the benchmarks of the training step."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from mmengine.structures import InstanceData
 
 @dataclass(frozen=True)
 class Workload:
-    """What a step has to do.
+    """The size of a training step.
 
     Attributes:
         size: ``(height, width)`` in pixels.
-        images: of a batch.
-        objects: of an image.
-        classes: number of classes; None leaves the config's, and all objects are of the first.
+        images: images per batch.
+        objects: objects per image.
+        classes: number of classes; None keeps the config's, and all objects are of the first.
     """
 
     size: tuple[int, int]
@@ -31,19 +31,19 @@ class Workload:
 
 
 def random_batch(work: Workload, seed: int) -> dict[str, Any]:
-    """A batch as a loader gives it: boxes for all, elliptic masks for the stock detector.
+    """Return a batch as a loader does, with boxes, and elliptic masks for the stock detector.
 
     Args:
-        work: sizes and numbers.
-        seed: equal seeds give equal batches.
+        work: size of the batch.
+        seed: seed; equal seeds give equal batches.
     """
     rng = np.random.default_rng(seed)
-    pictures = [_picture(work, rng) for _ in range(work.images)]
-    inputs, samples = zip(*pictures, strict=True)
+    images = [_image(work, rng) for _ in range(work.images)]
+    inputs, samples = zip(*images, strict=True)
     return dict(inputs=list(inputs), data_samples=list(samples))
 
 
-def _picture(work: Workload, rng: np.random.Generator) -> tuple[torch.Tensor, DetDataSample]:
+def _image(work: Workload, rng: np.random.Generator) -> tuple[torch.Tensor, DetDataSample]:
     height, width = work.size
     frame = np.array([width, height])
     sides = np.exp(rng.uniform(np.log(0.1), np.log(0.6), (work.objects, 2))) * frame
@@ -64,7 +64,7 @@ def _picture(work: Workload, rng: np.random.Generator) -> tuple[torch.Tensor, De
 
 
 def _colours(size: tuple[int, int], rng: np.random.Generator) -> torch.Tensor:
-    """Smooth colours with grain: like a photograph's, most differences are small, some large."""
+    """Return smooth colours with grain: as in photographs, most differences are small."""
     coarse = torch.from_numpy(rng.uniform(0, 255, (1, 3, 8, 8)))
     smooth = F.interpolate(coarse, size, mode="bicubic")[0]
     grain = torch.from_numpy(rng.normal(0, 8, (3, *size)))

@@ -1,10 +1,10 @@
-"""Time the parts of dense correspondence, and the memory they take, as the grid grows.
+"""Measure time and memory of dense correspondence by the size of the grid.
 
     python benchmarks/bench_correspondence.py [--device cuda] [--repeats N]
 
-Beside the votes stands the size of the tensor that their definition asks for, one number for each
-two matches: the votes are summed over offsets instead, and it is never made. Transport alone and
-iterated conditional modes are those of `CorrespondenceSolver` with its defaults.
+The column `naive` is the size of the tensor in the definition of the votes, one number per pair of
+matches; it is never computed, as votes are summed over offsets. Transport alone and iterated
+conditional modes are those of `CorrespondenceSolver` with its defaults.
 """
 
 from __future__ import annotations
@@ -32,14 +32,14 @@ from mmdet_discobox.structures import Correspondences
 
 
 def objects(pairs: int, size: int, device: str) -> tuple[Tensor, ...]:
-    """Features of smooth random objects and of their noisy copies, and masks of both."""
+    """Return features of smooth random objects and of noisy copies, and masks of both."""
     source = F.interpolate(torch.randn(pairs, 32, 5, 5, device=device), size=size, mode="bicubic")
     masks = (torch.rand(pairs, size, size, device=device) for _ in range(2))
     return source, source + 0.5 * torch.randn_like(source), *masks
 
 
 def measure(work: Callable[[], Any], device: str, repeats: int) -> tuple[float, Any]:
-    """Least seconds after a first call (a busy machine only adds), and the last result."""
+    """Return the minimal seconds after a first call (robust to a busy machine), and the result."""
     seconds = []
     for _ in range(repeats + 1):
         start = time.perf_counter()
@@ -51,14 +51,14 @@ def measure(work: Callable[[], Any], device: str, repeats: int) -> tuple[float, 
 
 
 def peak_memory(device: str) -> float:
-    """MB at the most so far: of the process, or of the accelerator."""
+    """Return the peak memory in MB of the process, or of the accelerator."""
     if device == "cpu":
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3
     return torch.cuda.max_memory_allocated() / 1e6
 
 
 def bench_votes(sizes: list[int], device: str, repeats: int) -> None:
-    """One pair at a time, each size in a process of its own: a peak is never undone."""
+    """Measure the votes of one pair, each size in a new process, as a peak cannot be reset."""
     print(f"{'votes, one pair':16s} {'ms':>9s} {'plan':>10s} {'peak grew by':>13s} {'naive':>13s}")
     for size in sizes:
         with multiprocessing.get_context("spawn").Pool(1) as pool:
@@ -70,8 +70,8 @@ def bench_votes(sizes: list[int], device: str, repeats: int) -> None:
 
 
 def _votes(size: int, device: str, repeats: int) -> tuple[float, float]:
-    """Least seconds, and megabytes that the peak of this process grew by."""
-    geometric_votes(torch.ones(1, 1, 1, device=device), size=1, gamma=1.0)  # loads what it loads
+    """Return minimal seconds, and the growth of the peak memory in MB."""
+    geometric_votes(torch.ones(1, 1, 1, device=device), size=1, gamma=1.0)  # load libraries
     plan = torch.rand(1, size**2, size**2, device=device) / size**4
     before = peak_memory(device)
     votes = partial(geometric_votes, plan, size=size, gamma=(0.2 * size) ** 2)
@@ -82,12 +82,12 @@ def _votes(size: int, device: str, repeats: int) -> tuple[float, float]:
 def solve(
     solver: CorrespondenceSolver, source: Tensor, target: Tensor, *masks: Tensor
 ) -> Correspondences:
-    """Match objects from their features."""
+    """Match objects by their features."""
     return solver(cosine_similarity(source, target), *masks)
 
 
 def bench_solvers(sizes: list[int], device: str, repeats: int) -> None:
-    """Seconds of 100 pairs and the largest residual."""
+    """Measure seconds of 100 pairs and the largest residual."""
     print(f"{'100 pairs':16s} {'transport':>11s} {'residual':>9s} {'modes':>11s} {'residual':>9s}")
     for size in sizes:
         pairs = max(1, min(100, 100_000_000 // (16 * size**4)))

@@ -1,13 +1,13 @@
-"""Measure what the cross-image term adds to the structured teacher.
+"""Measure the gain of the cross-image term over the structured teacher without it.
 
     python benchmarks/bench_cross_image.py ANN_JSON IMG_DIR [--limit N] [--seed S]
 
 Human masks are coarsened and refined as in ``bench_teacher.py``: without the term, with partners
-that are the same object in warped copies of its picture (flipped, turned, scaled, recoloured), and
-with partners drawn from other pictures. A partner's mask is what the teacher makes of a start of
-its own. The same objects either all start from the object's own kind, and err alike, or from a kind
-drawn for each, and err apart; random ones err alike. Features are those of an EfficientNet-Lite0
-trained on ImageNet.
+that are the same object in warped copies of its image (flipped, rotated, scaled, recoloured), and
+with partners from other images. The teacher refines the masks of partners from coarse starts. Those
+of warped copies are either all of the object's own kind, so that their errors correlate (`alike`),
+or of random kinds (`apart`); those of other images are of the object's own kind. Features are those
+of an EfficientNet-Lite0 trained on ImageNet.
 """
 
 from __future__ import annotations
@@ -24,176 +24,178 @@ import torch
 import torch.nn.functional as F
 from rich.console import Console
 from rich.table import Table
+from torch import Tensor
 
-from bench_teacher import STRIDE, Picture, box_pixels, iou, pictures, refine
+from annotated_images import AnnotatedImage, iou, read_images, refine
 from coarse_starts import start_logits
 from mmdet_discobox.functional import masks_to_boxes
 from mmdet_discobox.models.backbones import EfficientNetLite
-from mmdet_discobox.models.teachers import StructuredTeacher, crop_regions, paste_regions
+from mmdet_discobox.models.teachers import StructuredTeacher, crop_regions
 from mmdet_discobox.structures import PseudoMasks
 
 KINDS = ("coarse", "soft", "eroded", "dilated", "ellipse")
-#: what partners that err apart start from
-DRAWN = KINDS[:4]
+#: kinds of the partners whose errors differ
+RANDOM_KINDS = KINDS[:4]
+
+
+@dataclass(frozen=True)
+class Subject:
+    """An image with its feature maps.
+
+    Attributes:
+        image: image with human masks.
+        maps: ``(1, C, h, w)`` each, outputs of the backbone.
+        features: ``(G, C, S, S)`` RoI features of the objects, from one of them.
+    """
+
+    image: AnnotatedImage
+    maps: Sequence[Tensor]
+    features: Tensor
 
 
 @dataclass(frozen=True)
 class Partners:
-    """G objects that can be put into a bank."""
+    """G objects for the bank: features ``(G, C, S, S)`` and masks ``(G, S, S)``."""
 
-    features: torch.Tensor  # (G, C, S, S)
-    masks: torch.Tensor  # (G, S, S)
+    features: Tensor
+    masks: Tensor
 
 
-def warped(picture: Picture, seed: int) -> Picture:
-    """The same objects in a picture that is flipped at random, turned, scaled and recoloured."""
+def warped(image: AnnotatedImage, seed: int) -> AnnotatedImage:
+    """Flip at random, rotate, scale and recolour an image with its objects."""
     rng = np.random.default_rng(seed)
-    height, width = picture.masks.shape[1:]
+    height, width = image.masks.shape[1:]
     turn = cv2.getRotationMatrix2D(
         (width / 2, height / 2), rng.uniform(-12, 12), rng.uniform(0.85, 1.0)
     )
     flip = rng.random() < 0.5
-    image, *masks = (
+    pixels, *masks = (
         cv2.warpAffine(layer[:, ::-1] if flip else layer, turn, (width, height))
-        for layer in (picture.image, *picture.masks.astype(np.uint8))
+        for layer in (image.pixels, *image.masks.astype(np.uint8))
     )
-    image = (image * rng.uniform(0.8, 1.2, 3)).clip(0, 255).astype(np.uint8)
+    pixels = (pixels * rng.uniform(0.8, 1.2, 3)).clip(0, 255).astype(np.uint8)
     masks = np.stack(masks) > 0
-    boxes = masks_to_boxes(torch.from_numpy(masks))
-    return replace(
-        picture,
-        seed=seed,
-        image=image,
-        masks=masks,
-        objects=replace(picture.objects, boxes=boxes),
-    )
+    objects = replace(image.objects, boxes=masks_to_boxes(torch.from_numpy(masks)))
+    return replace(image, seed=seed, pixels=pixels, masks=masks, objects=objects)
 
 
-def embed(network: EfficientNetLite, level: int, picture: Picture, size: int) -> torch.Tensor:
-    """RoI features of the objects, ``(G, C, S, S)``."""
-    image = torch.from_numpy(picture.image.copy()).permute(2, 0, 1)[None].float()
+def embed(network: EfficientNetLite, level: int, image: AnnotatedImage, size: int) -> Subject:
+    """Compute the feature maps of an image, and the RoI features of its objects."""
     with torch.no_grad():
-        features = network((image - 127) / 128)[level]
-    boxes = picture.objects.boxes * features.shape[-1] / image.shape[-1]
-    return crop_regions(features, boxes, picture.objects.image_inds, size)
+        maps = network((image.batch - 127) / 128)
+    boxes = image.objects.boxes * maps[level].shape[-1] / image.pixels.shape[1]
+    return Subject(image, maps, crop_regions(maps[level], boxes, image.objects.image_inds, size))
 
 
-def coarse_logits(kind: str, picture: Picture) -> torch.Tensor:
-    """Coarse starts of all objects, on the grid of a network."""
-    boxes = picture.objects.boxes.numpy()
-    return torch.from_numpy(start_logits(kind, picture.masks, boxes, seed=picture.seed))
+def coarse_logits(kind: str, image: AnnotatedImage) -> Tensor:
+    """Compute the coarse starts of all objects on the grid of a network."""
+    boxes = image.objects.boxes.numpy()
+    return torch.from_numpy(start_logits(kind, image.masks, boxes, seed=image.seed))
 
 
-def partners_of(
-    teacher: StructuredTeacher, kind: str, picture: Picture, features: torch.Tensor
-) -> Partners:
-    """Features and refined masks of a picture's objects."""
-    masks = torch.from_numpy(refine(teacher, picture, coarse_logits(kind, picture))).float()
+def partners_of(teacher: StructuredTeacher, kind: str, subject: Subject) -> Partners:
+    """Refine the masks of an image's objects as partners."""
+    image, size = subject.image, subject.features.shape[-1]
+    masks = torch.from_numpy(refine(teacher, image, coarse_logits(kind, image))).float()
     rows = torch.arange(len(masks))
-    size = features.shape[-1]
-    return Partners(features, crop_regions(masks[:, None], picture.objects.boxes, rows, size)[:, 0])
-
-
-def with_partners(
-    kind: str,
-    picture: Picture,
-    features: torch.Tensor,
-    partners: Sequence[Partners],
-    **settings: Any,
-) -> np.ndarray:
-    """Refine with a bank that holds, for each object, its partners alone."""
-    count, channels, size, _ = features.shape
-    bank = dict(capacity=len(partners), min_retrieved=1, max_retrieved=len(partners), min_area=0)
-    term = dict(num_classes=count, channels=channels, size=size, bank=bank, **settings)
-    teacher = StructuredTeacher(cross_image=dict(type="CrossImageTerm", **term))
-    objects = replace(picture.objects, labels=torch.arange(count))
-    known = torch.ones(count, dtype=torch.bool)
-    for partner in partners:
-        teacher.cross_image.remember(partner.features, partner.masks, objects, known)
-    images = torch.from_numpy(picture.image.copy()).permute(2, 0, 1)[None].float()
-    result: PseudoMasks = teacher(
-        coarse_logits(kind, picture), known, objects, images, stride=STRIDE, features=features
-    )
-    return _pasted(result, picture)
-
-
-def _pasted(result: PseudoMasks, picture: Picture) -> np.ndarray:
-    size = picture.masks.shape[1:]
-    return (paste_regions(result.masks, result.regions, size) > 0.5).numpy()
+    grids = crop_regions(masks[:, None], image.objects.boxes, rows, size)[:, 0]
+    return Partners(subject.features, grids)
 
 
 def random_partners(
     teacher: StructuredTeacher,
     kind: str,
-    others: Sequence[tuple[Picture, torch.Tensor]],
+    others: Sequence[Subject],
     count: int,
     rng: np.random.Generator,
 ) -> list[Partners]:
-    """For each of ``count`` objects one of the objects of every other picture."""
+    """Draw one object of every other image for each of ``count`` objects."""
     result = []
-    for other, features in others:
-        drawn = partners_of(teacher, kind, other, features)
+    for other in others:
+        drawn = partners_of(teacher, kind, other)
         chosen = torch.from_numpy(rng.integers(len(drawn.masks), size=count))
         result.append(Partners(drawn.features[chosen], drawn.masks[chosen]))
     return result
 
 
-def parse_args() -> argparse.Namespace:
-    """Read the command line."""
+def refine_with(
+    kind: str, subject: Subject, partners: Sequence[Partners], **settings: Any
+) -> np.ndarray:
+    """Refine with a bank that holds the partners of each object under a class of its own."""
+    image = subject.image
+    count, channels, size, _ = subject.features.shape
+    bank = dict(capacity=len(partners), min_retrieved=1, max_retrieved=len(partners), min_area=0)
+    term = dict(num_classes=count, channels=channels, size=size, bank=bank, **settings)
+    teacher = StructuredTeacher(cross_image=dict(type="CrossImageTerm", **term))
+    objects = replace(image.objects, labels=torch.arange(count))
+    for partner in partners:
+        inside = torch.ones_like(partner.masks, dtype=torch.bool)
+        known = inside[:, 0, 0]
+        pseudo = PseudoMasks(partner.masks, inside, objects.boxes, known, partner.features)
+        teacher.remember(pseudo, objects)
+    proposals = replace(image, objects=objects).proposals(coarse_logits(kind, image))
+    return image.paste(teacher(proposals, image.batch, feature_maps=subject.maps))
+
+
+def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
+    """Parse the command line."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
-    parser.add_argument("ann_json")
-    parser.add_argument("img_dir")
-    parser.add_argument("--limit", type=int, default=60, help="objects")
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--partners", type=int, default=5, help="of each object")
-    parser.add_argument("--level", type=int, default=1, help="of the backbone: stride 4 * 2^level")
-    parser.add_argument("--size", type=int, default=7, help="cells along a side of the RoI grid")
-    parser.add_argument("--w2", type=float, nargs="+", default=[0.2])
-    parser.add_argument("--kinds", nargs="+", default=list(KINDS), choices=KINDS)
-    parser.add_argument("--part", type=int, nargs=2, default=(1, 1), metavar=("I", "N"))
-    parser.add_argument("--unbalanced", action="store_true", help="votes as they are")
+    add = parser.add_argument
+    add("ann_json")
+    add("img_dir")
+    add("--limit", type=int, default=60, help="number of objects")
+    add("--seed", type=int, default=0)
+    add("--partners", type=int, default=5, help="partners per object")
+    add("--level", type=int, default=1, help="level of the backbone: stride 4 * 2^level")
+    add("--size", type=int, default=7, help="cells along each side of the RoI grid")
+    add("--w2", type=float, nargs="+", default=[0.2])
+    add("--kinds", nargs="+", default=list(KINDS), choices=KINDS)
+    add("--part", type=int, nargs=2, default=(1, 1), metavar=("I", "N"))
+    add("--unbalanced", action="store_true", help="do not balance the votes")
     parser.set_defaults(long_side=320, min_size=24)
-    return parser.parse_args()
+    return parser.parse_args(argv)
 
 
-def main() -> None:
-    """Print mean IoU per kind of start."""
-    args = parse_args()
+def main(argv: Sequence[str] | None = None) -> None:
+    """Print the mean IoU by kind of start."""
+    args = parse_args(argv)
     network, plain = EfficientNetLite().eval(), StructuredTeacher()
     scores: dict[tuple[str, str], list[float]] = {}
-    found = list(pictures(args))
-    embedded = [embed(network, args.level, picture, args.size) for picture in found]
+    subjects = [embed(network, args.level, image, args.size) for image in read_images(args)]
     rng = np.random.default_rng(args.seed)
-    for index, (picture, features) in enumerate(zip(found, embedded, strict=True)):
-        warps = [warped(picture, 1000 * index + n) for n in range(args.partners)]
-        copies = [(copy, embed(network, args.level, copy, args.size)) for copy in warps]
-        drawn = [(index + 1 + int(rng.integers(len(found) - 1))) % len(found) for _ in copies]
-        others = [(found[other], embedded[other]) for other in drawn]
-        kinds = [str(kind) for kind in rng.choice(DRAWN, len(copies))]
-        apart = [partners_of(plain, kind, *copy) for kind, copy in zip(kinds, copies, strict=True)]
-        boxes = box_pixels(picture)
+    for index, subject in enumerate(subjects):
+        image = subject.image
+        copies = [
+            embed(network, args.level, warped(image, 1000 * index + n), args.size)
+            for n in range(args.partners)
+        ]
+        steps = [1 + int(rng.integers(len(subjects) - 1)) for _ in copies]
+        others = [subjects[(index + step) % len(subjects)] for step in steps]
+        kinds = [str(kind) for kind in rng.choice(RANDOM_KINDS, len(copies))]
+        apart = [partners_of(plain, kind, copy) for kind, copy in zip(kinds, copies, strict=True)]
+        boxes = image.box_pixels
         for kind in args.kinds:
             sets = {
-                "alike": [partners_of(plain, kind, *copy) for copy in copies],
+                "alike": [partners_of(plain, kind, copy) for copy in copies],
                 "apart": apart,
-                "random": random_partners(plain, kind, others, len(features), rng),
+                "random": random_partners(plain, kind, others, len(image.masks), rng),
             }
-            logits = coarse_logits(kind, picture)
-            up = F.interpolate(logits.sigmoid()[:, None], boxes.shape[1:], mode="bilinear")[:, 0]
-            results = {"start": (up > 0.5).numpy(), "without": refine(plain, picture, logits)}
+            logits = coarse_logits(kind, image)
+            large = F.interpolate(logits.sigmoid()[:, None], boxes.shape[1:], mode="bilinear")[:, 0]
+            results = {"start": (large > 0.5).numpy(), "without": refine(plain, image, logits)}
             for w2, (name, partners) in itertools.product(args.w2, sets.items()):
-                term = dict(w2=w2, balanced=not args.unbalanced)
-                masks = with_partners(kind, picture, features, partners, **term)
-                results[f"{name}, w2 {w2:g}"] = masks
+                term = dict(w2=w2, level=args.level, balanced=not args.unbalanced)
+                results[f"{name}, w2 {w2:g}"] = refine_with(kind, subject, partners, **term)
             for name, masks in results.items():
-                values = 100 * iou(masks & boxes, picture.masks)
+                values = 100 * iou(masks & boxes, image.masks)
                 scores.setdefault((kind, name), []).extend(values.tolist())
-    _print(scores)
+    show(scores)
 
 
-def _print(scores: dict[tuple[str, str], list[float]]) -> None:
+def show(scores: dict[tuple[str, str], list[float]]) -> None:
+    """Print the mean IoU by kind and method."""
     names = list(dict.fromkeys(name for _, name in scores))
     count = len(next(iter(scores.values())))
     table = Table("start of", *names, title=f"mean IoU of {count} objects")

@@ -1,4 +1,4 @@
-"""Seconds and megabytes of training steps and predictions."""
+"""Measure seconds and megabytes of training steps and predictions."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ REST = "rest: assignment, targets, losses"
 
 
 def wait(device: str) -> None:
-    """Let an accelerator finish what it was told."""
+    """Wait for the accelerator."""
     if device != "cpu":
         torch.cuda.synchronize()
 
@@ -33,7 +33,7 @@ def wait(device: str) -> None:
 def step_seconds(
     config: Config, rows: list[Variant], work: Workload, *, device: str, repeats: int
 ) -> dict[str, list[float]]:
-    """Seconds of training steps, the variants in turn, so that a drifting machine is fair."""
+    """Return the seconds of training steps; variants alternate, which cancels drift."""
     trainees = {
         kind: Trainee(config, kind, device, classes=work.classes)
         for kind in dict.fromkeys(row.kind for row in rows)
@@ -47,15 +47,13 @@ def step_seconds(
             start = time.perf_counter()
             trainee.step(batch)
             wait(device)
-            if repeat:  # the first step of each warms up
+            if repeat:  # the first step warms up
                 seconds[row.name].append(time.perf_counter() - start)
     return seconds
 
 
 class PartClock:
-    """Measure the seconds of the parts of a step.
-
-    The seconds of a part that runs inside another one are not counted for the outer part.
+    """Measure the seconds of the parts of a step, without those of inner parts.
 
     Args:
         device: device to wait for at the ends of each part.
@@ -83,7 +81,7 @@ class PartClock:
 
     @contextmanager
     def part(self, name: str) -> Iterator[None]:
-        """Count the time until the context ends for a part."""
+        """Count the time inside the context for a part."""
         self._enter(name)
         try:
             yield
@@ -92,10 +90,10 @@ class PartClock:
 
     @contextmanager
     def watching(self, parts: Mapping[str, Sequence[nn.Module]]) -> Iterator[None]:
-        """Count calls of modules for their parts, and all other time for the rest.
+        """Count the calls of modules for their parts, and other time for the rest.
 
         Args:
-            parts: the modules of each part.
+            parts: modules of each part.
         """
         handles = [
             handle
@@ -117,10 +115,10 @@ class PartClock:
 
 
 def step_parts(model: nn.Module) -> dict[str, list[nn.Module]]:
-    """Return the modules whose calls are the parts of a step, of any detector.
+    """Return the modules of the parts of a step, for any detector.
 
-    The parts are the modules of the detector by their names, and the losses of its heads. The
-    modules of the teacher network are one part.
+    The parts are the modules of the detector by name, and the losses of its heads. The modules of
+    the teacher network are one part.
     """
     parts = {name: [module, *module.children()] for name, module in model.named_children()}
     if "teacher" in parts:
@@ -149,7 +147,7 @@ def part_seconds(
 
 
 def _step(trainee: Trainee, batch: dict[str, Any], clock: PartClock) -> None:
-    """Make the step of ``Trainee.step``, whose parts are told apart."""
+    """Make the step of ``Trainee.step`` in parts."""
     loss, _ = trainee.forward(batch)
     with clock.part("backward"):
         trainee.optim_wrapper.backward(loss)
@@ -163,10 +161,10 @@ def _step(trainee: Trainee, batch: dict[str, Any], clock: PartClock) -> None:
 def predict_seconds(
     config: Config, work: Workload, *, device: str, repeats: int, detections: int
 ) -> dict[str, tuple[int, list[float]]]:
-    """Number of detections and seconds of predictions of one picture, by stock and DiscoBox.
+    """Return detections and seconds per prediction of one image: stock, DiscoBox, with refinement.
 
-    DiscoBox predicts as it is, and with its masks refined. All have the same weights, random ones
-    but for the backbone, and a threshold of the scores that lets about ``detections`` pass.
+    All have the same weights, which are random but for the backbone, and a score threshold for
+    about ``detections`` detections.
     """
     stock, full = (model_config(config, kind, classes=work.classes) for kind in (STOCK, FULL))
     refined = {**full, "prediction_refiner": dict(min_score=0.0)}
@@ -175,49 +173,49 @@ def predict_seconds(
     models = {name: MODELS.build(each).to(device).eval() for name, each in configs.items()}
     for model in models.values():
         model.load_state_dict(models[stock.type].state_dict(), strict=False)
-    picture = random_batch(Workload(work.size, 1, 1), seed=0)
-    counts = {name: admit(model, picture, detections) for name, model in models.items()}
+    image = random_batch(Workload(work.size, 1, 1), seed=0)
+    counts = {name: admit(model, image, detections) for name, model in models.items()}
     seconds: dict[str, list[float]] = {name: [] for name in models}
     for _ in range(repeats):
         for name, model in models.items():
             wait(device)
             start = time.perf_counter()
-            predict(model, picture)
+            predict(model, image)
             wait(device)
             seconds[name].append(time.perf_counter() - start)
     return {name: (counts[name], seconds[name]) for name in models}
 
 
-def predict(model: nn.Module, picture: dict[str, Any]) -> InstanceData:
-    """Detect in the first picture of a batch, which stays as it is."""
+def predict(model: nn.Module, image: dict[str, Any]) -> InstanceData:
+    """Detect objects in the first image of a batch; the batch is not changed."""
     with torch.no_grad():
-        return model.test_step(copy.deepcopy(picture))[0].pred_instances
+        return model.test_step(copy.deepcopy(image))[0].pred_instances
 
 
-def admit(model: nn.Module, picture: dict[str, Any], detections: int) -> int:
-    """Set the threshold of the scores by bisection; returns the number of detections."""
+def admit(model: nn.Module, image: dict[str, Any], detections: int) -> int:
+    """Set the score threshold by bisection; return the number of detections."""
     low, high = 0.0, 1.0
     for _ in range(14):
         threshold = (low + high) / 2
-        too_many = _count_above(threshold, model, picture) > detections
+        too_many = _count_above(threshold, model, image) > detections
         low, high = (threshold, high) if too_many else (low, threshold)
-    return _count_above(high, model, picture)
+    return _count_above(high, model, image)
 
 
-def _count_above(threshold: float, model: nn.Module, picture: dict[str, Any]) -> int:
+def _count_above(threshold: float, model: nn.Module, image: dict[str, Any]) -> int:
     for part in (model.mask_head, getattr(model, "bbox_head", None)):
         if getattr(part, "test_cfg", None) is not None:
             part.test_cfg.update(score_thr=threshold)
-    return len(predict(model, picture))
+    return len(predict(model, image))
 
 
 def peak_megabytes(
     path: Path, rows: list[Variant], work: Workload, *, device: str
 ) -> dict[str, float]:
-    """Most memory that building a detector and two steps take, each in a fresh process.
+    """Return the peak memory of a detector and two steps, each in a new process.
 
-    On the CPU by how much the resident memory of the process grew at the most (Linux only, NaN
-    elsewhere), which includes what the libraries keep; on an accelerator what torch allocated.
+    On the CPU it is the growth of the resident memory (Linux only, NaN elsewhere), including that
+    of libraries; on an accelerator the memory allocated by torch.
     """
     jobs = [(path, row, work, device, torch.get_num_threads()) for row in rows]
     with multiprocessing.get_context("spawn").Pool(1, maxtasksperchild=1) as pool:
@@ -240,7 +238,7 @@ def _peak(job: tuple[Path, Variant, Workload, str, int]) -> float:
 
 
 def _resident(entry: str) -> float:
-    """Resident memory of this process in MB: now (``VmRSS``) or at the most (``VmHWM``)."""
+    """Return the resident memory of this process in MB: now (``VmRSS``) or peak (``VmHWM``)."""
     status = Path("/proc/self/status")
     if not status.exists():
         return float("nan")

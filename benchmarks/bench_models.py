@@ -1,7 +1,7 @@
-"""The detectors that the bench of the training step compares: one network, taught in several ways.
+"""Detectors of the benchmarks: one network under several kinds of supervision.
 
-Whatever DiscoBox config is measured, its rivals are made from it: backbone, neck, towers, grids
-and anchors stay, the supervision changes.
+Stock and BoxInst detectors are derived from a DiscoBox config: backbone, neck, towers, grids and
+anchors stay the same, the supervision changes.
 """
 
 from __future__ import annotations
@@ -19,15 +19,18 @@ from mmengine.logging import MessageHub
 from mmengine.optim import build_optim_wrapper
 
 import mmdet_discobox  # noqa: F401 - registers everything
-from mmdet_discobox.structures import ObjectBank
+from mmdet_discobox.models.teachers import StructuredTeacher
+from mmdet_discobox.structures import BoxObjects, PseudoMasks
 
 ADDED = (
-    "loss_mil", "structured_teacher", "loss_consistency", "loss_nce", "teacher_network",
+    "structured_teacher", "loss_mil", "loss_consistency", "loss_nce", "teacher_network",
     "prediction_refiner",
 )  # fmt: skip
 STOCK, FULL, ALONE, BOXINST = "stock", "full", "alone", "boxinst"
 CONFIGS = Path(__file__).resolve().parents[1] / "configs"
 BOXINST_CONFIG = CONFIGS / "_base_" / "models" / "boxinst_lite0.py"
+#: objects of each class in a full bank
+BANK_OBJECTS = 100
 
 
 @dataclass(frozen=True)
@@ -35,8 +38,8 @@ class Variant:
     """A row of the tables: a detector in a phase of its training.
 
     Attributes:
-        name: for people.
-        kind: which detector is built.
+        name: name in the table.
+        kind: kind of the detector.
         gates: whether ``L_con``, and the cross-image term with ``L_nce``, have started.
     """
 
@@ -46,7 +49,7 @@ class Variant:
 
 
 def variants(config: Config) -> list[Variant]:
-    """All rows of a DiscoBox config, the stock detector first."""
+    """Return all rows of a DiscoBox config, the stock detector first."""
     rows = [Variant(f"{stock_model(config.model).type}, masks", STOCK)]
     if config.model.type == "DiscoBoxSOLOv2" and importlib.util.find_spec("skimage"):
         rows.append(Variant("BoxInst", BOXINST))
@@ -61,7 +64,7 @@ def variants(config: Config) -> list[Variant]:
 
 
 def stock_model(model: ConfigDict) -> ConfigDict:
-    """The mask-supervised detector of mmdet with the layers of a DiscoBox one."""
+    """Return the mask-supervised detector of mmdet with the layers of a DiscoBox one."""
     stock = copy.deepcopy(model)
     for key in ADDED:
         stock.pop(key, None)
@@ -74,13 +77,13 @@ def stock_model(model: ConfigDict) -> ConfigDict:
         return stock
     stock.type, stock.bbox_head.type = "YOLACT", "YOLACTHead"
     stock.mask_head.type = "YOLACTProtonet"
-    for key in ("rescoring", "loss_mil", "with_seg_branch"):  # the stock one cannot do without
+    for key in ("rescoring", "with_seg_branch"):  # the stock head always has the branch
         stock.mask_head.pop(key, None)
     return stock
 
 
 def boxinst_model(model: ConfigDict) -> ConfigDict:
-    """BoxInst of `models/boxinst_lite0.py` on the backbone and with the widths of a SOLOv2."""
+    """Return `models/boxinst_lite0.py` with the backbone and the widths of a SOLOv2."""
     rival = Config.fromfile(BOXINST_CONFIG).model
     width, head = model.neck.out_channels, model.mask_head
     colours = {k: v for k, v in model.data_preprocessor.items() if k not in ("type", "pad_mask")}
@@ -103,14 +106,14 @@ def boxinst_model(model: ConfigDict) -> ConfigDict:
 def model_config(
     config: Config, kind: str, *, classes: int | None = None, divisor: int | None = 32
 ) -> ConfigDict:
-    """The config of one detector.
+    """Return the config of a detector.
 
     Args:
-        config: of a DiscoBox detector.
-        kind: of the variant.
-        classes: number of classes; None leaves the config's.
-        divisor: sides of a batch are padded to multiples of it; None leaves the config's, which
-            in YOLACT's configs pads to one size.
+        config: config of a DiscoBox detector.
+        kind: kind of the variant.
+        classes: number of classes; None keeps the config's.
+        divisor: divisor of the padded sides of a batch; None keeps the config's padding, which is
+            a fixed size for YOLACT.
     """
     model = copy.deepcopy(config.model)
     if divisor is not None:
@@ -126,17 +129,17 @@ def model_config(
 
 
 class Trainee:
-    """A detector with its optimiser, ready for real training steps that leave it as it is.
+    """A detector with its optimiser, for complete training steps that do not change it.
 
-    The learning rate is 0: everything is computed, and every step meets the same weights. The
-    object bank is full, so that matching has its full cost from the first step.
+    The learning rate is 0, so all steps have the same weights. The object bank is full, so matching
+    has its full cost from the first step.
 
     Args:
-        config: of a DiscoBox detector.
-        kind: of the variant.
-        device: to train on.
-        classes: number of classes; None leaves the config's.
-        divisor: as of :func:`model_config`.
+        config: config of a DiscoBox detector.
+        kind: kind of the variant.
+        device: device of the training.
+        classes: number of classes; None keeps the config's.
+        divisor: see :func:`model_config`.
     """
 
     def __init__(
@@ -161,74 +164,84 @@ class Trainee:
         self.teacher = getattr(self.model, "teacher", None)
         self.average()
         self.structured_teacher = getattr(self.model, "structured_teacher", None)
-        self.cross_image = getattr(self.structured_teacher, "cross_image", None)
-        if self.cross_image is not None:
-            fill_bank(self.cross_image.bank)
+        if self.structured_teacher is not None:
+            sizes = dict(classes=self.model.num_classes, channels=self.model.feature_channels)
+            fill_bank(self.structured_teacher, **sizes, device=device)
 
     def set_wrapper(self, name: str) -> None:
-        """Start with a new optimiser in a wrapper of this class, which decides on the precision."""
+        """Create a new optimiser in a wrapper of this class, which sets the precision."""
         optimisation = {**copy.deepcopy(self._optimisation), "type": name}
         self.optim_wrapper: Any = build_optim_wrapper(self.model, optimisation)
 
     def set_gates(self, gates: tuple[bool, bool]) -> None:
-        """Choose the phase of the training."""
-        if self.structured_teacher is not None:
-            self.structured_teacher.consistency_gate.set(gates[0])
-        if self.cross_image is not None:
-            self.cross_image.gate.set(gates[1])
+        """Set the phase of the training, see :class:`Variant`."""
+        if self.structured_teacher is None:
+            return
+        self.structured_teacher.consistency_gate.set(gates[0])
+        if self.structured_teacher.cross_image is not None:
+            self.structured_teacher.cross_image.gate.set(gates[1])
 
     def step(self, batch: dict[str, Any]) -> None:
-        """From a batch as a loader gives it to moved weights, and a moved teacher."""
+        """Update the weights and the teacher network from a batch of a loader."""
         self.model.train_step(batch, self.optim_wrapper)
         self.average()
 
-    # the parts of a step, for those who look between them
+    # the parts of a step, for measurements between them
 
     def forward(self, batch: dict[str, Any]) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
-        """From a batch as a loader gives it to the sum of the losses, and each loss."""
+        """Compute the sum of the losses, and each loss, of a batch of a loader."""
         with self.optim_wrapper.optim_context(self.model):
             data = self.model.data_preprocessor(batch, True)
             total, log = self.model.parse_losses(self.model(**data, mode="loss"))
         return total, log
 
     def optimise(self) -> None:
-        """Move the weights by the gradients, and forget these."""
+        """Update the weights by the gradients, and reset the gradients."""
         self.optim_wrapper.step()
         self.optim_wrapper.zero_grad()
 
     def average(self) -> None:
-        """Move the teacher network, if there is one."""
+        """Update the teacher network, if there is one."""
         if self.teacher is not None:
             self.teacher.update_parameters(self.model)
 
 
-def fill_bank(bank: ObjectBank) -> None:
-    """Push as many random objects of every class as the bank holds."""
-    device, (_, *shape) = bank.features.device, bank.features.shape
-    count = bank.capacity
-    for label in range(bank.num_classes):
-        bank.push(
-            torch.randn(count, *shape, device=device),
-            torch.rand(count, *shape[1:], device=device),
-            torch.full((count,), label, device=device),
-            torch.full((count,), -1, device=device),
-            torch.full((count,), float(bank.min_area), device=device),
-            torch.ones(count, dtype=torch.bool, device=device),
-        )
+def fill_bank(teacher: StructuredTeacher, *, classes: int, channels: int, device: str) -> None:
+    """Fill the object bank with random objects of all classes, as training steps do.
+
+    Args:
+        teacher: structured teacher; without a cross-image term there is no bank.
+        classes: number of classes.
+        channels: channels of the neck's outputs.
+        device: device of the teacher.
+    """
+    count, size, side = BANK_OBJECTS, teacher.crop_size, 512
+    maps = [torch.randn(1, channels, 32, 32, device=device)] * 5  # one per level
+    corners = torch.rand(count, 2, device=device) * side / 2
+    boxes = torch.cat([corners, corners + side / 2], 1)
+    ones = torch.ones(count, size, size, dtype=torch.bool, device=device)
+    index = torch.zeros(count, dtype=torch.long, device=device)
+    sizes = torch.full((1, 2), float(side), device=device)
+    for label in range(classes):
+        objects = BoxObjects(boxes, index + label, index, sizes, image_ids=index - 1)
+        features = teacher.roi_features(maps, objects, side)
+        masks = torch.rand(count, size, size, device=device)
+        pseudo = PseudoMasks(masks, ones, boxes, ones[:, 0, 0], features)
+        teacher.remember(pseudo, objects)
 
 
 def read_config(path: str | Path) -> Config:
-    """Read a config and check that it is one of DiscoBox with a cross-image term.
+    """Read the config of a DiscoBox detector with a cross-image term.
 
     Raises:
-        ValueError: if it is not.
+        ValueError: if it is another config.
     """
     config = Config.fromfile(path)
     teacher = config.get("model", {}).get("structured_teacher") or {}
     if teacher.get("cross_image") is None:
         raise ValueError(
             f"Expected {path} to be a DiscoBox config whose `structured_teacher` has a "
-            "`cross_image` term but it has none: give the config with all losses, the bench "
-            "leaves parts out by itself."
+            "`cross_image` term but it has none: use the config with all losses; the benchmark "
+            "disables parts of it."
         )
     return config

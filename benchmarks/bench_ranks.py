@@ -1,4 +1,4 @@
-"""Distributed training on one machine: what a second process is worth."""
+"""Distributed training on one machine: seconds of a step in several processes."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ RANKS = 2
 
 
 def rank_seconds(path: Path, row: Variant, work: Workload, ranks: int, repeats: int) -> list[float]:
-    """Seconds of distributed steps on the CPU, of which each rank has its own batch and thread.
+    """Return the seconds of distributed steps on the CPU, with one thread per rank.
 
     Args:
-        path: of a DiscoBox config.
-        row: the detector and its phase.
-        work: of each rank.
+        path: path of a DiscoBox config.
+        row: detector and phase.
+        work: size of the batch of each rank.
         ranks: number of processes, joined by gloo.
-        repeats: steps after a first.
+        repeats: number of steps after a first.
     """
     with tempfile.TemporaryDirectory() as folder:
         job = (path, row, work, ranks, repeats, Path(folder))
@@ -42,11 +42,11 @@ def join_ranks(
     """Join the processes of a distributed training on one machine.
 
     Args:
-        rank: of this process.
+        rank: rank of this process.
         ranks: number of processes.
-        folder: where they meet, empty before.
-        backend: of ``torch.distributed``.
-        seconds: that a process waits for the others.
+        folder: empty folder for their rendezvous.
+        backend: backend of ``torch.distributed``.
+        seconds: timeout of a process that waits for the others.
     """
     init_default_scope("mmdet")
     dist.init_process_group(

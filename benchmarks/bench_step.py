@@ -1,12 +1,12 @@
-"""Measure a training step and a prediction of DiscoBox beside the stock detectors.
+"""Measure training steps and predictions of DiscoBox beside those of stock detectors.
 
     python benchmarks/bench_step.py [--config CONFIG ...] [--quick] [--only SECTION ...]
 
-Sections: `step` (time of the detectors and phases, in turn), `memory`, `parts` (what a step is
-made of), `predict` (pictures per second), `objects`, `sizes`, `classes` (how a step grows with
-them), `ranks` (what a second process is worth). Pictures are made up, their boxes random; a step
-goes from the loader's batch to moved weights and a moved teacher; the object bank is full. Times
-are medians, ratios are those to the first row. BoxInst takes part where scikit-image is installed.
+Sections: `step` (seconds of detectors and phases), `memory`, `parts` (shares of a step), `predict`
+(images per second), `objects`, `sizes`, `classes` (scaling of a step), `ranks` (efficiency of a
+second process). Images and boxes are random. A step takes a batch of a loader and updates weights
+and teacher network; the object bank is full. Times are medians, ratios are relative to the first
+row. BoxInst is measured if scikit-image is installed.
 """
 
 from __future__ import annotations
@@ -38,11 +38,11 @@ Rows = list[dict[str, Any]]
 
 
 class Bench:
-    """One config on one machine.
+    """The measurements of one config on one machine.
 
     Args:
-        path: of a DiscoBox config.
-        args: the command line.
+        path: path of a DiscoBox config.
+        args: command line.
     """
 
     def __init__(self, path: Path, args: argparse.Namespace) -> None:
@@ -51,18 +51,12 @@ class Bench:
         self.config: Config = read_config(path)
         self.rows: list[Variant] = variants(self.config)
         self.work = Workload(tuple(args.size), args.images, args.objects, args.classes)
-
-    @property
-    def pair(self) -> list[Variant]:
-        """Stock detector and the last phase of the whole DiscoBox."""
-        return [next(row for row in self.rows if row.kind == STOCK), self._full]
-
-    @property
-    def _full(self) -> Variant:
-        return next(row for row in self.rows if row.kind == FULL and row.gates == (True, True))
+        stock = next(row for row in self.rows if row.kind == STOCK)
+        full = next(row for row in self.rows if row.kind == FULL and row.gates == (True, True))
+        self.pair = [stock, full]
 
     def step(self) -> Rows:
-        """Seconds of each detector and phase."""
+        """Measure the seconds of each detector and phase."""
         return self._steps(self.rows, self.work, self.args.repeats)
 
     def _steps(self, rows: list[Variant], work: Workload, repeats: int) -> Rows:
@@ -81,14 +75,14 @@ class Bench:
         ]
 
     def memory(self) -> Rows:
-        """Megabytes at the most."""
+        """Measure the peak memory."""
         rows = self.pair if self.args.quick else self.rows
         peaks = peak_megabytes(self.path, rows, self.work, device=self.args.device)
         first = peaks[rows[0].name]
         return [dict(variant=n, megabytes=mb, ratio=mb / first) for n, mb in peaks.items()]
 
     def parts(self) -> Rows:
-        """Share of each part in a step."""
+        """Measure the share of each part of a step."""
         found = []
         for row in [r for r in self.rows if r.kind != BOXINST and all(r.gates)]:
             steps = part_seconds(
@@ -105,7 +99,7 @@ class Bench:
         return found
 
     def predict(self) -> Rows:
-        """Pictures per second."""
+        """Measure the predicted images per second."""
         found = predict_seconds(
             self.config,
             self.work,
@@ -121,22 +115,28 @@ class Bench:
         ]
 
     def objects(self) -> Rows:
-        """Seconds by objects of an image, two images a batch."""
-        works = [replace(self.work, images=2, objects=n) for n in self.args.scale_objects]
-        return self._scaling("objects", works, self.args.scale_objects)
+        """Measure the seconds by objects per image."""
+        return self._scaling("objects", {n: dict(objects=n) for n in self.args.scale_objects})
 
     def sizes(self) -> Rows:
-        """Seconds by the side of square images, two images a batch."""
-        works = [replace(self.work, images=2, size=(n, n)) for n in self.args.scale_sizes]
-        return self._scaling("side", works, self.args.scale_sizes)
+        """Measure the seconds by the side of square images."""
+        return self._scaling("side", {n: dict(size=(n, n)) for n in self.args.scale_sizes})
 
     def classes(self) -> Rows:
-        """Seconds by number of classes, two images a batch."""
-        works = [replace(self.work, images=2, classes=n) for n in self.args.scale_classes]
-        return self._scaling("classes", works, self.args.scale_classes)
+        """Measure the seconds by the number of classes."""
+        return self._scaling("classes", {n: dict(classes=n) for n in self.args.scale_classes})
+
+    def _scaling(self, name: str, changes: dict[int, dict[str, Any]]) -> Rows:
+        """Measure steps of two images with changed workloads."""
+        repeats = max(1, self.args.repeats // 2)
+        return [
+            {name: value, **row}
+            for value, change in changes.items()
+            for row in self._steps(self.pair, replace(self.work, images=2, **change), repeats)
+        ]
 
     def ranks(self) -> Rows:
-        """Efficiency of distributed training on the CPU, a thread and a batch for each rank."""
+        """Measure the efficiency of distributed training on the CPU, with one thread per rank."""
         found = []
         for row in self.pair:
             alone, together = (
@@ -147,13 +147,6 @@ class Bench:
                 dict(variant=row.name, alone=alone, together=together, efficiency=alone / together)
             )
         return found
-
-    def _scaling(self, name: str, works: list[Workload], values: list[int]) -> Rows:
-        return [
-            {name: value, **row}
-            for value, work in zip(values, works, strict=True)
-            for row in self._steps(self.pair, work, max(1, self.args.repeats // 2))
-        ]
 
 
 SECTIONS: dict[str, Callable[[Bench], Rows]] = dict(
@@ -169,7 +162,7 @@ SECTIONS: dict[str, Callable[[Bench], Rows]] = dict(
 
 
 def matching_cost(rows: Rows) -> float:
-    """By which share the cross-image term and ``L_nce`` lengthen a step."""
+    """Return the relative cost of the cross-image term and ``L_nce`` in a step."""
     seconds = {row["variant"]: row["seconds"] for row in rows}
     return float(seconds["L_mil, L_con, L_nce"] / seconds["L_mil, L_con"] - 1)
 
@@ -182,38 +175,38 @@ def show(title: str, rows: Rows, console: Console) -> None:
     )  # fmt: skip
     table = Table(title=title, title_justify="left")
     columns = [key for key in rows[0] if key != "all_seconds"]
-    for key in columns:
-        table.add_column(key, justify="left" if key in ("variant", "part") else "right")
+    for column in columns:
+        table.add_column(column, justify="left" if column in ("variant", "part") else "right")
     for row in rows:
-        table.add_row(*(formats.get(key, "{}").format(row[key]) for key in columns))
+        table.add_row(*(formats.get(column, "{}").format(row[column]) for column in columns))
     console.print(table)
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
-    """Read the command line."""
-    parser = argparse.ArgumentParser(description="Measure a training step and a prediction.")
+    """Parse the command line."""
+    parser = argparse.ArgumentParser(description="Measure training steps and predictions.")
     add = parser.add_argument
-    add("--config", type=Path, nargs="+", default=DEFAULT, help="DiscoBox configs, all losses on")
+    add("--config", type=Path, nargs="+", default=DEFAULT, help="DiscoBox configs with all losses")
     add("--only", nargs="+", choices=SECTIONS, default=list(SECTIONS), help="sections to measure")
     add("--size", type=int, nargs=2, default=(320, 320), help="height and width (%(default)s)")
-    add("--images", type=int, default=8, help="of a batch (%(default)s)")
-    add("--objects", type=int, default=2, help="of an image (%(default)s)")
+    add("--images", type=int, default=8, help="images per batch (%(default)s)")
+    add("--objects", type=int, default=2, help="objects per image (%(default)s)")
     add("--classes", type=int, help="number of classes (default: the config's)")
-    add("--detections", type=int, default=20, help="of a prediction, about (%(default)s)")
-    add("--repeats", type=int, default=7, help="steps of each, after a first (%(default)s)")
+    add("--detections", type=int, default=20, help="approximate detections (%(default)s)")
+    add("--repeats", type=int, default=7, help="steps after a first one (%(default)s)")
     add("--scale-objects", type=int, nargs="+", default=[1, 5, 20, 50, 100, 200])
     add("--scale-sizes", type=int, nargs="+", default=[192, 320, 448, 640])
     add("--scale-classes", type=int, nargs="+", default=[1, 20, 80])
     add("--device", default="cuda" if torch.cuda.is_available() else "cpu")
-    add("--quick", action="store_true", help="small pictures and few repeats: about a minute")
-    add("--json", type=Path, help="write everything to this file")
+    add("--quick", action="store_true", help="small images and few repeats: about a minute")
+    add("--json", type=Path, help="json of all results")
     if parser.parse_args(argv).quick:
         parser.set_defaults(**QUICK)
     return parser.parse_args(argv)
 
 
 def main(argv: list[str] | None = None) -> None:
-    """Run the bench."""
+    """Run the benchmark."""
     args = parse_args(argv)
     init_default_scope("mmdet")
     console = Console()

@@ -19,16 +19,16 @@ train_dataloader = dict(dataset=dict(
     return path
 
 
-def test_every_config_loads_its_pictures(tmp_path, capsys):
+def test_every_config_loads_its_images(tmp_path, capsys):
     root = write_boxes(tmp_path / "set")
     paths = [
         write_config(tmp_path / "with_masks.py", root, "CocoDataset", "masks.json", True),
         write_config(tmp_path / "with_boxes.py", root, "CocoBoxDataset", "boxes.json", False),
     ]
-    seconds = bench_loader.picture_seconds(paths, 5)
+    seconds = bench_loader.image_seconds(paths, 5)
     assert [len(mine) for mine in seconds] == [5, 5]
     assert min(map(min, seconds)) > 0
-    bench_loader.main(["--configs", *map(str, paths), "--pictures", "3"])
+    bench_loader.main(["--configs", *map(str, paths), "--images", "3"])
     lines = capsys.readouterr().out.splitlines()[-2:]
     assert [line.split()[0] for line in lines] == ["with_masks", "with_boxes"]
     assert lines[0].endswith("x1.00")

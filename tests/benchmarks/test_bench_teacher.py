@@ -20,7 +20,7 @@ def test_scores_every_kind_and_writes_everything(dataset, tmp_path, capsys):
     assert rows["dilated"]["grabcut"] > 90
     assert {row["size"] for row in report["summary"]} == {"all", "medium"}
     assert report["run"]["seed"] == 0
-    assert report["run"]["settings"]["paper"]["algorithm"] == "alg1"
+    assert report["run"]["settings"]["paper"]["refiner"]["algorithm"] == "alg1"
     alone, matching = (
         report["step_seconds"][name] for name in ("default", "default with the cross-image term")
     )
