@@ -73,7 +73,7 @@ def main(argv: list[str] | None = None) -> int:
     if not args.data.is_dir():
         raise FileNotFoundError(
             f"Expected a folder of photographs but got {args.data}, which is none. Its layout is "
-            "told in docs/study.md."
+            "described in benchmarks/README.md."
         )
     MMLogger.get_current_instance().setLevel("WARNING")  # every config tells its variables
     settings = Settings(

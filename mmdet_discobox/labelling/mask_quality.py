@@ -1,7 +1,7 @@
 """Predict how good a mask is without the true one.
 
 Four signals that need no training, each in [0, 1], whose geometric mean predicts the IoU; a fifth
-where a network knows the class. ``docs/autolabel.md`` has their rank correlation with the truth.
+where a network knows the class. ``docs/results.md`` has their rank correlation with the truth.
 """
 
 from __future__ import annotations
