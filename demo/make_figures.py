@@ -21,7 +21,7 @@ from matplotlib.axes import Axes
 from matplotlib.patches import Rectangle
 from PIL import Image
 
-from mmdet_discobox.functional import geometric_votes, transfer_masks
+from mmdet_discobox.functional import cosine_similarity, geometric_votes, transfer_masks
 from mmdet_discobox.models.backbones import EfficientNetLite
 from mmdet_discobox.models.teachers import (
     CorrespondenceSolver,
@@ -153,7 +153,7 @@ def match(
         masks.append(crop_regions(pixels, box, first, CELLS)[:, 0])
         crop = crop_regions(image, box, first, 16 * CELLS)[0].permute(1, 2, 0)
         crops.append((crop / 255).clamp(0, 1).numpy())
-    found = CorrespondenceSolver()(*features, *masks)
+    found = CorrespondenceSolver()(cosine_similarity(*features), *masks)
     return found, crops, [mask[0].numpy() for mask in masks]
 
 

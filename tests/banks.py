@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 
 import torch
+import torch.nn.functional as F
 
 from mmdet_discobox.structures import ObjectBank
 
@@ -26,7 +27,7 @@ def bank_of(**changes):
 
 
 def objects(names, labels, image_ids=None, areas=None, valid=None):
-    """Objects whose features and masks are made of a number, exact in half precision."""
+    """Objects whose features and masks are made of a number; masks are exact in half precision."""
     count = len(names)
     names = torch.tensor(names, dtype=torch.float).view(count, 1, 1)
     features = names[..., None] + torch.arange(CHANNELS).view(-1, 1, 1) * 0.5
@@ -41,15 +42,20 @@ def objects(names, labels, image_ids=None, areas=None, valid=None):
 
 
 def names_in(bank, label, image_id=-1):
-    """Numbers of the objects that one query gets; features and masks have to tell the same."""
+    """Numbers of the objects that one query gets; their features are unit vectors of the same."""
     found = bank.retrieve(torch.tensor([label]), torch.tensor([image_id]))
-    names = found.features[0, :, 0, 0, 0]
-    for channel in range(CHANNELS):
-        plane = found.features[0, :, channel]
-        expected = (names + channel * 0.5).view(-1, 1, 1) * found.valid[0].view(-1, 1, 1)
-        assert torch.equal(plane, expected.expand_as(plane))
+    names = numbers(found)[0]
     assert torch.equal(found.masks[0], (names / 1024).view(-1, 1, 1).expand_as(found.masks[0]))
+    vectors = names[:, None] + torch.arange(CHANNELS) * 0.5
+    expected = F.normalize(vectors, dim=1) * found.valid[0, :, None]
+    stored = bank.features[found.rows[0]].float()
+    assert torch.allclose(stored, expected[..., None, None].expand_as(stored), atol=1e-3)
     return [int(name) for name in names[found.valid[0]]]
+
+
+def numbers(found):
+    """Numbers of the retrieved objects, ``(G, R)``, 0 where there is none."""
+    return found.masks[:, :, 0, 0] * 1024
 
 
 def saved(bank):

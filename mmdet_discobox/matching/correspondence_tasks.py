@@ -37,19 +37,25 @@ class CorrespondenceTask:
             kept, see :class:`.DescriptorCache`.
         classes: names of the detector's classes.
         boxes: ``'annotated'``, ``'detected'``, or the whole ``'image'``.
+        cache_bytes: memory of the host for the objects of the images that were seen last.
 
     Raises:
         ValueError: if boxes come from elsewhere.
     """
 
     def __init__(
-        self, describe: ImageDescriber, *, classes: Sequence[str] = (), boxes: str = "annotated"
+        self,
+        describe: ImageDescriber,
+        *,
+        classes: Sequence[str] = (),
+        boxes: str = "annotated",
+        cache_bytes: int = 2**30,
     ) -> None:
         if boxes not in BOXES:
             raise ValueError(f"Expected `boxes` to be one of {BOXES}, but got {boxes!r}.")
         self.classes = list(classes)
         self.boxes = boxes
-        self._cache = DescriptorCache(describe)
+        self._cache = DescriptorCache(describe, cache_bytes)
 
     def _describe(self, path: Any, boxes: Any = None, labels: Any = None) -> DescribedObjects:
         """Objects of an image, in its boxes or (None) where the detector sees them."""

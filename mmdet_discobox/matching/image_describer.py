@@ -16,7 +16,7 @@ from mmengine.structures import InstanceData
 from torch import Tensor
 
 from mmdet_discobox.functional import box_masks, masks_to_boxes
-from mmdet_discobox.models.teachers import crop_regions, paste_regions
+from mmdet_discobox.models.teachers import box_windows, crop_masks, paste_window
 
 from .object_features import FeatureLevel, captured_maps, object_features
 from .object_matches import DescribedObjects
@@ -168,7 +168,7 @@ class ImageDescriber:
         masks = box_masks(boxes, view.size)
         taught = (labels >= 0) & (labels < self._taught_classes())
         if taught.any():
-            masks[taught] = self._teach(view, boxes[taught], labels[taught], masks[taught])
+            self._refine_masks(view, boxes, labels, taught.nonzero()[:, 0], into=masks)
         return InstanceData(bboxes=boxes, labels=labels, scores=boxes.new_ones(len(boxes))), masks
 
     def _taught_classes(self) -> int:
@@ -176,16 +176,21 @@ class ImageDescriber:
             return 0
         return int(self.model.num_classes)
 
-    def _teach(self, view: _Network, boxes: Tensor, labels: Tensor, full: Tensor) -> Tensor:
+    def _refine_masks(
+        self, view: _Network, boxes: Tensor, labels: Tensor, rows: Tensor, *, into: Tensor
+    ) -> None:
+        """Replace full boxes by valid masks of the structured teacher, each in its window."""
         sample = view.sample.clone()
-        sample.gt_instances = InstanceData(bboxes=boxes * view.scale, labels=labels)
+        sample.gt_instances = InstanceData(bboxes=boxes[rows] * view.scale, labels=labels[rows])
         pseudo = self.model.teach(view.inputs, [sample])
-        refined = paste_regions(pseudo.masks, pseudo.regions / view.scale, view.size) > 0.5
-        return torch.where(pseudo.valid[:, None, None], refined & full, full)
+        regions, windows = pseudo.regions / view.scale, box_windows(boxes[rows], view.size)
+        for index in pseudo.valid.nonzero()[:, 0].tolist():
+            x1, y1, x2, y2 = windows[index]
+            mask = paste_window(pseudo.masks[index], regions[index], windows[index])
+            into[rows[index], y1:y2, x1:x2] = mask
 
     def _grids(self, masks: Tensor, boxes: Tensor) -> Tensor:
-        rows = torch.arange(len(masks), device=masks.device)
-        return crop_regions(masks[:, None], boxes, rows, self.size)[:, 0]
+        return crop_masks(masks, boxes, self.size)
 
 
 def _checked(boxes: Any, labels: Any, view: _Network) -> tuple[Tensor, Tensor]:

@@ -71,11 +71,11 @@ def icm(
     if reading not in ("votes", "plan"):
         raise ValueError(f"Expected `reading` to be 'votes' or 'plan' but got {reading!r}.")
     solver = CorrespondenceSolver(**settings)
-    plan = solver(source, target, source_masks, target_masks).plan
+    appearance = cosine_similarity(source, target)
+    plan = solver(appearance, source_masks, target_masks).plan
     if reading == "plan":
         return plan
     size = source.shape[-1]
-    appearance = cosine_similarity(source, target)
     best = appearance.amax(2, keepdim=True)  # the scale of a row means nothing
     looks = ((appearance - best) / solver.strength(appearance)[:, None, None]).exp()
     return looks * geometric_votes(plan, size=size, gamma=solver.gamma / 4 * size**2)

@@ -52,6 +52,10 @@ class DescribedObjects:
         tensors = (getattr(self, field.name) for field in fields(self))
         return sum(tensor.numel() * tensor.element_size() for tensor in tensors)
 
+    def to(self, device: torch.device | str) -> DescribedObjects:
+        """Return the objects on a device."""
+        return DescribedObjects(*(getattr(self, field.name).to(device) for field in fields(self)))
+
     def __getitem__(self, rows: Tensor | slice) -> DescribedObjects:
         return DescribedObjects(*(getattr(self, field.name)[rows] for field in fields(self)))
 

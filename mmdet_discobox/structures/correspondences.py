@@ -44,14 +44,12 @@ class ContrastivePairs:
 
     Attributes:
         correspondences: of the P pairs.
-        source_inds: ``(P,)`` index of the source in the batch.
+        rows: ``(G, R)`` rows of the targets in the bank, R for each of the G sources; P = G * R.
         source_masks: ``(P, S, S)`` refined masks of the sources.
-        target_features: ``(P, C, S, S)`` RoI features of the targets.
         valid: ``(P,)`` boolean, pairs that exist and whose source has a valid pseudo-label.
     """
 
     correspondences: Correspondences
-    source_inds: Tensor
+    rows: Tensor
     source_masks: Tensor
-    target_features: Tensor
     valid: Tensor

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import torch
 import torch.nn as nn
+import torch.nn.functional as F
 from torch import Tensor
 
-from mmdet_discobox.functional import check_shapes
+from mmdet_discobox.functional import check_shapes, without_autocast
 
 #: image id of objects whose image is unknown; never equal to another id
 UNKNOWN_IMAGE = -1
+
+#: larger features are clamped, so that the sum of their squares is finite
+_LARGEST = 1e15
 
 Number = TypeVar("Number", int, Tensor)
 
@@ -20,12 +24,12 @@ class RetrievedObjects(NamedTuple):
     """R bank objects of the same class for each of G queries.
 
     Attributes:
-        features: ``(G, R, C, S, S)`` float32, zero if not valid.
+        rows: ``(G, R)`` int64 rows of the bank, of a zero object if not valid.
         masks: ``(G, R, S, S)`` float32 foreground probabilities, zero if not valid.
         valid: ``(G, R)`` boolean. Valid objects come first.
     """
 
-    features: Tensor
+    rows: Tensor
     masks: Tensor
     valid: Tensor
 
@@ -47,6 +51,9 @@ class ObjectBank(nn.Module):
     The random choice hashes a counter on the device of the bank; the counter is a buffer, and no
     torch generator is used. Only :meth:`push` advances it, so retrieval has no side effect.
 
+    Features are stored as unit vectors of the channels, as only their cosines are used. Banks saved
+    by versions that stored them as they were are normalised when they are loaded.
+
     Each process of a distributed training fills its own bank; a checkpoint contains the one of the
     first process. Do not synchronise buffers between processes: mmengine's ``SyncBuffersHook``
     averages them, including ids, and ``broadcast_buffers=True`` copies those of the first process.
@@ -57,8 +64,7 @@ class ObjectBank(nn.Module):
         channels: ``C``, channels of the RoI features.
         size: ``S``, cells per side of the grid over an object's box.
         capacity: objects stored per class; the paper has 100.
-        dtype: floating type of the stored features and masks, or its name in torch. Values beyond
-            its range are clamped, NaN is stored as 0.
+        dtype: floating type of the stored features and masks, or its name in torch.
         min_area: smallest box area in pixels; smaller objects are rejected. The paper has 32 x 32.
         max_retrieved: ``R``, maximum number of objects per query; the paper has 10.
         min_retrieved: queries with fewer candidates retrieve none; the paper has 5.
@@ -69,6 +75,7 @@ class ObjectBank(nn.Module):
             ``dtype`` is not a floating type.
     """
 
+    _version = 2
     features: Tensor
     masks: Tensor
     image_ids: Tensor
@@ -135,7 +142,7 @@ class ObjectBank(nn.Module):
         If there are more than ``capacity`` objects of a class, the last ones are stored.
 
         Args:
-            features: ``(G, C, S, S)`` RoI features, any floating type.
+            features: ``(G, C, S, S)`` RoI features, any floating type; NaN counts as 0.
             masks: ``(G, S, S)`` foreground probabilities on the same grids.
             labels: ``(G,)`` int64 classes in [0, num_classes), also of invalid objects. They are
                 not checked, which would synchronise: a wrong one raises ``RuntimeError`` or
@@ -159,7 +166,9 @@ class ObjectBank(nn.Module):
         self.random_state += 1
         rows = self._assign_rows(labels, valid & (areas >= self.min_area))
         kept = rows != self._padding_row
-        self.features.index_copy_(0, rows, _to_storage(features, kept, self.features.dtype))
+        self.features.index_copy_(
+            0, rows, _to_storage(_unit_vectors(features), kept, self.features.dtype)
+        )
         self.masks.index_copy_(0, rows, _to_storage(masks, kept, self.masks.dtype))
         self.image_ids.index_copy_(0, rows, torch.where(kept, image_ids, UNKNOWN_IMAGE))
 
@@ -202,7 +211,38 @@ class ObjectBank(nn.Module):
         best, chosen = scores.topk(self.max_retrieved)  # (G, R)
         valid = best >= 0
         rows = torch.where(valid, rows.gather(1, chosen), self._padding_row)
-        return RetrievedObjects(self.features[rows].float(), self.masks[rows].float(), valid)
+        return RetrievedObjects(rows, self.masks[rows].float(), valid)
+
+    def similarity(self, features: Tensor, rows: Tensor) -> Tensor:
+        """Compute the cosines between the cells of G queries and of R objects each (``C_u``).
+
+        The features of the objects are copied twice: from the bank in its type, and into the
+        float32 operand of one product for each query.
+
+        Args:
+            features: ``(G, C, S, S)`` RoI features of the queries.
+            rows: ``(G, R)`` of :class:`RetrievedObjects`.
+
+        Returns:
+            ``(G, R, N, N)`` float32 with N = S * S, differentiable in ``features``; 0 for zero
+            features.
+        """
+        channels, size, _ = self.features.shape[1:]
+        check_shapes(features=(features, f"G {channels} {size} {size}"), rows=(rows, "G R"))
+        queries, count = rows.shape
+        stored = self.features[rows].flatten(3).transpose(1, 2)  # (G, C, R, N)
+        with without_autocast(features):
+            cells = F.normalize(features.float().flatten(2), dim=1).mT  # (G, N, C)
+            operand = stored.to(torch.float32, memory_format=torch.contiguous_format).flatten(2)
+            products = cells @ operand  # (G, N, R * N)
+        return products.view(queries, size**2, count, size**2).transpose(1, 2)
+
+    def _load_from_state_dict(
+        self, state_dict: dict[str, Any], prefix: str, local_metadata: dict[str, Any], *args: Any
+    ) -> None:
+        super()._load_from_state_dict(state_dict, prefix, local_metadata, *args)
+        if local_metadata.get("version", 1) < 2:
+            self.features.copy_(_unit_vectors(self.features))
 
     def _random_numbers(self, like: Tensor) -> Tensor:
         """Compute distinct random numbers in [0, 2^32) in the shape of a tensor, new per push."""
@@ -216,6 +256,12 @@ def _hash32(x: Number) -> Number:
     for _ in range(2):
         x = ((x ^ (x >> 16)) * 0x45D9F3B) & 0xFFFFFFFF
     return x ^ (x >> 16)
+
+
+def _unit_vectors(features: Tensor) -> Tensor:
+    """Normalise ``(N, C, S, S)`` features over their channels, in float32; zero stays zero."""
+    finite = features.float().nan_to_num(0.0, _LARGEST, -_LARGEST).clamp(-_LARGEST, _LARGEST)
+    return F.normalize(finite, dim=1)
 
 
 def _to_storage(values: Tensor, kept: Tensor, dtype: torch.dtype) -> Tensor:

@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 import torch
 from mmdet.registry import TRANSFORMS
-from tiny import build, tiny_solov2, tiny_yolact
+from tiny import NETWORKS as TINY
+from tiny import build, tiny_solov2
 
 from mmdet_discobox.apis import AutoLabeler, BoxedImage
 from mmdet_discobox.labelling.auto_labeler import ellipse_logits
@@ -40,7 +41,7 @@ def detector(config, **kwargs):
     return AutoLabeler(model, transforms=transforms, classes=CLASSES, **kwargs)
 
 
-NETWORKS = pytest.mark.parametrize("config", [tiny_solov2, tiny_yolact])
+NETWORKS = pytest.mark.parametrize("config", TINY.values(), ids=TINY)
 
 
 def test_colours_alone_find_a_disc():

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from tiny import build, tiny_solov2, tiny_yolact
+from tiny import build, tiny_condinst, tiny_solov2, tiny_yolact
 from tiny_matching import config_of, inferencer_of, shifted, texture
 
 from mmdet_discobox.apis import CorrespondenceInferencer
@@ -19,6 +19,7 @@ BOX = [16.0, 24.0, 64.0, 72.0]
 NETWORKS = {
     "solov2": tiny_solov2(),
     "yolact": tiny_yolact(),
+    "condinst": tiny_condinst(),
     "stock solov2": tiny_solov2(box_supervised=False),
     "stock yolact": tiny_yolact(box_supervised=False),
 }

@@ -116,6 +116,14 @@ def test_images_are_remembered_up_to_a_number_of_bytes():
     assert remembered.num_bytes == size
 
 
+def test_the_size_of_the_cache_is_a_setting():
+    calls = []
+    task = KeypointTransfer(describe=fake_describer(calls), cache_bytes=0)
+    for path in "aba":
+        task._describe(path, [[0, 0, 9, 9]], [0])
+    assert len(calls) == 3
+
+
 def multi_object_sample():
     """Two objects of one class and one of another, the same in both images."""
     boxes = np.array([[10, 10, 50, 50], [60, 20, 100, 70], [20, 60, 50, 90]], np.float32)

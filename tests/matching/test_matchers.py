@@ -7,7 +7,7 @@ import math
 import pytest
 import torch
 
-from mmdet_discobox.functional import geometric_votes
+from mmdet_discobox.functional import cosine_similarity, geometric_votes
 from mmdet_discobox.matching.matchers import MATCHERS, build_matcher, scot
 from mmdet_discobox.models.teachers import CorrespondenceSolver
 
@@ -45,13 +45,13 @@ def test_the_plans_are_the_teachers():
     for name, settings in (("transport", {}), ("icm", dict(reading="plan"))):
         solver = CorrespondenceSolver(iterations=1 if name == "transport" else 5, eps=0.9)
         plan = build_matcher(name, eps=0.9, **settings)(*inputs)
-        torch.testing.assert_close(plan, solver(*inputs).plan)
+        torch.testing.assert_close(plan, solver(cosine_similarity(*inputs[:2]), *inputs[2:]).plan)
 
 
 def test_icm_is_read_by_looks_and_votes():
     inputs, size = objects(), 6
     settings = dict(gamma=0.02, eps=0.4)
-    plan = CorrespondenceSolver(**settings)(*inputs).plan
+    plan = CorrespondenceSolver(**settings)(cosine_similarity(*inputs[:2]), *inputs[2:]).plan
     found = build_matcher("icm", **settings)(*inputs)
     source, target = (torch.nn.functional.normalize(x.flatten(2), dim=1) for x in inputs[:2])
     cosines = source.mT @ target

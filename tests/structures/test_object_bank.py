@@ -8,6 +8,7 @@ import pytest
 import torch
 from banks import CAPACITY, CHANNELS, CLASSES, SIZE, bank_of, names_in, objects, random_batch, saved
 
+from mmdet_discobox.functional import cosine_similarity
 from mmdet_discobox.structures import ObjectBank
 
 
@@ -105,23 +106,56 @@ def test_nothing_waits_for_the_device():
     batch = {name: value.to("meta") for name, value in objects([1, 2], [0, 1]).items()}
     bank.push(**batch)
     found = bank.retrieve(batch["labels"], batch["image_ids"])
-    assert found.features.shape == (2, CAPACITY, CHANNELS, SIZE, SIZE)
+    assert found.rows.shape == (2, CAPACITY)
+    similarity = bank.similarity(batch["features"], found.rows)
+    assert similarity.shape == (2, CAPACITY, SIZE**2, SIZE**2)
 
 
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16", torch.float32])
-def test_huge_values_are_clamped_to_what_the_storage_holds(dtype):
+def test_features_that_are_huge_or_nan_are_stored_as_finite_unit_vectors(dtype):
     bank = bank_of(dtype=dtype)
-    limit = torch.finfo(bank.features.dtype).max
     inf, nan = float("inf"), float("nan")
-    values = torch.tensor([inf, -inf, nan, 3.4e38, -3.4e38, 1e-30, 0.25, -3.0, 7.0])
-    expected = torch.tensor([limit, -limit, 0.0, 3.4e38, -3.4e38, 1e-30, 0.25, -3.0, 7.0])
     batch = objects([1], [0])
-    batch["features"] = values.view(1, 1, 3, 3).expand(1, CHANNELS, 3, 3)
+    values = torch.tensor([inf, -inf, nan, 3.4e38, -3.4e38, 1e-30, 0.25, -3.0, 0.0]).view(3, 3)
+    batch["features"] = torch.stack([values, values.new_zeros(3, 3)])[None]
     bank.push(**batch)
-    found = bank.retrieve(torch.tensor([0]), torch.tensor([-1])).features[0, 0, 0].flatten()
-    rounded = expected.clamp(-limit, limit).to(bank.features.dtype).float()
-    assert found.isfinite().all()
-    assert torch.equal(found, rounded)
+    (row,) = bank.retrieve(torch.tensor([0]), torch.tensor([-1])).rows[0, :1]
+    expected = torch.tensor([1.0, -1.0, 0.0, 1.0, -1.0, 0.0, 1.0, -1.0, 0.0]).view(3, 3)
+    assert torch.allclose(bank.features[row, 0].float(), expected)
+    assert not bank.features[row, 1].any()
+
+
+def test_similarities_are_the_cosines_of_queries_and_objects():
+    bank, generator = bank_of(dtype="float32"), torch.Generator().manual_seed(0)
+    batch = objects([1, 2, 3], [0, 0, 1])
+    batch["features"] = torch.randn(3, CHANNELS, SIZE, SIZE, generator=generator)
+    bank.push(**batch)
+    queries = torch.randn(2, CHANNELS, SIZE, SIZE, generator=generator, requires_grad=True)
+    found = bank.retrieve(torch.tensor([0, 1]), torch.tensor([-1, -1]))
+    similarity = bank.similarity(queries, found.rows)
+    for query in range(2):
+        for place in range(CAPACITY):
+            if not found.valid[query, place]:
+                assert not similarity[query, place].any()
+                continue
+            stored = batch["features"][int(found.masks[query, place, 0, 0] * 1024) - 1]
+            expected = cosine_similarity(queries[query : query + 1], stored[None])[0]
+            torch.testing.assert_close(similarity[query, place], expected)
+    similarity.sum().backward()
+    assert queries.grad.abs().sum() > 0
+
+
+def test_a_bank_that_was_saved_with_raw_features_is_normalised():
+    bank, old = bank_of(), bank_of()
+    bank.push(**objects([1, 2], [0, 0]))
+    state = saved(bank)
+    state["features"] = state["features"] * 8
+    del state._metadata  # as in a checkpoint of a version that kept none
+    old.load_state_dict(state)
+    assert torch.allclose(old.features.float(), bank.features.float(), atol=1e-3)
+    current = bank_of()
+    current.load_state_dict(saved(bank))
+    assert torch.equal(current.features, bank.features)
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
@@ -140,7 +174,9 @@ def test_no_objects():
     bank.push(**objects([], []))
     assert names_in(bank, 0) == [1]
     found = bank.retrieve(torch.zeros(0).long(), torch.zeros(0).long())
-    assert found.features.shape == (0, CAPACITY, CHANNELS, SIZE, SIZE)
+    assert found.rows.shape == (0, CAPACITY)
+    none = bank.similarity(torch.zeros(0, CHANNELS, SIZE, SIZE), found.rows)
+    assert none.shape == (0, CAPACITY, SIZE**2, SIZE**2)
     assert found.valid.shape == (0, CAPACITY)
 
 
@@ -150,8 +186,8 @@ def test_no_gradient_enters_the_bank():
     batch["features"] = batch["features"].clone().requires_grad_()
     bank.push(**batch)
     found = bank.retrieve(batch["labels"], torch.tensor([-1]))
-    assert not found.features.requires_grad
-    found.features.zero_()
+    assert not bank.features.requires_grad
+    found.masks.zero_()
     assert names_in(bank, 0) == [1]
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from banks import CAPACITY, CHANNELS, SIZE, bank_of, names_in, objects, random_batch, saved
+from banks import CAPACITY, SIZE, bank_of, names_in, numbers, objects, random_batch, saved
 
 
 def test_a_query_never_meets_its_own_image():
@@ -26,12 +26,12 @@ def test_each_query_has_its_own_answer_and_valid_ones_come_first():
     bank = bank_of(min_retrieved=2)
     bank.push(**objects([1, 2, 3, 4, 5], [0, 0, 0, 1, 2]))
     found = bank.retrieve(torch.tensor([0, 1, 0, 2]), torch.tensor([9, 9, 1, 9]))
-    assert found.features.shape == (4, CAPACITY, CHANNELS, SIZE, SIZE)
+    assert found.rows.shape == (4, CAPACITY)
     assert found.masks.shape == (4, CAPACITY, SIZE, SIZE)
-    assert found.features.dtype == found.masks.dtype == torch.float32
+    assert found.masks.dtype == torch.float32
     assert found.valid.sum(1).tolist() == [3, 0, 2, 0]
     assert found.valid.int().diff(dim=1).max() <= 0
-    assert not found.features[~found.valid].any()
+    assert not bank.features[found.rows[~found.valid]].any()
     assert not found.masks[~found.valid].any()
 
 
@@ -39,7 +39,7 @@ def test_the_choice_is_spread_evenly_and_without_replacement():
     bank = bank_of(capacity=20, max_retrieved=5)
     bank.push(**objects(list(range(1, 25)), [0] * 24))  # 5 ... 24 stay
     found = bank.retrieve(torch.zeros(1000).long(), torch.full((1000,), 24))
-    names = found.features[:, :, 0, 0, 0].long()
+    names = numbers(found).long()
     assert found.valid.all()
     assert all(len(set(row)) == 5 for row in names.tolist())
     counts = names.flatten().bincount(minlength=25)
@@ -57,7 +57,7 @@ def choices(bank, calls=3):
     labels, image_ids = torch.zeros(6).long(), torch.arange(6)
     answers = []
     for _ in range(calls):
-        answers.append(bank.retrieve(labels, image_ids).features[:, :, 0, 0, 0].tolist())
+        answers.append(numbers(bank.retrieve(labels, image_ids)).tolist())
         bank.push(**objects([], []))
     return answers
 
@@ -81,7 +81,7 @@ def test_asking_changes_nothing():
     before = {key: value.clone() for key, value in bank.state_dict().items()}
     labels, image_ids = torch.zeros(6).long(), torch.arange(6)
     first, second = (bank.retrieve(labels, image_ids) for _ in range(2))
-    assert torch.equal(first.features, second.features)
+    assert torch.equal(first.rows, second.rows)
     assert all(torch.equal(value, before[key]) for key, value in bank.state_dict().items())
 
 

@@ -16,7 +16,7 @@ import pytest
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
 from mmengine.runner import save_checkpoint
-from tiny import build, tiny_solov2, tiny_yolact, write_boxes
+from tiny import NETWORKS, build, tiny_solov2, write_boxes
 
 TOOL = Path(__file__).parents[2] / "tools" / "autolabel.py"
 CLASSES = ("one", "two", "three")
@@ -39,7 +39,7 @@ def root(tmp_path_factory):
     return write_boxes(tmp_path_factory.mktemp("wörk 图") / "set", num_images=5)
 
 
-@pytest.fixture(scope="module", params=[tiny_solov2, tiny_yolact], ids=["solov2", "yolact"])
+@pytest.fixture(scope="module", params=NETWORKS.values(), ids=NETWORKS)
 def trained(request, tmp_path_factory):
     """Config and checkpoint of a network whose classes are in the checkpoint alone."""
     init_default_scope("mmdet")

@@ -45,5 +45,7 @@ discobox_condinst = dict(discobox_solov2, type="DiscoBoxCondInst")
 paper_structured_teacher = dict(
     type="StructuredTeacher",
     margin=0.0,
-    refiner=dict(algorithm="alg1", colour_space="rgb", w1=2.0, zeta=29.0, dilations=(1,)),
+    refiner=dict(
+        algorithm="alg1", colour_space="rgb", w1=2.0, zeta=29.0, dilations=(1,), iterations=10
+    ),
 )

@@ -11,7 +11,7 @@ from mmdet.structures import DetDataSample
 from mmdet.utils import ConfigType, OptConfigType
 from torch import Tensor, nn
 
-from mmdet_discobox.functional import box_masks, cosine_similarity, masks_to_boxes
+from mmdet_discobox.functional import box_masks, masks_to_boxes
 from mmdet_discobox.models.losses import BoxMILLoss, mil_loss
 from mmdet_discobox.models.teachers import TeacherNetwork, paste_regions
 from mmdet_discobox.structures import BoxObjects, ContrastivePairs, MaskProposals, PseudoMasks, View
@@ -213,11 +213,10 @@ class StructuredTeachingMixin:
 
     def _contrast(self: Any, student: View, pairs: ContrastivePairs, width: int) -> Tensor:
         """``L_nce``; the gradient flows into the student's features of the source alone."""
-        features = self.structured_teacher.roi_features(
-            student.features, student.proposals.objects, width
-        )
+        teacher = self.structured_teacher
+        features = teacher.roi_features(student.features, student.proposals.objects, width)
         loss: Tensor = self.loss_nce(
-            cosine_similarity(features[pairs.source_inds], pairs.target_features),
+            teacher.similarity(features, pairs),
             pairs.correspondences.plan,
             pairs.source_masks.flatten(1),
             pairs.valid,
@@ -252,8 +251,8 @@ class StructuredTeachingMixin:
 
 
 def _zero_of(tensor: Tensor) -> Tensor:
-    """A zero that is part of the tensor's graph; of few values, whose sum is finite in fp16."""
-    return tensor[..., :1, :1].float().sum() * 0
+    """Return a zero that is part of the tensor's graph and reads none of its values."""
+    return tensor[:0].float().sum()
 
 
 def _on_image(pseudo: PseudoMasks, proposals: MaskProposals) -> tuple[Tensor, Tensor]:

@@ -1,7 +1,7 @@
 """Floor 3: the structured teacher and the averaged network that feeds it."""
 
 from .correspondence_solver import CorrespondenceSolver
-from .crops import box_windows, crop_regions, paste_regions, paste_window
+from .crops import box_windows, crop_masks, crop_regions, paste_regions, paste_window
 from .cross_image_term import CrossImageTerm
 from .gate import Gate
 from .prediction_refiner import PredictionRefiner
@@ -17,6 +17,7 @@ __all__ = [
     "StructuredTeacher",
     "TeacherNetwork",
     "box_windows",
+    "crop_masks",
     "crop_regions",
     "paste_regions",
     "paste_window",

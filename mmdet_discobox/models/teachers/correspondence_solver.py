@@ -7,7 +7,6 @@ from mmdet.registry import MODELS
 from torch import Tensor
 
 from mmdet_discobox.functional import (
-    cosine_similarity,
     iterated_conditional_modes,
     step_mass,
 )
@@ -57,22 +56,16 @@ class CorrespondenceSolver:
 
     @torch.no_grad()
     def __call__(
-        self,
-        source_features: Tensor,
-        target_features: Tensor,
-        source_masks: Tensor,
-        target_masks: Tensor,
+        self, appearance: Tensor, source_masks: Tensor, target_masks: Tensor
     ) -> Correspondences:
         """Solve a batch of pairs.
 
         Args:
-            source_features: ``(P, C, S, S)``.
-            target_features: ``(P, C, S, S)``.
+            appearance: ``(P, N, N)`` cosines ``C_u`` between the cells of the objects.
             source_masks: ``(P, S, S)`` probabilities of the foreground.
             target_masks: ``(P, S, S)`` probabilities of the foreground.
         """
-        size = source_features.shape[-1]
-        appearance = cosine_similarity(source_features, target_features)
+        size = source_masks.shape[-1]
         plan, votes = iterated_conditional_modes(
             appearance,
             step_mass(source_masks.flatten(1), low=self.background),

@@ -87,22 +87,31 @@ class CrossImageTerm(nn.Module):
         """Objects of the bank to pair with."""
         return self.bank.retrieve(objects.labels, objects.image_ids)
 
-    def match(
-        self, features: Tensor, masks: Tensor, retrieved: RetrievedObjects
-    ) -> Correspondences:
-        """Match G objects with R retrieved ones each: P = G * R pairs, those of an object together.
+    def similarity(self, features: Tensor, rows: Tensor) -> Tensor:
+        """Compute ``C_u`` of G objects and R objects of the bank each: P = G * R pairs.
 
         Args:
-            features: ``(G, C, S, S)``.
+            features: ``(G, C, S, S)`` RoI features.
+            rows: ``(G, R)`` rows of the bank.
+
+        Returns:
+            ``(P, N, N)``, the pairs of an object together; differentiable in ``features``.
+        """
+        return self.bank.similarity(features, rows).flatten(0, 1)
+
+    def match(
+        self, appearance: Tensor, masks: Tensor, retrieved: RetrievedObjects
+    ) -> Correspondences:
+        """Match G objects with R retrieved ones each.
+
+        Args:
+            appearance: ``(P, N, N)`` of :meth:`similarity`.
             masks: ``(G, S, S)`` probabilities on the objects' boxes.
             retrieved: the objects of the bank.
         """
         count = retrieved.valid.shape[1]
         return self.solver(
-            features.repeat_interleave(count, 0),
-            retrieved.features.flatten(0, 1),
-            masks.repeat_interleave(count, 0),
-            retrieved.masks.flatten(0, 1),
+            appearance, masks.repeat_interleave(count, 0), retrieved.masks.flatten(0, 1)
         )
 
     def votes(self, found: Correspondences, masks: Tensor, retrieved: RetrievedObjects) -> Tensor:

@@ -23,8 +23,6 @@ from mmdet_discobox.functional import (
 
 #: log-odds of a cell that is known to be background
 _BACKGROUND = -10.0
-#: rounds in which the appearance model learns from the masks, and the masks from it
-_ROUNDS = 2
 
 
 @dataclass(frozen=True)
@@ -57,7 +55,8 @@ class MaskRefiner:
         w1: weight of the pairwise term (Sec. 3.2; no value given there).
         zeta: colour bandwidth, in units of the colour space (Sec. 3.2; no value given there).
         dilations: distances of the neighbours in cells; the paper has 8 immediate ones, ``(1,)``.
-        iterations: mean-field updates; the paper says "until convergence".
+        iterations: mean-field updates in all; the paper says "until convergence". With an
+            appearance model a third of them comes before it learns from the masks anew.
         unary_scale: factor on the log-odds of the predicted probability (``'soft'`` only).
         prior: log-odds of the foreground that every cell of the box has to begin with (``'soft'``
             only; departure: the paper has none). It makes up for the cells around the box, which
@@ -84,7 +83,7 @@ class MaskRefiner:
         w1: float = 0.3,
         zeta: float = 3.5,
         dilations: Sequence[int] = (1, 2, 4),
-        iterations: int = 10,
+        iterations: int = 15,
         unary_scale: float = 0.25,
         unary_limit: float = 1.5,
         prior: float = 0.1,
@@ -165,14 +164,14 @@ class MaskRefiner:
         unary = torch.where(field.inside, unary + self.prior, _BACKGROUND)
         if field.kernel is None:
             return self._mean_field(field, unary, cross, self.iterations)
-        logits = unary
-        for left in reversed(range(_ROUNDS)):
+        logits, first = unary, self.iterations // 3
+        for iterations in (first, self.iterations - first):
             evidence = appearance_evidence(
                 field.kernel, logits.sigmoid() * field.inside, field.visible
             )
             limit = self.unary_limit
             prior = unary + (self.appearance * evidence).clamp(-limit, limit)
-            logits = self._mean_field(field, prior, cross, self.iterations // (1 + left))
+            logits = self._mean_field(field, prior, cross, iterations)
         return logits
 
     def _mean_field(

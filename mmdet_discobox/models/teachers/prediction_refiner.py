@@ -11,7 +11,7 @@ from torch import Tensor
 from mmdet_discobox.functional import expand_boxes, masks_to_boxes
 from mmdet_discobox.structures import BoxObjects
 
-from .crops import box_windows, crop_regions, paste_window
+from .crops import box_windows, crop_masks, paste_window
 from .structured_teacher import StructuredTeacher
 
 #: masks refined at once, a bound of the memory
@@ -85,9 +85,10 @@ class PredictionRefiner:
         boxes = expand_boxes(masks_to_boxes(masks), self.grow).clamp_min(0).minimum(limits)
         each = torch.arange(len(masks), device=masks.device)
         regions = expand_boxes(boxes, self.teacher.margin)
-        shares = crop_regions(masks[:, None].float(), regions, each, self.teacher.crop_size)
+        shares = crop_masks(masks, regions, self.teacher.crop_size)
         # towards its border a predicted mask is less certain, as the network's own logits are
-        shares = F.avg_pool2d(shares, _BORDER, 1, _BORDER // 2, count_include_pad=False)[:, 0]
+        blurred = F.avg_pool2d(shares[:, None], _BORDER, 1, _BORDER // 2, count_include_pad=False)
+        shares = blurred[:, 0]
         height, width = image.shape[-2:]
         scale = boxes.new_tensor([width / size[1], height / size[0]]).repeat(2)
         objects = BoxObjects(

@@ -11,7 +11,7 @@ from mmdet.registry import MODELS
 from mmdet.utils import OptConfigType
 from torch import Tensor
 
-from mmdet_discobox.functional import expand_boxes
+from mmdet_discobox.functional import expand_boxes, without_autocast
 from mmdet_discobox.structures import (
     BoxObjects,
     ContrastivePairs,
@@ -145,7 +145,7 @@ class StructuredTeacher(nn.Module):
             roi_features: ``(G, C, s, s)`` of :meth:`roi_features`, for the cross-image term.
         """
         retrieved = self._retrieve(objects, roi_features)
-        with torch.autocast(images.device.type, enabled=False):
+        with without_autocast(images):
             parts = [
                 self._refine_part(
                     coarse[part],
@@ -192,10 +192,11 @@ class StructuredTeacher(nn.Module):
         if features is None or retrieved is None:
             return masks, field.inside, None
         term, found = self.cross_image, None
+        appearance = term.similarity(features, retrieved.rows)
         # correspondences given masks and masks given correspondences, in turn (Sec. 3.3)
         for _ in range(term.alternations):
             roi_masks = _onto(masks, objects.boxes, regions, term.size)
-            found = term.match(features, roi_masks, retrieved)
+            found = term.match(appearance, roi_masks, retrieved)
             votes = term.votes(found, roi_masks, retrieved)
             cross = _onto(votes, regions, objects.boxes, self.crop_size)
             masks = self.refine(field, cross)
@@ -222,15 +223,26 @@ class StructuredTeacher(nn.Module):
         boxes: Tensor,
         regions: Tensor,
     ) -> ContrastivePairs:
-        count = retrieved.valid.shape[1]
-        source_inds = torch.arange(len(masks), device=masks.device).repeat_interleave(count)
+        roi_masks = _onto(masks, boxes, regions, self.cross_image.size)
         return ContrastivePairs(
             correspondences=found,
-            source_inds=source_inds,
-            source_masks=_onto(masks, boxes, regions, self.cross_image.size)[source_inds],
-            target_features=retrieved.features.flatten(0, 1),
-            valid=retrieved.valid.flatten() & valid[source_inds],
+            rows=retrieved.rows,
+            source_masks=roi_masks.repeat_interleave(retrieved.rows.shape[1], 0),
+            valid=(retrieved.valid & valid[:, None]).flatten(),
         )
+
+    def similarity(self, roi_features: Tensor, pairs: ContrastivePairs) -> Tensor:
+        """Compute ``C_u`` of the pairs from other features of the sources.
+
+        Args:
+            roi_features: ``(G, C, s, s)`` of :meth:`roi_features`.
+            pairs: P pairs of these objects with objects of the bank.
+
+        Returns:
+            ``(P, N, N)``, differentiable in ``roi_features``.
+        """
+        similarity: Tensor = self.cross_image.similarity(roi_features, pairs.rows)
+        return similarity
 
     @torch.no_grad()
     def remember(self, pseudo: PseudoMasks, objects: BoxObjects) -> None:

@@ -4,7 +4,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from mmdet_discobox.functional import expand_boxes, marginal_residual
+from mmdet_discobox.functional import cosine_similarity, expand_boxes, marginal_residual
 from mmdet_discobox.models.teachers import (
     CorrespondenceSolver,
     CrossImageTerm,
@@ -47,7 +47,7 @@ def test_the_solver_finds_a_shift(move):
     source = unlike_cells(1)
     target = torch.roll(source, move, (2, 3))
     full = torch.ones(1, SIZE, SIZE)
-    found = CorrespondenceSolver()(source, target, full, full)
+    found = CorrespondenceSolver()(cosine_similarity(source, target), full, full)
     cells = torch.arange(SIZE * SIZE).view(SIZE, SIZE)
     # Cell i of the source is cell i + move of the target; those rolled around the edge may differ.
     expected = torch.roll(cells, (-move[0], -move[1]), (0, 1))
@@ -70,9 +70,18 @@ def test_the_strength_follows_the_spread_of_the_cosines():
 
 def test_objects_without_features_have_a_plan():
     nothing, full = torch.zeros(2, CHANNELS, SIZE, SIZE), torch.ones(2, SIZE, SIZE)
-    found = CorrespondenceSolver()(nothing, nothing, full, full)
+    found = CorrespondenceSolver()(cosine_similarity(nothing, nothing), full, full)
     assert found.plan.isfinite().all()
     torch.testing.assert_close(found.plan.sum((1, 2)), torch.ones(2))
+
+
+def fill_term(cross, features, masks, image_id=9):
+    known = torch.ones(len(features), dtype=torch.bool)
+    cross.remember(features, masks, objects(len(features), image_id), known)
+
+
+def matched(cross, features, masks, retrieved):
+    return cross.match(cross.similarity(features, retrieved.rows), masks, retrieved)
 
 
 @pytest.mark.parametrize("balanced", [True, False])
@@ -85,7 +94,7 @@ def test_votes_carry_the_masks_of_correct_matches(balanced):
     retrieved = cross.retrieve(objects(1))
     assert retrieved.valid.all()
     own = half_mask() if balanced else torch.ones(1, SIZE, SIZE)
-    votes = cross.votes(cross.match(features, own, retrieved), own, retrieved)
+    votes = cross.votes(matched(cross, features, own, retrieved), own, retrieved)
     assert (votes[0, :, : SIZE // 2] > 0.5).all()
     assert (votes[0, :, SIZE // 2 :] < -0.5).all()
 
@@ -94,19 +103,20 @@ def test_nothing_retrieved_is_no_vote():
     cross = term()
     retrieved = cross.retrieve(objects(3))
     own = half_mask(3)
-    votes = cross.votes(cross.match(unlike_cells(3), own, retrieved), own, retrieved)
+    votes = cross.votes(matched(cross, unlike_cells(3), own, retrieved), own, retrieved)
     assert (votes == 0).all()
 
 
 def test_votes_are_averaged_over_the_valid():
     cross = term(w2=2.0)
     features = unlike_cells(1)
-    stored = torch.stack([features, torch.zeros_like(features)], 1)
+    fill_term(cross, features, half_mask())
+    empty = len(cross.bank.features) - 1  # the row of no object
     masks = half_mask()[:, None].repeat(1, 2, 1, 1)
-    one = RetrievedObjects(stored, masks, torch.tensor([[True, False]]))
-    two = RetrievedObjects(stored[:, [0, 0]], masks, torch.tensor([[True, True]]))
+    one = RetrievedObjects(torch.tensor([[0, empty]]), masks, torch.tensor([[True, False]]))
+    two = RetrievedObjects(torch.tensor([[0, 0]]), masks, torch.tensor([[True, True]]))
     own = half_mask()
-    votes = [cross.votes(cross.match(features, own, r), own, r) for r in (one, two)]
+    votes = [cross.votes(matched(cross, features, own, r), own, r) for r in (one, two)]
     torch.testing.assert_close(*votes)
 
 
@@ -141,9 +151,7 @@ def run(refiner, features, objs, logits=None):
 
 
 def fill(refiner, features, masks, image_id=9):
-    count = len(features)
-    known = torch.ones(count, dtype=torch.bool)
-    refiner.cross_image.remember(features, masks, objects(count, image_id), known)
+    fill_term(refiner.cross_image, features, masks, image_id)
 
 
 def test_matches_of_the_bank_decide_an_undecided_mask():
@@ -160,7 +168,10 @@ def test_pairs_point_at_their_objects():
     refiner = teacher()
     fill(refiner, unlike_cells(3), half_mask(3))
     pairs = run(refiner, unlike_cells(2, seed=1), objects(2)).pairs
-    assert pairs.source_inds.tolist() == [0, 0, 1, 1]
+    assert pairs.rows.shape == (2, 2)
+    assert pairs.source_masks.shape == (4, SIZE, SIZE)
+    similarity = refiner.similarity(unlike_cells(2, seed=1), pairs)
+    assert similarity.shape == pairs.correspondences.plan.shape
     assert pairs.valid.all()
     assert pairs.correspondences.plan.shape == (4, SIZE**2, SIZE**2)
     assert not run(refiner, unlike_cells(2), objects(2, image_id=9)).pairs.valid.any()
@@ -197,7 +208,8 @@ def test_remember_keeps_the_refined_mask_of_the_box():
     bank = refiner.cross_image.bank
     assert bank.counts.tolist() == [1, 0]
     assert bank.image_ids[0] == 4
-    torch.testing.assert_close(bank.features[0].float(), features[0], atol=2e-3, rtol=2e-3)
+    unit = F.normalize(features[0], dim=0)
+    torch.testing.assert_close(bank.features[0].float(), unit, atol=2e-3, rtol=2e-3)
     expected = _onto(pseudo.masks, objs.boxes, pseudo.regions, SIZE)[0]
     torch.testing.assert_close(bank.masks[0].float(), expected, atol=1e-3, rtol=1e-3)
 
@@ -218,10 +230,10 @@ def test_a_crowd_in_parts_is_the_crowd_at_once(monkeypatch):
     whole, parts = found
     for name in ("masks", "inside", "regions", "valid"):
         torch.testing.assert_close(getattr(parts, name), getattr(whole, name))
-    for name in ("source_inds", "source_masks", "target_features", "valid"):
+    for name in ("rows", "source_masks", "valid"):
         torch.testing.assert_close(getattr(parts.pairs, name), getattr(whole.pairs, name))
     for name in ("plan", "similarity"):
         mine, theirs = (getattr(x.pairs.correspondences, name) for x in found)
         torch.testing.assert_close(mine, theirs, atol=1e-5, rtol=1e-4)
-    assert len(whole.pairs.source_inds) == 5 * BANK["max_retrieved"]
+    assert len(whole.pairs.valid) == 5 * BANK["max_retrieved"]
     assert whole.pairs.valid.any()

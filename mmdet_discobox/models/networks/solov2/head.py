@@ -98,7 +98,10 @@ class DiscoBoxSOLOv2Head(SOLOV2Head):
                 features, weights.split(positives.image_counts), strict=True
             )
             if len(image_weights)
-        ] or [features[0, :1, :, :][:0] * weights.sum()]
+        ]
+        if not logits:
+            zero = weights.sum() + features[:0].sum()  # part of the graph
+            logits = [zero.expand(0, *features.shape[-2:])]
         return MaskProposals(
             logits=torch.cat(logits),
             object_inds=positives.object_inds,

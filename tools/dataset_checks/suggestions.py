@@ -8,7 +8,8 @@ from math import ceil
 
 import numpy as np
 
-from .box_table import BoxTable
+from mmdet_discobox.datasets.box_table import BoxTable
+
 from .training_settings import TrainingSettings
 
 #: iterations of the shortest training of persons in ``docs/results.md``
