@@ -72,7 +72,7 @@ def main(argv: list[str] | None = None) -> int:
     if not args.data.is_dir():
         raise FileNotFoundError(
             f"Expected a folder of photographs but got {args.data}, which is none. See "
-            "docs/study.md for its layout."
+            "benchmarks/README.md for its layout."
         )
     MMLogger.get_current_instance().setLevel("WARNING")  # configs log their variables
     settings = Settings(

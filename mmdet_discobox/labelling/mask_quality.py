@@ -1,7 +1,7 @@
 """Predict the quality of masks without ground truth.
 
 The geometric mean of four signals in [0, 1], which need no training, predicts the IoU; a network
-that knows the class adds a fifth. ``docs/autolabel.md`` has their rank correlation with the IoU.
+that knows the class adds a fifth. ``docs/results.md`` has their rank correlation with the IoU.
 """
 
 from __future__ import annotations
