@@ -1,16 +1,16 @@
 #!/usr/bin/env bash
-# Makes the environment that `make demo`, `make test` and `make lint` run in, and does nothing when
-# it is already made. An interrupted run is mended by the next one. All variables are optional:
+# Create the environment of `make demo`, `make test` and `make lint`, unless it exists already. After an
+# interruption, run it again. All variables are optional:
 #
-#   STACK       whose mmcv, mmengine and mmdet: stock (default), or onedl, the maintained fork
-#   VENV        folder of the environment, without spaces (default .venv, or .venv-onedl); one that exists
-#               is completed, not replaced
-#   SETUP=skip  use VENV exactly as it is
-#   PYTHON      the interpreter to make it with (default: the first suitable of python3.11, 3.12, 3.10)
-#   TORCH       the torch to install, for instance torch==2.5.1 (remembered in the environment)
-#   TORCH_ARGS  further arguments of pip for torch, for instance an index of CUDA builds (remembered)
+#   STACK       origin of mmcv, mmengine and mmdet: stock (default), or onedl, the maintained fork
+#   VENV        folder of the environment, without spaces (default .venv, or .venv-onedl); an existing
+#               one is completed, not replaced
+#   SETUP=skip  use VENV without changes
+#   PYTHON      interpreter (default: the first suitable one of python3.11, 3.12, 3.10)
+#   TORCH       torch to install, for instance torch==2.5.1 (stored in the environment)
+#   TORCH_ARGS  further arguments of pip for torch, for instance an index of CUDA builds (stored)
 #   PIP_ARGS    further arguments of pip for every installation
-#   MAX_JOBS    compilers that run side by side (default: one per core; each wants about 1.5 GB)
+#   MAX_JOBS    number of parallel compilers (default: one per core; each needs about 1.5 GB)
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
@@ -23,15 +23,15 @@ die() {
   exit 1
 }
 
-# What `pip check` may say. mim asks for opendatalab, which only `mim download --dataset` calls, and
-# which asks for a setuptools too old for torch. So mim is installed without it.
+# Accepted reports of `pip check`. mim requires opendatalab, which only `mim download --dataset` uses,
+# and which requires a setuptools too old for torch. mim is therefore installed without it.
 KNOWN_CONFLICTS='^(openmim|onedl-mim) [^ ]+ requires opendatalab, which is not installed\.$'
 STACK=${STACK:-stock}
 case $STACK in
   stock) mmcv=mmcv mim=openmim venv=.venv pins=(requirements/constraints.txt) ;;
   onedl)
     mmcv=onedl-mmcv mim=onedl-mim venv=.venv-onedl pins=(requirements/constraints{-onedl,}.txt)
-    # This package asks for the stock names; the fork has the same modules under its own.
+    # This package requires the stock names; the fork has the same modules under other names.
     KNOWN_CONFLICTS+='|^mmdet-discobox [^ ]+ requires (mmcv|mmdet|mmengine), which is not installed\.$'
     ;;
   *) die "Expected STACK=stock or STACK=onedl, but got STACK=$STACK." ;;
@@ -39,7 +39,7 @@ esac
 
 VENV=${VENV:-$venv}
 [[ $VENV != *[[:space:]]* ]] || die "Expected VENV without spaces, which make cannot handle, but got VENV='$VENV'."
-state=$VENV/.discobox  # made_for: this script made VENV, for that stack and torch; choice; stamp; log
+state=$VENV/.discobox  # made_for: stack and torch of a VENV created by this script; choice; stamp; log
 py=$VENV/bin/python
 
 torch_choice() {
@@ -51,17 +51,17 @@ torch_choice() {
   fi
 }
 
-# Of several pins of a package the first counts: a stack's own go before those that all share.
+# The first of several pins of a package is used: those of a stack precede the shared ones.
 all_pins() { awk -F == '/^[^#]/ && !seen[$1]++' "${pins[@]}"; }
 
-# Everything that decides what the environment contains; the stamp is a copy of it.
+# All inputs that determine the content of the environment; the stamp is a copy of them.
 inputs() {
   pwd
   echo "$made_for"
   cat "$VENV/pyvenv.cfg" 2>/dev/null || true
   sed '/^\[tool\./,$d' pyproject.toml
   grep '^__version__' mmdet_discobox/__init__.py
-  # Another installation of the checkout puts copies where link_mim put links.
+  # Another installation of the checkout replaces the links of link_mim by copies.
   readlink "$VENV"/lib/python3*/site-packages/mmdet_discobox/.mim/* || true
   all_pins
   cat scripts/setup_env.sh
@@ -69,7 +69,7 @@ inputs() {
 
 minor_version() { "$1" -c 'import sys; print("%d.%d" % sys.version_info[:2])' 2>/dev/null; }
 
-# Says nothing if the interpreter can make the environment, else why not.
+# Print the reason if the interpreter cannot create the environment.
 unsuitable() {
   "$1" - 2>/dev/null <<'PY' || echo 'does not run'
 import importlib.util, os, sys, sysconfig
@@ -95,7 +95,7 @@ find_python() {
     fi
     reason=$(unsuitable "$candidate")
     if [ -z "$reason" ]; then
-      # The interpreter itself: an active VENV comes first in PATH, and may be about to be replaced.
+      # Resolve links: an active VENV is the first in PATH, and may be replaced.
       "$candidate" -c 'import os, sys; print(os.path.realpath(sys.executable))'
       return
     fi
@@ -120,18 +120,18 @@ heartbeat() {
   done
 }
 
-# step TITLE COMMAND...: the command's output goes to the log; a line every 30 s says it is alive.
+# step TITLE COMMAND...: write the command's output to the log, and print a line every 30 s.
 step() {
   say "$1"
   : >"$state/log"
   heartbeat 9<&- &
   beat=$!
   trap 'kill "$beat" 2>/dev/null || true' EXIT
-  trap 'say "Interrupted; the same command goes on from here."; exit 130' INT TERM
+  trap 'say "Interrupted; the same command resumes."; exit 130' INT TERM
   if ! "${@:2}" >"$state/log" 2>&1; then
     tail -n 40 "$state/log" >&2
     ! grep -qE 'code=137|Killed' "$state/log" || say 'A compiler was killed: if memory ran out, try MAX_JOBS=1.'
-    die "failed: $1" "The end of $state/log stands above. Once mended, the same command goes on from here."
+    die "failed: $1" "The end of $state/log stands above. Fix the error and run the same command again."
   fi
   kill "$beat" 2>/dev/null || true
   wait "$beat" 2>/dev/null || true
@@ -143,10 +143,10 @@ install() {
   "$py" -m pip install --no-input --disable-pip-version-check -c "$state/constraints.txt" ${PIP_ARGS:-} "$@"
 }
 
-# The mark comes first and the new pip last, so whatever is cut short in between is made anew.
+# The mark is written first and pip is updated last, so an interrupted environment is created again.
 make_venv() {
   local python=$1
-  say "Making $VENV with $python ($("$python" -V))"
+  say "Creating $VENV with $python ($("$python" -V))"
   mkdir -p "$state"
   echo unfinished >"$state/made_for"
   find "$VENV" -mindepth 1 -maxdepth 1 ! -name .discobox -exec rm -rf {} +
@@ -155,7 +155,7 @@ make_venv() {
   echo "$made_for" >"$state/made_for"
 }
 
-# What an interrupted pip leaves: folders named ~..., and metadata without RECORD, written last.
+# Remove the remains of an interrupted pip: folders named ~..., and metadata without RECORD.
 remove_half_installed() {
   "$py" - <<'PY'
 import pathlib, shutil, sysconfig
@@ -184,7 +184,7 @@ prepare_venv() {
     return
   fi
   reason=$(unsuitable "$py")
-  [ -z "$reason" ] || die "$py $reason." 'It was not made by this script: mend it, remove it, or choose another VENV.'
+  [ -z "$reason" ] || die "$py $reason." 'It was not created by this script: fix it, remove it, or choose another VENV.'
   mkdir -p "$state"
 }
 
@@ -193,21 +193,21 @@ install_torch() {
   install $torch
 }
 
-# opencv-python wants libGL, which servers and containers often lack; the headless build has the
-# same modules, and keeping the metadata of the other satisfies mmcv and mmengine.
+# opencv-python requires libGL, which servers and containers often lack. The headless build has the
+# same modules; the metadata of opencv-python stays installed for mmcv and mmengine.
 install_opencv() {
   install opencv-python && { "$py" -c 'import cv2' || install --no-deps opencv-python-headless; }
 }
 
 has_nvcc() { command -v nvcc >/dev/null || [ -x "${CUDA_HOME:-/usr/local/cuda}/bin/nvcc" ]; }
 
-# mmcv compiles for CUDA as soon as torch sees a GPU; without nvcc that would fail.
+# mmcv compiles for CUDA if torch finds a GPU, which fails without nvcc.
 install_mmcv() {
   has_nvcc || export CUDA_VISIBLE_DEVICES=
   MMCV_WITH_OPS=1 install -v --no-build-isolation "$@" "$mmcv"
 }
 
-# pip's cache does not know which torch a wheel of mmcv was compiled for, nor whether with CUDA.
+# pip's cache does not record the torch of a compiled wheel of mmcv, nor whether it has CUDA.
 mmcv_works() {
   "$py" - <<'PY'
 import torch
@@ -226,17 +226,17 @@ install_mmcv_that_works() {
   export MAX_JOBS=${MAX_JOBS:-$cores}
   has_nvcc || ! command -v nvidia-smi >/dev/null ||
     say 'There is a GPU but no nvcc: mmcv is compiled for the CPU alone. For the GPU install the CUDA toolkit, remove' \
-      "$VENV and call this again."
+      "$VENV and run this again."
   minutes="$((1 + 17 / MAX_JOBS)) to $((2 + 38 / MAX_JOBS))"
   step "Installing $mmcv: compiling takes $minutes minutes (more with CUDA), nothing if pip has it cached" \
     install_mmcv
   mmcv_works >"$state/log" 2>&1 ||
-    step 'The cached mmcv does not work with this torch: compiling it anew' \
+    step 'The cached mmcv does not work with this torch: compiling it again' \
       install_mmcv --no-cache-dir --no-deps --force-reinstall
-  step 'Trying an operator of mmcv' mmcv_works
+  step 'Testing an operator of mmcv' mmcv_works
 }
 
-# What this package and its extras ask for, without the three that the fork provides.
+# Requirements of this package and its extras, without the three that the fork provides.
 other_requirements() {
   "$py" - <<'PY'
 from importlib.metadata import requires
@@ -249,8 +249,8 @@ for need in map(Requirement, requires("mmdet_discobox")):
 PY
 }
 
-# pip copies what `mim` looks for even when it installs an editable package, and copies grow stale. Links into the
-# checkout do not. RECORD names the links alone: pip must neither remove nor overwrite files through them.
+# Even for an editable package, pip copies the files that `mim` reads, and copies become outdated: replace them by links
+# into the checkout. RECORD lists the links alone, so that pip neither removes nor overwrites files through them.
 link_mim() {
   "$py" - <<'PY'
 import pathlib, shutil, sysconfig
@@ -273,7 +273,7 @@ install_project() {
     install --no-build-isolation -e '.[demo,dev,study]'
     return
   fi
-  # With its dependencies it would bring the stock stack, which writes into the same folders.
+  # Its dependencies include the stock stack, which installs into the same folders.
   install --no-build-isolation --no-deps -e . && other_requirements >"$state/requirements.txt" &&
     install --no-build-isolation onedl-mmdetection -r "$state/requirements.txt"
 }
@@ -312,7 +312,7 @@ main() {
   step 'Installing OpenCV' install_opencv
   install_mmcv_that_works
   step 'Installing MMDetection, this package and its tools' install_project
-  step "Linking what $mim looks for" link_mim
+  step "Linking the files that $mim reads" link_mim
   step "Installing $mim" install_mim
   check_conflicts
   inputs >"$state/stamp"
