@@ -15,6 +15,7 @@ import torch
 from mmdet.registry import MODELS
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
+from mmengine.structures import InstanceData
 from torch import nn
 
 from bench_batch import Workload, random_batch
@@ -149,18 +150,14 @@ def part_seconds(
 
 def _step(trainee: Trainee, batch: dict[str, Any], clock: PartClock) -> None:
     """Make the step of ``Trainee.step``, whose parts are told apart."""
-    model, optim_wrapper = trainee.model, trainee.optim_wrapper
-    with optim_wrapper.optim_context(model):
-        losses = model(**model.data_preprocessor(batch, True), mode="loss")
-        loss, _ = model.parse_losses(losses)
+    loss, _ = trainee.forward(batch)
     with clock.part("backward"):
-        optim_wrapper.backward(loss)
+        trainee.optim_wrapper.backward(loss)
     with clock.part("optimiser"):
-        optim_wrapper.step()
-        optim_wrapper.zero_grad()
+        trainee.optimise()
     if trainee.teacher is not None:
         with clock.part("average"):
-            trainee.teacher.update_parameters(model)
+            trainee.average()
 
 
 def predict_seconds(
@@ -179,24 +176,25 @@ def predict_seconds(
     for model in models.values():
         model.load_state_dict(models[stock.type].state_dict(), strict=False)
     picture = random_batch(Workload(work.size, 1, 1), seed=0)
-    counts = {name: _admit(model, picture, detections) for name, model in models.items()}
+    counts = {name: admit(model, picture, detections) for name, model in models.items()}
     seconds: dict[str, list[float]] = {name: [] for name in models}
     for _ in range(repeats):
         for name, model in models.items():
             wait(device)
             start = time.perf_counter()
-            _predict(model, picture)
+            predict(model, picture)
             wait(device)
             seconds[name].append(time.perf_counter() - start)
     return {name: (counts[name], seconds[name]) for name in models}
 
 
-def _predict(model: nn.Module, picture: dict[str, Any]) -> int:
+def predict(model: nn.Module, picture: dict[str, Any]) -> InstanceData:
+    """Detect in the first picture of a batch, which stays as it is."""
     with torch.no_grad():
-        return len(model.test_step(copy.deepcopy(picture))[0].pred_instances)
+        return model.test_step(copy.deepcopy(picture))[0].pred_instances
 
 
-def _admit(model: nn.Module, picture: dict[str, Any], detections: int) -> int:
+def admit(model: nn.Module, picture: dict[str, Any], detections: int) -> int:
     """Set the threshold of the scores by bisection; returns the number of detections."""
     low, high = 0.0, 1.0
     for _ in range(14):
@@ -210,7 +208,7 @@ def _count_above(threshold: float, model: nn.Module, picture: dict[str, Any]) ->
     for part in (model.mask_head, getattr(model, "bbox_head", None)):
         if getattr(part, "test_cfg", None) is not None:
             part.test_cfg.update(score_thr=threshold)
-    return _predict(model, picture)
+    return len(predict(model, picture))
 
 
 def peak_megabytes(

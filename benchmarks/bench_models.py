@@ -21,7 +21,10 @@ from mmengine.optim import build_optim_wrapper
 import mmdet_discobox  # noqa: F401 - registers everything
 from mmdet_discobox.structures import ObjectBank
 
-ADDED = ("structured_teacher", "loss_consistency", "loss_nce", "teacher_network")
+ADDED = (
+    "loss_mil", "structured_teacher", "loss_consistency", "loss_nce", "teacher_network",
+    "prediction_refiner",
+)  # fmt: skip
 STOCK, FULL, ALONE, BOXINST = "stock", "full", "alone", "boxinst"
 CONFIGS = Path(__file__).resolve().parents[1] / "configs"
 BOXINST_CONFIG = CONFIGS / "_base_" / "models" / "boxinst_lite0.py"
@@ -66,6 +69,9 @@ def stock_model(model: ConfigDict) -> ConfigDict:
         loss = dict(type="DiceLoss", use_sigmoid=True, loss_weight=3.0)
         stock.type, stock.mask_head.type, stock.mask_head.loss_mask = "SOLOv2", "SOLOV2Head", loss
         return stock
+    if model.type == "DiscoBoxCondInst":
+        stock.type, stock.bbox_head.type = "CondInst", "CondInstBboxHead"
+        return stock
     stock.type, stock.bbox_head.type = "YOLACT", "YOLACTHead"
     stock.mask_head.type = "YOLACTProtonet"
     for key in ("rescoring", "loss_mil", "with_seg_branch"):  # the stock one cannot do without
@@ -94,17 +100,21 @@ def boxinst_model(model: ConfigDict) -> ConfigDict:
     return rival
 
 
-def model_config(config: Config, kind: str, *, classes: int | None = None) -> ConfigDict:
+def model_config(
+    config: Config, kind: str, *, classes: int | None = None, divisor: int | None = 32
+) -> ConfigDict:
     """The config of one detector.
 
     Args:
         config: of a DiscoBox detector.
         kind: of the variant.
         classes: number of classes; None leaves the config's.
+        divisor: sides of a batch are padded to multiples of it; None leaves the config's, which
+            in YOLACT's configs pads to one size.
     """
     model = copy.deepcopy(config.model)
-    # YOLACT's configs pad to one size; the bench decides on the size itself
-    model.data_preprocessor.update(pad_size_divisor=32)
+    if divisor is not None:
+        model.data_preprocessor.update(pad_size_divisor=divisor)
     model.data_preprocessor.pop("batch_augments", None)
     if kind == ALONE:
         model.teacher_network = None
@@ -126,35 +136,68 @@ class Trainee:
         kind: of the variant.
         device: to train on.
         classes: number of classes; None leaves the config's.
+        divisor: as of :func:`model_config`.
     """
 
     def __init__(
-        self, config: Config, kind: str, device: str, *, classes: int | None = None
+        self,
+        config: Config,
+        kind: str,
+        device: str,
+        *,
+        classes: int | None = None,
+        divisor: int | None = 32,
     ) -> None:
         torch.manual_seed(0)
         MessageHub.get_current_instance().update_info("iter", 0)  # BoxInst's loss reads it
-        self.model = MODELS.build(model_config(config, kind, classes=classes)).to(device).train()
+        changed = model_config(config, kind, classes=classes, divisor=divisor)
+        self.config = config
+        self.model = MODELS.build(changed).to(device).train()
         if "channels_last" in config.get("default_hooks", {}):
             self.model.to(memory_format=torch.channels_last)
-        optimisation = copy.deepcopy(config.optim_wrapper)
-        optimisation.optimizer.lr = 0.0
-        self.optim_wrapper: Any = build_optim_wrapper(self.model, optimisation)
+        self._optimisation = copy.deepcopy(config.optim_wrapper)
+        self._optimisation.optimizer.lr = 0.0
+        self.set_wrapper(self._optimisation.get("type", "OptimWrapper"))
         self.teacher = getattr(self.model, "teacher", None)
-        if self.teacher is not None:
-            self.teacher.update_parameters(self.model)
+        self.average()
         self.structured_teacher = getattr(self.model, "structured_teacher", None)
-        if self.structured_teacher is not None:
-            fill_bank(self.structured_teacher.cross_image.bank)
+        self.cross_image = getattr(self.structured_teacher, "cross_image", None)
+        if self.cross_image is not None:
+            fill_bank(self.cross_image.bank)
+
+    def set_wrapper(self, name: str) -> None:
+        """Start with a new optimiser in a wrapper of this class, which decides on the precision."""
+        optimisation = {**copy.deepcopy(self._optimisation), "type": name}
+        self.optim_wrapper: Any = build_optim_wrapper(self.model, optimisation)
 
     def set_gates(self, gates: tuple[bool, bool]) -> None:
         """Choose the phase of the training."""
         if self.structured_teacher is not None:
             self.structured_teacher.consistency_gate.set(gates[0])
-            self.structured_teacher.cross_image.gate.set(gates[1])
+        if self.cross_image is not None:
+            self.cross_image.gate.set(gates[1])
 
     def step(self, batch: dict[str, Any]) -> None:
         """From a batch as a loader gives it to moved weights, and a moved teacher."""
         self.model.train_step(batch, self.optim_wrapper)
+        self.average()
+
+    # the parts of a step, for those who look between them
+
+    def forward(self, batch: dict[str, Any]) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+        """From a batch as a loader gives it to the sum of the losses, and each loss."""
+        with self.optim_wrapper.optim_context(self.model):
+            data = self.model.data_preprocessor(batch, True)
+            total, log = self.model.parse_losses(self.model(**data, mode="loss"))
+        return total, log
+
+    def optimise(self) -> None:
+        """Move the weights by the gradients, and forget these."""
+        self.optim_wrapper.step()
+        self.optim_wrapper.zero_grad()
+
+    def average(self) -> None:
+        """Move the teacher network, if there is one."""
         if self.teacher is not None:
             self.teacher.update_parameters(self.model)
 

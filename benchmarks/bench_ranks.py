@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import tempfile
 import time
+from datetime import timedelta
 from pathlib import Path
 
 import torch
@@ -35,14 +36,33 @@ def rank_seconds(path: Path, row: Variant, work: Workload, ranks: int, repeats: 
         return list(json.loads((Path(folder) / "seconds.json").read_text()))
 
 
+def join_ranks(
+    rank: int, ranks: int, folder: Path, *, backend: str = "gloo", seconds: float = 600
+) -> None:
+    """Join the processes of a distributed training on one machine.
+
+    Args:
+        rank: of this process.
+        ranks: number of processes.
+        folder: where they meet, empty before.
+        backend: of ``torch.distributed``.
+        seconds: that a process waits for the others.
+    """
+    init_default_scope("mmdet")
+    dist.init_process_group(
+        backend,
+        init_method=f"file://{folder}/meeting",
+        rank=rank,
+        world_size=ranks,
+        timeout=timedelta(seconds=seconds),
+    )
+
+
 def _train(
     rank: int, path: Path, row: Variant, work: Workload, ranks: int, repeats: int, folder: Path
 ) -> None:
     torch.set_num_threads(1)
-    init_default_scope("mmdet")
-    dist.init_process_group(
-        "gloo", init_method=f"file://{folder}/meeting", rank=rank, world_size=ranks
-    )
+    join_ranks(rank, ranks, folder)
     trainee = Trainee(read_config(path), row.kind, "cpu", classes=work.classes)
     trainee.set_gates(row.gates)
     seconds: list[float] = []
@@ -52,8 +72,7 @@ def _train(
         dist.barrier()
         start = time.perf_counter()
         wrapped.train_step(batch, trainee.optim_wrapper)
-        if trainee.teacher is not None:
-            trainee.teacher.update_parameters(trainee.model)
+        trainee.average()
         dist.barrier()
         seconds.append(time.perf_counter() - start)
     if rank == 0:

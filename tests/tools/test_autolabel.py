@@ -200,7 +200,7 @@ def test_other_detectors_and_checkpoints_are_refused(tool, root, trained, tmp_pa
     save_checkpoint(
         dict(state_dict=build(stock.model).state_dict(), meta={}), str(tmp_path / "stock.pth")
     )
-    with pytest.raises(ValueError, match="to be a DiscoBoxSOLOv2 or DiscoBoxYOLACT but got SOLOv2"):
+    with pytest.raises(ValueError, match="to be a DiscoBox detector but got SOLOv2"):
         tool(tmp_path / "stock.py", tmp_path / "stock.pth", *rest)
     other = Config.fromfile(config)
     head = "bbox_head" if "bbox_head" in other.model else "mask_head"

@@ -1,0 +1,1 @@
+"""The checks of `gpu_check.py`, one idea in each file."""

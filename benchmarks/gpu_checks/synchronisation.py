@@ -1,0 +1,170 @@
+"""Where a training step waits for the device, against the places where it may.
+
+``torch.cuda.set_sync_debug_mode("warn")`` warns at every operation that waits. Each warning is
+traced to the code that caused it: a function of this package, or one of mmdet, mmcv or mmengine.
+"""
+
+from __future__ import annotations
+
+import traceback
+import warnings
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+import mmdet_discobox
+from bench_measure import wait
+from bench_models import FULL
+from gpu_checks.hooks import after_step, hooked_runner
+from gpu_checks.records import CheckFailure, Figures, Settings, Skip
+from gpu_checks.subjects import batch, trainee, workload
+
+#: functions of this package that may wait, and how often in a step; the same ones as in
+#: tests/engine/test_host_synchronisation.py
+ALLOWED: dict[str, dict[str, int]] = dict(
+    DiscoBoxSOLOv2=dict(assign_cells=1),
+    DiscoBoxYOLACT=dict(assign_anchors=2, mean_coefficients=2),
+    DiscoBoxCondInst=dict(to_instances=2),
+)
+OURS = "mmdet_discobox"
+_MESSAGE = "synchronizing CUDA operation"
+_PACKAGE = Path(mmdet_discobox.__file__).parent
+_OTHERS = ("mmdet", "mmcv", "mmengine")
+
+
+@dataclass(frozen=True)
+class Place:
+    """A line that waits for the device.
+
+    Attributes:
+        owner: package of the line: ``'mmdet_discobox'``, ``'mmdet'``, ``'mmcv'``, ``'mmengine'``,
+            or ``'torch'`` where no line of these is on the stack, as in a backward pass.
+        where: file and line.
+        function: that holds the line.
+        caller: innermost function of this package on the stack, or nothing.
+    """
+
+    owner: str
+    where: str
+    function: str
+    caller: str
+
+
+def synchronisations(settings: Settings, path: Path) -> Figures:
+    """Make a step and compare the places where it waits with the allowed ones.
+
+    Args:
+        settings: of all checks.
+        path: of the config.
+
+    Raises:
+        CheckFailure: if this package or a backward pass waits elsewhere, or more often.
+        Skip: without a GPU.
+    """
+    if not settings.on_gpu:
+        raise Skip("torch warns of synchronisations on CUDA alone; a test counts them on the CPU")
+    subject = trainee(settings, path, FULL)
+    subject.set_wrapper("OptimWrapper")
+    data = batch(workload(subject.config, settings))
+    for _ in range(2):  # the first steps move tensors that stay on the device
+        subject.step(data)
+    places = places_of_a_step(subject.model, data)
+    figures = dict(places=tabulate(places))
+    wrong = surplus(places, ALLOWED.get(type(subject.model).__name__, {}))
+    if wrong:
+        raise CheckFailure(f"Expected no synchronisation but got {'; '.join(wrong)}.", figures)
+    return figures
+
+
+def places_of_a_step(model: Any, data: dict[str, Any]) -> list[Place]:
+    """Return the places where a step waits, from the losses to the hooks.
+
+    Args:
+        model: the detector, which has trained before.
+        data: a batch as a loader gives it.
+    """
+    runner = hooked_runner(model)
+    prepared = model.data_preprocessor(data, True)
+    wait(prepared["inputs"].device.type)
+    with SynchronisationRecorder() as recorder:
+        total, log = model.parse_losses(model(**prepared, mode="loss"))
+        total.backward()
+        after_step(runner, log)
+    model.zero_grad()
+    return recorder.places
+
+
+class SynchronisationRecorder:
+    """Record the place of every warning of a synchronisation, while the context lasts."""
+
+    def __init__(self) -> None:
+        self.places: list[Place] = []
+        self._filters = warnings.catch_warnings()
+
+    def __enter__(self) -> SynchronisationRecorder:
+        self._filters.__enter__()
+        warnings.simplefilter("always")
+        warnings.showwarning = self._record
+        if torch.cuda.is_available():
+            torch.cuda.set_sync_debug_mode("warn")
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        if torch.cuda.is_available():
+            torch.cuda.set_sync_debug_mode("default")
+        self._filters.__exit__(*exc_info)
+
+    def _record(self, message: Any, *_: Any, **__: Any) -> None:
+        if _MESSAGE in str(message):
+            self.places.append(_place(traceback.extract_stack()))
+
+
+def _place(stack: Iterable[traceback.FrameSummary]) -> Place:
+    """Find the innermost line of a known package, and the innermost one of ours."""
+    frames = [(frame, _owner(frame.filename)) for frame in stack][::-1]
+    ours = next((frame for frame, owner in frames if owner == OURS), None)
+    caller = "" if ours is None else ours.name
+    for frame, owner in frames:
+        if owner is not None:
+            where = f"{_short(frame.filename, owner)}:{frame.lineno}"
+            return Place(owner, where, frame.name, caller)
+    return Place("torch", "", "", caller)
+
+
+def _owner(filename: str) -> str | None:
+    if Path(filename).is_relative_to(_PACKAGE):
+        return OURS
+    return next((name for name in _OTHERS if f"/{name}/" in filename), None)
+
+
+def _short(filename: str, owner: str) -> str:
+    """Return the path from the package on."""
+    return owner + filename.rpartition(f"/{owner}")[2]
+
+
+def tabulate(places: Iterable[Place]) -> list[dict[str, Any]]:
+    """Return a row for each place, ours first, with its ``count``."""
+    counts = Counter(places)
+    rows = [dict(asdict(place), count=count) for place, count in counts.items()]
+    return sorted(rows, key=lambda row: (row["owner"] != OURS, row["owner"], row["where"]))
+
+
+def surplus(places: Iterable[Place], allowed: dict[str, int]) -> list[str]:
+    """Describe the functions of ours that wait more often than they may, and backward passes.
+
+    Args:
+        places: where a step waits.
+        allowed: functions that may wait, and how often.
+    """
+    judged = [place for place in places if place.owner in (OURS, "torch")]
+    counts = Counter(place.function or "a backward pass" for place in judged)
+    lines = {place.function or "a backward pass": place.where for place in judged}
+    return [
+        f"{count} in {name} ({lines[name]}), allowed {allowed.get(name, 0)}"
+        for name, count in counts.items()
+        if count > allowed.get(name, 0)
+    ]
