@@ -29,7 +29,7 @@ def build_detector(
 
     Args:
         model: config, path of a config, or a detector from ``mmdet.apis.init_detector``.
-        weights: checkpoint; None initialises the weights as the config says, which may read or
+        weights: checkpoint; None initialises the weights by the config, which may read or
             download the files of its ``init_cfg``.
         device: by default the GPU if there is one; a built detector stays on its device.
 
@@ -69,7 +69,7 @@ def build_detector(
 
 
 def _init_weights(detector: Any) -> None:
-    """Initialise the weights as the config says, without a log line per parameter."""
+    """Initialise the weights by the config, without a log line per parameter."""
     logger = MMLogger.get_current_instance()
     level = logger.level
     logger.setLevel(logging.WARNING)
