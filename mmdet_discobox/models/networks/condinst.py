@@ -1,4 +1,4 @@
-"""CondInst as a task network: the whole of it, as an example of the contract."""
+"""CondInst as a task network, a complete example of the contract."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ from .positives import Positives
 
 
 class CondInstOutputs(NamedTuple):
-    """Raw outputs of the heads, the first four for each level.
+    """Raw outputs of the heads; the first four have one tensor per level.
 
     Attributes:
         cls_logits: ``(B, num_classes, h, w)``.
         boxes: ``(B, 4, h, w)`` distances to the sides of the box.
         centernesses: ``(B, 1, h, w)`` logits.
         params: ``(B, P, h, w)`` parameters of the dynamic mask layers.
-        mask_features: ``(B, C, H, W)`` which these layers are applied to.
+        mask_features: ``(B, C, H, W)`` input of these layers.
     """
 
     cls_logits: Sequence[Tensor]
@@ -39,16 +39,16 @@ class CondInstOutputs(NamedTuple):
 
 @MODELS.register_module()
 class DiscoBoxCondInstBboxHead(CondInstBboxHead):
-    """CondInst's box head. Layers, keys, losses and predictions are those of its parent.
+    """Box head of CondInst with the layers, keys, losses and predictions of its parent.
 
     It differs in two places:
 
-    1. The assignment of points can be called alone, for :class:`.TaskNetwork`.
-    2. It does not keep the outputs of a step, which would hold the step's graph in memory.
+    1. The assignment of points is a method of its own, for :class:`.TaskNetwork`.
+    2. The outputs of a step are not stored, so its graph is freed.
     """
 
     def points(self, levels: Sequence[Tensor]) -> list[Tensor]:
-        """Return ``(points, 4)`` ``(x, y, stride, stride)`` in pixels, for each level."""
+        """Compute ``(points, 4)`` ``(x, y, stride, stride)`` in pixels for each level."""
         sizes = [level.shape[-2:] for level in levels]
         device = levels[0].device
         points: list[Tensor] = self.prior_generator.grid_priors(
@@ -57,7 +57,7 @@ class DiscoBoxCondInstBboxHead(CondInstBboxHead):
         return points
 
     def assign(self, levels: Sequence[Tensor], objects: BoxObjects) -> Positives:
-        """Assign points around the centres of the boxes, as FCOS does; masks are not read."""
+        """Assign points around the box centres like FCOS; masks are not read."""
         points = [level[:, :2] for level in self.points(levels)]
         instances = objects.to_instances()
         _, _, places, inds = self.get_targets(points, instances)
@@ -77,11 +77,10 @@ class DiscoBoxCondInstBboxHead(CondInstBboxHead):
 
 @MODELS.register_module()
 class DiscoBoxCondInst(StructuredTeachingMixin, CondInst):
-    """CondInst trained from boxes (Sec. 3). At test time it is a CondInst.
+    """CondInst trained from boxes (Sec. 3); at test time a stock CondInst.
 
-    Its ``bbox_head`` is a ``DiscoBoxCondInstBboxHead`` and its ``mask_head`` a stock
-    ``CondInstMaskHead``, whose ``loss_mask`` is not used; the arguments that it adds to CondInst
-    are those of :class:`.StructuredTeachingMixin`, and its methods those of :class:`.TaskNetwork`.
+    It has a ``DiscoBoxCondInstBboxHead`` and a stock ``CondInstMaskHead`` with an unused
+    ``loss_mask``. Further arguments are those of :class:`.StructuredTeachingMixin`.
 
     Raises:
         TypeError: if the box head has another class.
@@ -108,7 +107,7 @@ class DiscoBoxCondInst(StructuredTeachingMixin, CondInst):
         return CondInstOutputs(cls_logits, boxes, centernesses, params, mask_features)
 
     def assign(self, outputs: CondInstOutputs, objects: BoxObjects) -> Positives:
-        """Assign points around the centres of the boxes."""
+        """Assign points around the box centres."""
         positives: Positives = self.bbox_head.assign(outputs.cls_logits, objects)
         return positives
 
@@ -123,14 +122,14 @@ class DiscoBoxCondInst(StructuredTeachingMixin, CondInst):
     ) -> MaskProposals:
         """Predict one mask for each positive point.
 
-        The masks are not linear in the parameters, so those of an object are never merged: the
-        mean of their logits is an ensemble.
+        Logits are not linear in the parameters of the dynamic layers, so ``one_per_object`` is
+        ignored: the mean of the logits of an object is an ensemble.
         """
         head = self.mask_head
         limit = head.max_masks_to_train if head.max_masks_to_train > 0 else head.topk_masks_per_img
-        positives = positives.thin(limit)
+        positives = positives.subsample(limit)
         flat = torch.cat([level.flatten(2) for level in outputs.params], 2).transpose(1, 2)
-        params = positives.pick(flat, objects)  # (N, P)
+        params = positives.select(flat, objects)  # (N, P)
         points = torch.cat(self.bbox_head.points(outputs.params))[positives.place_inds]  # (N, 4)
         logits = [
             head.forward_single(

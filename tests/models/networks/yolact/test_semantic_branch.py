@@ -44,7 +44,7 @@ def filled(valid):
 
 
 def segm_loss(head, feature, pseudo):
-    return head.losses_on_refined((feature,), proposals(), pseudo)["loss_segm"]
+    return head.pseudo_mask_losses((feature,), proposals(), pseudo)["loss_segm"]
 
 
 def test_the_loss_and_its_channels_are_those_of_the_stock_head(head, feature):

@@ -143,7 +143,7 @@ def test_rescoring_learns_the_overlap_with_refined_masks(detector, monkeypatch):
         return masks.sum() * 0
 
     monkeypatch.setattr(head.rescoring, "loss", spy)
-    losses = head.losses_on_refined((), proposals_of(boxes, logits), pseudo)
+    losses = head.pseudo_mask_losses((), proposals_of(boxes, logits), pseudo)
     assert set(losses) == {"loss_rescoring"}
     assert seen["ious"].tolist() == pytest.approx([0.5, 1, 1], abs=0.02)
     assert seen["areas"].tolist() == pytest.approx([128, 32, 16])  # in cells of 4 pixels
@@ -157,7 +157,7 @@ def test_rescoring_learns_the_overlap_with_refined_masks(detector, monkeypatch):
 def test_without_refined_masks_rescoring_learns_nothing(detector):
     logits = torch.zeros(1, 24, 24)
     proposals = proposals_of(torch.tensor([[0.0, 0.0, 32.0, 32.0]]), logits)
-    loss = detector.mask_head.losses_on_refined((), proposals, None)["loss_rescoring"]
+    loss = detector.mask_head.pseudo_mask_losses((), proposals, None)["loss_rescoring"]
     assert loss.item() == 0
     assert loss.requires_grad
 
