@@ -109,7 +109,7 @@ def with_partners(
     objects = replace(picture.objects, labels=torch.arange(count))
     known = torch.ones(count, dtype=torch.bool)
     for partner in partners:
-        teacher.cross_image.remember(partner.features, partner.masks, objects, known)
+        teacher.cross_image.update_bank(partner.features, partner.masks, objects, known)
     images = torch.from_numpy(picture.image.copy()).permute(2, 0, 1)[None].float()
     result: PseudoMasks = teacher(
         coarse_logits(kind, picture), known, objects, images, stride=STRIDE, features=features

@@ -10,7 +10,7 @@ from mmengine.hooks import Hook
 from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 
-from mmdet_discobox.models.detectors.taught_images import taught_images
+from mmdet_discobox.models.detectors import pseudo_label_images
 from mmdet_discobox.visualization import draw_pseudo_labels
 
 
@@ -57,7 +57,7 @@ class PseudoLabelVisualizationHook(Hook):
         """Every ``interval`` iterations, draw the first pictures of the batch."""
         if not self.every_n_train_iters(runner, self.interval):
             return
-        images = taught_images(_unwrap(runner), data_batch, limit=self.max_images)
+        images = pseudo_label_images(_unwrap(runner), data_batch, limit=self.max_images)
         for index, taught in enumerate(images):
             picture = draw_pseudo_labels(taught)
             runner.visualizer.add_image(f"pseudo_labels_{index}", picture, step=runner.iter + 1)

@@ -15,7 +15,7 @@ from tiny import NETWORKS, batch, build, losses_of, tiny_solov2
 from torch import nn
 
 from mmdet_discobox.apis import AutoLabeler, BoxedImage
-from mmdet_discobox.models.detectors import StructuredTeachingMixin, taught_images
+from mmdet_discobox.models.detectors import StructuredTeachingMixin, pseudo_label_images
 from mmdet_discobox.models.networks import DiscoBoxSOLOv2
 
 
@@ -86,7 +86,7 @@ def test_to_teach_runs_the_average_alone(detector):
 
 def test_to_look_into_a_training_runs_each_network_once(detector):
     student, average = Forwards(detector), Forwards(detector.teacher.module)
-    taught_images(detector, batch())
+    pseudo_label_images(detector, batch())
     assert (student.looks(), average.looks()) == (1, 1)
 
 
