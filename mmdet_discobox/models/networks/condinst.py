@@ -127,7 +127,8 @@ class DiscoBoxCondInst(StructuredTeachingMixin, CondInst):
         """
         head = self.mask_head
         limit = head.max_masks_to_train if head.max_masks_to_train > 0 else head.topk_masks_per_img
-        positives = positives.subsample(limit)
+        if limit > 0:
+            positives = positives.subsample(limit)
         flat = torch.cat([level.flatten(2) for level in outputs.params], 2).transpose(1, 2)
         params = positives.select(flat, objects)  # (N, P)
         points = torch.cat(self.bbox_head.points(outputs.params))[positives.place_inds]  # (N, 4)
