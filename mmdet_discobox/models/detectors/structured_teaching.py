@@ -138,12 +138,11 @@ class StructuredTeachingMixin:
     def teaching_network(self: Any) -> TaskNetwork:
         """The network whose masks are refined: the average if it has started, else the student."""
         started = self.teacher is not None and self.teacher.started
-        network: TaskNetwork = self.teacher.module if started else self
-        return network
+        return self.teacher.module if started else self
 
     @torch.no_grad()
     def teacher_view(self: Any, student: View, batch_inputs: Tensor) -> View:
-        """Run the teaching network on a batch, with the student's assignment.
+        """Run the teaching network on a batch with the student's assignment.
 
         Args:
             student: view of the student, returned unchanged until the average has started.
@@ -165,13 +164,12 @@ class StructuredTeachingMixin:
         """Refine the masks of a view with the structured teacher.
 
         Args:
-            view: of the teaching network.
+            view: view of the teaching network.
             batch_inputs: ``(B, 3, H, W)`` normalised images.
         """
-        pseudo: PseudoMasks = self.structured_teacher(
+        return self.structured_teacher(
             view.proposals, self.to_rgb(batch_inputs), feature_maps=view.features
         )
-        return pseudo
 
     @torch.no_grad()
     def teach(
@@ -212,13 +210,12 @@ class StructuredTeachingMixin:
         """Compute ``L_nce``; only the student's features of the sources receive a gradient."""
         teacher = self.structured_teacher
         features = teacher.roi_features(student.features, student.proposals.objects, width)
-        loss: Tensor = self.loss_nce(
+        return self.loss_nce(
             teacher.similarity(features, pairs),
             pairs.correspondences.plan,
             pairs.source_masks.flatten(1),
             pairs.valid,
         )
-        return loss
 
     def predict(
         self: Any, batch_inputs: Tensor, batch_data_samples: Sequence[DetDataSample], **kwargs: Any
@@ -250,7 +247,7 @@ class StructuredTeachingMixin:
 
 
 def _attached_zero(tensor: Tensor) -> Tensor:
-    """Return a zero that is part of the tensor's graph but reads no value, which may be inf."""
+    """Return a zero attached to the tensor's graph without reading its values, which may be inf."""
     return tensor[:0].float().sum()
 
 

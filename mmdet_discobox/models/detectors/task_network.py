@@ -2,17 +2,19 @@
 
 "DiscoBox is agnostic to the task networks" (Sec. 3.1). To train another one-stage network of mmdet
 from boxes, define ``class DiscoBoxX(StructuredTeachingMixin, X)``, register it in ``MODELS``, and
-implement the members of :class:`TaskNetwork`; ``networks/condinst.py`` is an example in one file.
-:class:`.StructuredTeachingMixin` calls them in this order, once per training step:
+implement the members of :class:`TaskNetwork`. ``networks/condinst.py`` is a complete example. With
+a small config of it in ``NETWORKS`` of ``tests/tiny.py``, the tests of all networks run on it.
 
-1. Look, student and average: ``extract_feat``, ``head_outputs``, ``assign`` (the student only) and
-   ``mask_proposals``, see :func:`look`.
-2. Teach: the structured teacher refines the proposals of the average; the network is not involved.
-3. Losses, student: ``task_losses``. The mixin adds ``L_mil``, ``L_con`` and ``L_nce``, which it
-   computes from the proposals.
+In a training step, :class:`.StructuredTeachingMixin` uses these members in three acts:
 
-The heads must not read masks, and must not store outputs of a step in attributes. Prediction is
-that of the stock detector.
+1. Look (student, then average): ``extract_feat``, ``head_outputs``, ``assign`` (student only) and
+   ``mask_proposals``, in the order of :func:`look`. Labelling and matching do the same.
+2. Teach: the structured teacher refines the proposals of the average, without the network.
+3. Losses (student): ``task_losses``. The mixin computes ``L_mil``, ``L_con`` and ``L_nce`` from the
+   proposals.
+
+No member may read masks, or store tensors of a step in an attribute. At test time the network
+predicts with the methods of mmdet.
 """
 
 from __future__ import annotations
@@ -28,7 +30,7 @@ from mmdet_discobox.structures import BoxObjects, MaskProposals, PseudoMasks, Vi
 class TaskNetwork(Protocol):
     """A one-stage instance segmentation network that can be trained from boxes.
 
-    ``outputs`` and ``positives`` are records of the network's own types: nothing else reads them.
+    The types of ``outputs`` and ``positives`` are its own: no other code reads them.
     """
 
     @property
@@ -56,7 +58,7 @@ class TaskNetwork(Protocol):
             features: outputs of :meth:`extract_feat`.
 
         Returns:
-            Raw outputs, the ``outputs`` of the methods below.
+            Raw outputs, the ``outputs`` of the other methods.
         """
 
     def assign(self, outputs: Any, objects: BoxObjects) -> Any:
@@ -87,9 +89,9 @@ class TaskNetwork(Protocol):
             positives: result of :meth:`assign`, possibly of the student.
             objects: the objects that were assigned.
             frame: ``(height, width)`` of the padded batch in pixels.
-            one_per_object: the caller averages the logits of each object. If they are linear in
-                the mask kernels, the network may average the kernels instead and return one mask
-                per object. Always False for the training masks of the student.
+            one_per_object: whether the caller averages the logits of each object. If they are
+                linear in the mask kernels, the network may average the kernels instead and return
+                one mask per object. Always False for the training masks of the student.
 
         Returns:
             Mask logits, differentiable in ``outputs``. With no positive place they are empty but
@@ -100,7 +102,7 @@ class TaskNetwork(Protocol):
         """Compute the losses that belong to this network alone: ``L_det`` and its additions.
 
         Args:
-            view: of the student.
+            view: view of the student.
             pseudo: refined masks of the objects; None without a structured teacher, or while the
                 gate of ``L_con`` is closed.
 

@@ -49,24 +49,19 @@ class DiscoBoxCondInstBboxHead(CondInstBboxHead):
 
     def points(self, levels: Sequence[Tensor]) -> list[Tensor]:
         """Compute ``(points, 4)`` ``(x, y, stride, stride)`` in pixels for each level."""
-        sizes = [level.shape[-2:] for level in levels]
-        device = levels[0].device
-        points: list[Tensor] = self.prior_generator.grid_priors(
-            sizes, device=device, with_stride=True
-        )
-        return points
+        sizes, device = [level.shape[-2:] for level in levels], levels[0].device
+        return self.prior_generator.grid_priors(sizes, device=device, with_stride=True)
 
     def assign(self, levels: Sequence[Tensor], objects: BoxObjects) -> Positives:
         """Assign points around the box centres like FCOS; masks are not read."""
         points = [level[:, :2] for level in self.points(levels)]
         instances = objects.to_instances()
         _, _, places, inds = self.get_targets(points, instances)
-        firsts = accumulate((len(each) for each in instances), initial=0)
-        object_inds = torch.cat([each + first for each, first in zip(inds, firsts, strict=False)])
-        order = object_inds.argsort(stable=True)
-        return Positives(
-            object_inds[order], torch.cat(places)[order], [len(each) for each in places]
-        )
+        starts = accumulate((len(image) for image in instances), initial=0)
+        object_inds = torch.cat([own + start for own, start in zip(inds, starts, strict=False)])
+        order = object_inds.argsort(stable=True)  # subsampling keeps a share of each object
+        place_inds = torch.cat(places)[order]
+        return Positives(object_inds[order], place_inds, [len(image) for image in places])
 
     def loss_by_feat(self, *args: Any, **kwargs: Any) -> dict[str, Tensor]:
         """Compute ``loss_cls``, ``loss_bbox`` and ``loss_centerness``."""
@@ -108,8 +103,7 @@ class DiscoBoxCondInst(StructuredTeachingMixin, CondInst):
 
     def assign(self, outputs: CondInstOutputs, objects: BoxObjects) -> Positives:
         """Assign points around the box centres."""
-        positives: Positives = self.bbox_head.assign(outputs.cls_logits, objects)
-        return positives
+        return self.bbox_head.assign(outputs.cls_logits, objects)
 
     def mask_proposals(
         self,
@@ -132,30 +126,21 @@ class DiscoBoxCondInst(StructuredTeachingMixin, CondInst):
         flat = torch.cat([level.flatten(2) for level in outputs.params], 2).transpose(1, 2)
         params = positives.select(flat, objects)  # (N, P)
         points = torch.cat(self.bbox_head.points(outputs.params))[positives.place_inds]  # (N, 4)
-        logits = [
-            head.forward_single(
-                image, InstanceData(param_preds=each, points=at[:, :2], strides=at[:, 2])
-            )[0]
-            for image, each, at in zip(
-                outputs.mask_features,
-                params.split(positives.image_counts),
-                points.split(positives.image_counts),
-                strict=True,
-            )
-            if len(each)
-        ]
+        features, counts, logits = outputs.mask_features, positives.image_counts, []
+        for image, rows, at in zip(
+            features, params.split(counts), points.split(counts), strict=True
+        ):
+            if len(rows):
+                instances = InstanceData(param_preds=rows, points=at[:, :2], strides=at[:, 2])
+                logits.append(head.forward_single(image, instances)[0])
         if not logits:
             scale = head.mask_feat_stride // head.mask_out_stride
-            size = [side * scale for side in outputs.mask_features.shape[-2:]]
-            zero = params.sum() + outputs.mask_features[:0].sum()  # part of the graph
-            logits = [zero.expand(0, *size)]
-        return MaskProposals(
-            torch.cat(logits), positives.object_inds, objects, float(head.mask_out_stride)
-        )
+            zero = params.sum() + features[:0].sum()  # attached to the graph
+            logits = [zero.expand(0, *(side * scale for side in features.shape[-2:]))]
+        stride = float(head.mask_out_stride)
+        return MaskProposals(torch.cat(logits), positives.object_inds, objects, stride)
 
     def task_losses(self, view: View, pseudo: PseudoMasks | None) -> dict[str, Tensor]:
         """Compute ``loss_cls``, ``loss_bbox`` and ``loss_centerness``."""
-        losses: dict[str, Tensor] = self.bbox_head.loss_by_feat(
-            *view.outputs[:4], view.proposals.objects.to_instances(), []
-        )
-        return losses
+        instances = view.proposals.objects.to_instances()
+        return self.bbox_head.loss_by_feat(*view.outputs[:4], instances, [])

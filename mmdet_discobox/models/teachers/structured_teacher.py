@@ -122,8 +122,7 @@ class StructuredTeacher(nn.Module):
         """
         if self.cross_image is None:
             return None
-        features: Tensor = self.cross_image.roi_features(feature_maps, objects, width)
-        return features
+        return self.cross_image.roi_features(feature_maps, objects, width)
 
     @torch.no_grad()
     def refine_grids(
@@ -174,8 +173,7 @@ class StructuredTeacher(nn.Module):
         term = self.cross_image
         if features is None or term is None or not term.gate.is_open:
             return None
-        retrieved: RetrievedObjects = term.retrieve(objects)
-        return retrieved
+        return term.retrieve(objects)
 
     def _refine_chunk(
         self,
@@ -243,8 +241,7 @@ class StructuredTeacher(nn.Module):
         Returns:
             ``(P, N, N)`` with N = s * s, differentiable in ``roi_features``.
         """
-        similarity: Tensor = self.cross_image.similarity(roi_features, pairs.rows)
-        return similarity
+        return self.cross_image.similarity(roi_features, pairs.rows)
 
     @torch.no_grad()
     def update_bank(self, pseudo: PseudoMasks, objects: BoxObjects) -> None:

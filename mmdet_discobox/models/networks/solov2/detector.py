@@ -47,8 +47,7 @@ class DiscoBoxSOLOv2(StructuredTeachingMixin, SOLOv2):
 
     def assign(self, outputs: SOLOv2Outputs, objects: BoxObjects) -> CellAssignment:
         """Assign grid cells around the box centres."""
-        assignment: CellAssignment = self.mask_head.assign(outputs, objects)
-        return assignment
+        return self.mask_head.assign(outputs, objects)
 
     def mask_proposals(
         self,
@@ -60,8 +59,7 @@ class DiscoBoxSOLOv2(StructuredTeachingMixin, SOLOv2):
         one_per_object: bool = False,
     ) -> MaskProposals:
         """Predict one mask for each positive cell; ``one_per_object`` would save little."""
-        proposals: MaskProposals = self.mask_head.mask_proposals(outputs, positives, objects)
-        return proposals
+        return self.mask_head.mask_proposals(outputs, positives, objects)
 
     def task_losses(self, view: View, pseudo: PseudoMasks | None) -> dict[str, Tensor]:
         """Compute ``loss_cls``."""

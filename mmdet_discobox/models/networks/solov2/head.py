@@ -111,13 +111,12 @@ class DiscoBoxSOLOv2Head(SOLOV2Head):
     def classification_loss(self, outputs: SOLOv2Outputs, positives: CellAssignment) -> Tensor:
         """Compute the focal loss of all cells."""
         flat = torch.cat([level.flatten(2) for level in outputs.cls_logits], 2)
-        loss: Tensor = self.loss_cls(
+        return self.loss_cls(
             # float32: the GPU kernel of mmcv's focal loss does not support bfloat16
             flat.transpose(1, 2).reshape(-1, self.cls_out_channels).float(),
             positives.labels.flatten(),
             avg_factor=len(positives.object_inds) + 1,
         )
-        return loss
 
     def _predict_by_feat_single(self, *args: Any, **kwargs: Any) -> InstanceData:
         results = super()._predict_by_feat_single(*args, **kwargs)

@@ -176,5 +176,4 @@ class DiscoBoxYOLACTHead(YOLACTHead):
         # at least one pixel: the coder takes the logarithm of width and height
         boxes = torch.cat([boxes[:, :2], boxes[:, 2:].maximum(boxes[:, :2] + 1)], 1)
         targets = self.bbox_coder.encode(outputs.anchors[assignment.place_inds], boxes)
-        loss: Tensor = self.loss_bbox(deltas.float(), targets, avg_factor=total)
-        return loss
+        return self.loss_bbox(deltas.float(), targets, avg_factor=total)

@@ -83,8 +83,7 @@ class DiscoBoxYOLACT(StructuredTeachingMixin, YOLACT):
 
     def assign(self, outputs: YOLACTOutputs, objects: BoxObjects) -> AnchorAssignment:
         """Assign anchors by their IoU with the boxes."""
-        assignment: AnchorAssignment = self.bbox_head.assign(outputs.bbox, objects)
-        return assignment
+        return self.bbox_head.assign(outputs.bbox, objects)
 
     def mask_proposals(
         self,
@@ -102,10 +101,7 @@ class DiscoBoxYOLACT(StructuredTeachingMixin, YOLACT):
         else:
             positives = positives.subsample(self.mask_head.max_masks_to_train)
             coefficients = head.coefficients(outputs.bbox, positives, objects)
-        proposals: MaskProposals = self.mask_head.mask_proposals(
-            outputs.prototypes, coefficients, objects, frame
-        )
-        return proposals
+        return self.mask_head.mask_proposals(outputs.prototypes, coefficients, objects, frame)
 
     def task_losses(self, view: View, pseudo: PseudoMasks | None) -> dict[str, Tensor]:
         """Compute ``L_det`` and the losses of re-scoring and semantic branch, where configured."""

@@ -101,8 +101,7 @@ class DiscoBoxYOLACTProtonet(RescoringProtonet):
         boxes = proposals.boxes / proposals.stride  # in cells
         probs = self._crop(logits.sigmoid(), boxes)
         ious, areas, valid = _rescoring_targets(logits, proposals, pseudo)
-        loss: Tensor = self.rescoring.loss(probs, proposals.labels, ious, areas, valid)
-        return loss
+        return self.rescoring.loss(probs, proposals.labels, ious, areas, valid)
 
     def _semantic_loss(
         self, feature: Tensor, proposals: MaskProposals, pseudo: PseudoMasks | None
@@ -121,10 +120,9 @@ class DiscoBoxYOLACTProtonet(RescoringProtonet):
         )
         # the parent, and so its checkpoints, store class c in channel c - 1
         present, known = present.roll(-1, 1), known.roll(-1, 1)
-        loss: Tensor = self.loss_segm(
+        return self.loss_segm(
             logits, present.float(), known.float(), avg_factor=len(logits) * height * width
         )
-        return loss
 
     def _crop(self, probs: Tensor, boxes: Tensor) -> Tensor:
         """Set masks ``(N, H, W)`` to zero outside their boxes in cells, as at test time."""

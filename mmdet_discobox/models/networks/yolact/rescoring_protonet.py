@@ -81,8 +81,7 @@ class RescoringProtonet(YOLACTProtonet):
         predicted, truth = probs > 0.5, torch.cat(targets) > 0.5
         ious = (predicted & truth).sum((1, 2)) / (predicted | truth).sum((1, 2)).clamp_min(1)
         areas = truth.sum((1, 2))
-        loss: Tensor = self.rescoring.loss(probs, torch.cat(labels), ious, areas, areas > 0)
-        return loss
+        return self.rescoring.loss(probs, torch.cat(labels), ious, areas, areas > 0)
 
     def crop_mask_preds(
         self,
@@ -92,8 +91,7 @@ class RescoringProtonet(YOLACTProtonet):
     ) -> list[Tensor]:
         """Set masks to zero outside their boxes, ``(H, W, n)`` to ``(n, H, W)`` for each image."""
         metas = [_with_batch_shape(meta) for meta in batch_img_metas]
-        cropped: list[Tensor] = super().crop_mask_preds(mask_preds, metas, positive_infos)
-        return cropped
+        return super().crop_mask_preds(mask_preds, metas, positive_infos)
 
     def predict_by_feat(
         self,
@@ -110,10 +108,9 @@ class RescoringProtonet(YOLACTProtonet):
             for result, probs in zip(results_list, cropped, strict=True):
                 ious = self.rescoring(probs, result.labels).clamp_max(1)
                 result.mask_scores = result.scores * ious
-        results: list[InstanceData] = super().predict_by_feat(
+        return super().predict_by_feat(
             mask_preds, segm_preds, results_list, batch_img_metas, rescale=rescale, **kwargs
         )
-        return results
 
     def _predict_by_feat_single(
         self,
