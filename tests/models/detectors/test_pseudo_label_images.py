@@ -1,4 +1,4 @@
-"""The look into a training: what it shows, and that it changes nothing."""
+"""`pseudo_label_images`: its masks, and that it has no side effect."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def test_student_masks_are_the_logits_of_its_proposals():
     assert torch.equal(image.student[sure], coarse[sure])
 
 
-def test_nothing_of_the_model_or_the_random_numbers_changes(detector):
+def test_model_and_random_state_do_not_change(detector):
     detector.train()
     before = copy.deepcopy(detector.state_dict())
     state = torch.get_rng_state()

@@ -20,7 +20,7 @@ BANK = dict(capacity=4, min_area=0, max_retrieved=2, min_retrieved=1)
 
 
 def unlike_cells(count, seed=0):
-    """Features whose cells are all told apart."""
+    """Features whose cells all differ."""
     generator = torch.Generator().manual_seed(seed)
     return torch.randn(count, CHANNELS, SIZE, SIZE, generator=generator)
 
@@ -58,7 +58,7 @@ def test_the_solver_finds_a_shift(move):
     assert marginal_residual(found.plan, mass, mass).max() < 1e-3
 
 
-def test_the_strength_follows_the_spread_of_the_cosines():
+def test_eps_scales_with_the_spread_of_the_cosines():
     cosines = torch.rand(3, 49, 49) * torch.tensor([1.0, 0.3, 0.0])[:, None, None]
     wide, narrow, none = CorrespondenceSolver(eps=2.0).scaled_eps(cosines).tolist()
     assert wide == pytest.approx(2 / 12**0.5, rel=0.05)  # twice the deviation of what is uniform
@@ -85,7 +85,7 @@ def matched(cross, features, masks, retrieved):
 
 
 @pytest.mark.parametrize("balanced", [True, False])
-def test_votes_carry_the_masks_of_correct_matches(balanced):
+def test_logits_transfer_the_masks_of_correct_matches(balanced):
     cross = term(w2=1.0, balanced=balanced)
     features = unlike_cells(1)
     cross.update_bank(
@@ -99,7 +99,7 @@ def test_votes_carry_the_masks_of_correct_matches(balanced):
     assert (votes[0, :, SIZE // 2 :] < -0.5).all()
 
 
-def test_nothing_retrieved_is_no_vote():
+def test_logits_are_zero_without_retrieved_objects():
     cross = term()
     retrieved = cross.retrieve(objects(3))
     own = half_mask(3)
@@ -107,7 +107,7 @@ def test_nothing_retrieved_is_no_vote():
     assert (votes == 0).all()
 
 
-def test_votes_are_averaged_over_the_valid():
+def test_logits_are_averaged_over_valid_objects():
     cross = term(w2=2.0)
     features = unlike_cells(1)
     fill_term(cross, features, half_mask())
@@ -177,7 +177,7 @@ def test_pairs_point_at_their_objects():
     assert not run(refiner, unlike_cells(2), objects(2, image_id=9)).pairs.valid.any()
 
 
-def test_a_shut_gate_or_no_features_match_nothing():
+def test_a_closed_gate_or_no_features_give_no_pairs():
     refiner = teacher()
     fill(refiner, unlike_cells(3), half_mask(3))
     assert run(refiner, None, objects(2)).pairs is None
@@ -185,7 +185,7 @@ def test_a_shut_gate_or_no_features_match_nothing():
     assert run(refiner, unlike_cells(2), objects(2)).pairs is None
 
 
-def test_an_object_that_may_not_teach_has_no_valid_pair():
+def test_an_object_without_a_valid_mask_has_no_valid_pair():
     refiner = teacher()
     refiner.valid_area = (0.99, 1.0)
     fill(refiner, unlike_cells(3), half_mask(3))
@@ -219,7 +219,7 @@ def test_rejects():
         term(alternations=0)
 
 
-def test_a_crowd_in_chunks_is_the_crowd_at_once(monkeypatch):
+def test_the_chunk_size_does_not_change_the_result(monkeypatch):
     refiner, features, objs = teacher(), unlike_cells(5), objects(5)
     fill(refiner, unlike_cells(4, seed=1), half_mask(4))
     logits = torch.randn(5, 24, 24, generator=torch.Generator().manual_seed(4))

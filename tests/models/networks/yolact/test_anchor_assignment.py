@@ -75,7 +75,7 @@ def test_random_objects_go_to_the_anchors_of_mmdet(seed, min_pos_iou):
     assert sum(ours.image_counts) >= 10
 
 
-def test_objects_that_want_the_same_anchor():
+def test_objects_with_the_same_best_anchor():
     anchors = torch.tensor([[10.0, 10.0, 30.0, 30.0], [60.0, 60.0, 90.0, 90.0]])
     boxes = [[10, 10, 30, 30], [10, 10, 30, 30], [12, 10, 30, 31], [61, 60, 90, 90]]
     objects = objects_of(boxes, [0, 0, 0, 0], 1)

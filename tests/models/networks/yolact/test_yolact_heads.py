@@ -1,4 +1,4 @@
-"""The two halves of YOLACT against the stock ones: same losses, same masks."""
+"""The heads of YOLACT compared with the stock ones: same losses, same masks."""
 
 from __future__ import annotations
 
@@ -172,14 +172,14 @@ def test_rescoring_leaves_the_masks_alone(detector):
 
 
 @pytest.mark.parametrize("change", [dict(rescoring=dict()), dict(with_seg_branch=True)])
-def test_what_learns_from_refined_masks_needs_a_structured_teacher(change):
+def test_layers_trained_by_refined_masks_need_a_structured_teacher(change):
     config = tiny_yolact(structured_teacher=None, teacher_network=None)
     config.mask_head.update({"rescoring": None, **change})
     with pytest.raises(ValueError, match=f"Expected `structured_teacher` .* `{[*change][0]}`"):
         build(config)
 
 
-def test_other_ways_of_training_boxes_are_refused():
+def test_unsupported_box_losses_are_rejected():
     config = tiny_yolact().bbox_head
     config.use_ohem = False
     with pytest.raises(ValueError, match="Expected `use_ohem=True`"):
