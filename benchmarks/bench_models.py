@@ -227,7 +227,7 @@ def fill_bank(teacher: StructuredTeacher, *, classes: int, channels: int, device
         features = teacher.roi_features(maps, objects, side)
         masks = torch.rand(count, size, size, device=device)
         pseudo = PseudoMasks(masks, ones, boxes, ones[:, 0, 0], features)
-        teacher.remember(pseudo, objects)
+        teacher.update_bank(pseudo, objects)
 
 
 def read_config(path: str | Path) -> Config:

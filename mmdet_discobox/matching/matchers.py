@@ -77,7 +77,7 @@ def icm(
         return plan
     size = source.shape[-1]
     best = appearance.amax(2, keepdim=True)  # the scale of a row has no effect
-    likelihood = ((appearance - best) / solver.strength(appearance)[:, None, None]).exp()
+    likelihood = ((appearance - best) / solver.scaled_eps(appearance)[:, None, None]).exp()
     return likelihood * geometric_votes(plan, size=size, gamma=solver.gamma / 4 * size**2)
 
 

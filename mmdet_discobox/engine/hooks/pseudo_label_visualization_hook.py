@@ -9,7 +9,7 @@ from mmengine.dist import master_only
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
-from mmdet_discobox.models.detectors import taught_images
+from mmdet_discobox.models.detectors import pseudo_label_images
 from mmdet_discobox.visualization import draw_pseudo_labels
 
 from .model_access import require_part, unwrap
@@ -53,7 +53,7 @@ class PseudoLabelVisualizationHook(Hook):
         """Draw the first images of the batch, every ``interval`` iterations."""
         if not self.every_n_train_iters(runner, self.interval):
             return
-        records = taught_images(unwrap(runner), data_batch, limit=self.max_images)
+        records = pseudo_label_images(unwrap(runner), data_batch, limit=self.max_images)
         for index, record in enumerate(records):
             drawing = draw_pseudo_labels(record)
             runner.visualizer.add_image(f"pseudo_labels_{index}", drawing, step=runner.iter + 1)

@@ -1,8 +1,14 @@
-"""Floor 4: the training step and the contract of the networks that it trains."""
+"""Floor 4: the training step, and the contract of the task networks."""
 
 from .module_types import check_module_type
+from .pseudo_label_images import pseudo_label_images
 from .structured_teaching import StructuredTeachingMixin
 from .task_network import TaskNetwork, look
-from .taught_images import taught_images
 
-__all__ = ["StructuredTeachingMixin", "TaskNetwork", "check_module_type", "look", "taught_images"]
+__all__ = [
+    "StructuredTeachingMixin",
+    "TaskNetwork",
+    "check_module_type",
+    "look",
+    "pseudo_label_images",
+]

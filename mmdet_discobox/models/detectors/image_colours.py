@@ -1,4 +1,4 @@
-"""Colours of the images that a data preprocessor has normalised."""
+"""Colours of normalised images."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from torch import Tensor
 
 
 class ImageColours:
-    """Undo a data preprocessor: from its normalised images back to RGB in [0, 255].
+    """Convert normalised images back to RGB in [0, 255].
 
-    mmdet's loaders give BGR, and a preprocessor may reverse the channels. No public attribute
-    reports that, so one coloured pixel is sent through the preprocessor and its channels are read.
+    mmdet's loaders yield BGR, and a data preprocessor may reverse the channels. No public attribute
+    reports that, so the order is read from one blue pixel that the preprocessor processes.
 
     Args:
-        preprocessor: of a detector; its buffers ``mean`` and ``std``, which mmengine registers if
-            it normalises, are read at every call and follow the device.
+        preprocessor: data preprocessor of a detector. Its buffers ``mean`` and ``std``, which exist
+            if it normalises, are read at every call and so are on the current device.
     """
 
     def __init__(self, preprocessor: Any) -> None:
@@ -26,13 +26,13 @@ class ImageColours:
         self._is_bgr = bool(changed[0] > changed[2])
 
     def _processed(self, blue: int) -> Tensor:
-        """Return the processed image ``(3, h, w)`` of one pixel whose blue channel is given."""
+        """Process an image of one pixel with the given blue value, ``(3, h, w)``."""
         pixel = torch.tensor([blue, 0, 0], dtype=torch.uint8).view(3, 1, 1)
         inputs: Tensor = self._preprocessor(dict(inputs=[pixel]), False)["inputs"]
         return inputs[0].float()
 
     def __call__(self, batch_inputs: Tensor) -> Tensor:
-        """Return ``(B, 3, H, W)`` RGB in [0, 255] of normalised images of the same shape."""
+        """Convert ``(B, 3, H, W)`` normalised images to RGB in [0, 255]."""
         images = batch_inputs.float()
         if hasattr(self._preprocessor, "mean"):
             images = images * self._preprocessor.std + self._preprocessor.mean

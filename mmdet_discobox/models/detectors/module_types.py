@@ -1,4 +1,4 @@
-"""Check of the sub-modules that a config has put into a detector."""
+"""Type check of the sub-modules that a config names."""
 
 from __future__ import annotations
 

@@ -1,9 +1,20 @@
-"""The contract of a task network: everything that DiscoBox asks of one, in one place.
+"""The contract of a task network: everything that DiscoBox requires of one.
 
-"DiscoBox is agnostic to the task networks" (Sec. 3.1). To plug in another one, inherit from
-:class:`.StructuredTeachingMixin` and from mmdet's detector, in that order, and implement the
-members of :class:`TaskNetwork`; ``models/networks`` has one folder or file per network. The mixin
-asks the same members of the student and of its average, and :func:`look` calls them in order.
+"DiscoBox is agnostic to the task networks" (Sec. 3.1). To train another one-stage network of mmdet
+from boxes, define ``class DiscoBoxX(StructuredTeachingMixin, X)``, register it in ``MODELS``, and
+implement the members of :class:`TaskNetwork`. ``networks/condinst.py`` is a complete example. With
+a small config of it in ``NETWORKS`` of ``tests/tiny.py``, the tests of all networks run on it.
+
+In a training step, :class:`.StructuredTeachingMixin` uses these members in three acts:
+
+1. Look (student, then average): ``extract_feat``, ``head_outputs``, ``assign`` (student only) and
+   ``mask_proposals``, in the order of :func:`look`. Labelling and matching do the same.
+2. Teach: the structured teacher refines the proposals of the average, without the network.
+3. Losses (student): ``task_losses``. The mixin computes ``L_mil``, ``L_con`` and ``L_nce`` from the
+   proposals.
+
+No member may read masks, or store tensors of a step in an attribute. At test time the network
+predicts with the methods of mmdet.
 """
 
 from __future__ import annotations
@@ -19,43 +30,47 @@ from mmdet_discobox.structures import BoxObjects, MaskProposals, PseudoMasks, Vi
 class TaskNetwork(Protocol):
     """A one-stage instance segmentation network that can be trained from boxes.
 
-    Attributes:
-        num_classes: number of classes C; labels are in [0, C).
-        feature_channels: channels of each output of the neck, for the object bank.
+    The types of ``outputs`` and ``positives`` are its own: no other code reads them.
     """
 
     @property
-    def num_classes(self) -> int: ...  # noqa: D102
+    def num_classes(self) -> int:
+        """Number of classes C; labels are in [0, C)."""
 
     @property
-    def feature_channels(self) -> int: ...  # noqa: D102
+    def feature_channels(self) -> int:
+        """Channels of each output of the neck, which the object bank stores."""
 
     def extract_feat(self, batch_inputs: Tensor) -> Sequence[Tensor]:
-        """Run backbone and neck; every detector of mmdet has this method.
+        """Run backbone and neck. Inherited: every detector of mmdet has this method.
 
         Args:
             batch_inputs: ``(B, 3, H, W)`` normalised images.
+
+        Returns:
+            Feature maps ``(B, C, h, w)``, from fine to coarse.
         """
 
     def head_outputs(self, features: Sequence[Tensor]) -> Any:
         """Run the heads.
 
         Args:
-            features: outputs of the neck.
+            features: outputs of :meth:`extract_feat`.
 
         Returns:
-            Anything; it is passed to the methods below and read by nothing else.
+            Raw outputs, the ``outputs`` of the other methods.
         """
 
     def assign(self, outputs: Any, objects: BoxObjects) -> Any:
-        """Assign places (cells, anchors, priors) to the objects of a batch, from boxes alone.
+        """Assign places (cells, anchors, points) to the objects of a batch, from boxes alone.
 
         Args:
-            outputs: of :meth:`head_outputs`.
+            outputs: raw outputs of the heads.
             objects: the G objects.
 
         Returns:
-            Positive places, without values of the network, so that its average can share them.
+            The positive places and their objects, for example :class:`.Positives`. The average
+            uses the assignment of the student, so it must not contain predictions.
         """
 
     def mask_proposals(
@@ -70,28 +85,29 @@ class TaskNetwork(Protocol):
         """Predict the masks at the positive places.
 
         Args:
-            outputs: of :meth:`head_outputs`.
-            positives: of :meth:`assign`.
+            outputs: raw outputs of the heads.
+            positives: result of :meth:`assign`, possibly of the student.
             objects: the objects that were assigned.
             frame: ``(height, width)`` of the padded batch in pixels.
-            one_per_object: whether the caller averages the logits of each object. A network whose
-                logits are linear in its kernels may then average the kernels instead, which costs
-                one mask per object. The student's training masks are never averaged.
+            one_per_object: whether the caller averages the logits of each object. If they are
+                linear in the mask kernels, the network may average the kernels instead and return
+                one mask per object. Always False for the training masks of the student.
 
         Returns:
-            Mask logits, differentiable in the outputs.
+            Mask logits, differentiable in ``outputs``. With no positive place they are empty but
+            part of the graph.
         """
 
     def task_losses(self, view: View, pseudo: PseudoMasks | None) -> dict[str, Tensor]:
         """Compute the losses that belong to this network alone: ``L_det`` and its additions.
 
         Args:
-            view: of the student on the batch.
-            pseudo: the refined masks of the objects; None without a structured teacher and while
-                the gate of ``L_con`` is shut.
+            view: view of the student.
+            pseudo: refined masks of the objects; None without a structured teacher, or while the
+                gate of ``L_con`` is closed.
 
         Returns:
-            Losses under constant keys, each part of the graph whatever the images hold.
+            Scalars under constant keys, part of the graph even if the batch has no object.
         """
 
 
@@ -108,8 +124,8 @@ def look(
     Args:
         network: the student or its average.
         batch_inputs: ``(B, 3, H, W)`` normalised images.
-        objects: their objects.
-        positives: an assignment to share; None lets the network assign.
+        objects: the ground-truth objects of the images.
+        positives: an existing assignment; None computes it.
         one_per_object: see :meth:`TaskNetwork.mask_proposals`.
     """
     features = network.extract_feat(batch_inputs)

@@ -1,4 +1,4 @@
-"""Multiple-instance learning loss on boxes, in mmdet's calling convention."""
+"""Registered loss of multiple-instance learning on boxes, in mmdet's calling convention."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ _FORMS = {"dice": mil_dice_loss, "bce": mil_bce_loss}
 class BoxMILLoss(nn.Module):
     """Compute ``L_mil`` of Sec. 3.1: rows and columns inside the box are positive bags.
 
-    Also a drop-in ``loss_mask`` of a stock ``SOLOV2Head``: if the targets are masks, the loss reads
-    only the rows and columns they occupy.
+    Also a drop-in ``loss_mask`` of a stock ``SOLOV2Head``: of target masks, only the occupied rows
+    and columns are used.
 
     Args:
-        form: ``'dice'`` (in the paper for SOLOv2) or ``'bce'`` (for YOLACT++).
+        form: ``'dice'`` (the paper's for SOLOv2) or ``'bce'`` (for YOLACT++).
         loss_weight: ``alpha_mil``; the paper has 1 for SOLOv2 and 10 for YOLACT++ (Sec. 4.2).
         reduction: ``'none'``, ``'mean'`` or ``'sum'``.
 
@@ -92,7 +92,7 @@ def mil_loss(loss: nn.Module, proposals: MaskProposals) -> Tensor:
         proposals: the N masks and their boxes.
 
     Returns:
-        Scalar; zero and attached to the graph if there is no proposal.
+        Scalar; zero and attached to the graph without a proposal.
     """
     losses = loss(proposals.logits, proposals.boxes / proposals.stride, reduction_override="none")
     return losses.sum() / max(len(proposals), 1)

@@ -1,4 +1,4 @@
-"""Floor 5: one folder or file per task network; ``models/detectors`` has their contract."""
+"""Floor 5: one file or folder per task network; their contract is ``detectors/task_network.py``."""
 
 from .condinst import DiscoBoxCondInst, DiscoBoxCondInstBboxHead
 from .solov2 import DiscoBoxSOLOv2, DiscoBoxSOLOv2Head

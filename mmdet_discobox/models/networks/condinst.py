@@ -1,4 +1,4 @@
-"""CondInst as a task network: the whole of it, as an example of the contract."""
+"""CondInst as a task network, a complete example of the contract."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ from .positives import Positives
 
 
 class CondInstOutputs(NamedTuple):
-    """Raw outputs of the heads, the first four for each level.
+    """Raw outputs of the heads; the first four have one tensor per level.
 
     Attributes:
         cls_logits: ``(B, num_classes, h, w)``.
         boxes: ``(B, 4, h, w)`` distances to the sides of the box.
         centernesses: ``(B, 1, h, w)`` logits.
         params: ``(B, P, h, w)`` parameters of the dynamic mask layers.
-        mask_features: ``(B, C, H, W)`` which these layers are applied to.
+        mask_features: ``(B, C, H, W)`` input of these layers.
     """
 
     cls_logits: Sequence[Tensor]
@@ -39,34 +39,29 @@ class CondInstOutputs(NamedTuple):
 
 @MODELS.register_module()
 class DiscoBoxCondInstBboxHead(CondInstBboxHead):
-    """CondInst's box head. Layers, keys, losses and predictions are those of its parent.
+    """Box head of CondInst with the layers, keys, losses and predictions of its parent.
 
     It differs in two places:
 
-    1. The assignment of points can be called alone, for :class:`.TaskNetwork`.
-    2. It does not keep the outputs of a step, which would hold the step's graph in memory.
+    1. The assignment of points is a method of its own, for :class:`.TaskNetwork`.
+    2. The outputs of a step are not stored, so its graph is freed.
     """
 
     def points(self, levels: Sequence[Tensor]) -> list[Tensor]:
-        """Return ``(points, 4)`` ``(x, y, stride, stride)`` in pixels, for each level."""
-        sizes = [level.shape[-2:] for level in levels]
-        device = levels[0].device
-        points: list[Tensor] = self.prior_generator.grid_priors(
-            sizes, device=device, with_stride=True
-        )
-        return points
+        """Compute ``(points, 4)`` ``(x, y, stride, stride)`` in pixels for each level."""
+        sizes, device = [level.shape[-2:] for level in levels], levels[0].device
+        return self.prior_generator.grid_priors(sizes, device=device, with_stride=True)
 
     def assign(self, levels: Sequence[Tensor], objects: BoxObjects) -> Positives:
-        """Assign points around the centres of the boxes, as FCOS does; masks are not read."""
+        """Assign points around the box centres like FCOS; masks are not read."""
         points = [level[:, :2] for level in self.points(levels)]
         instances = objects.to_instances()
         _, _, places, inds = self.get_targets(points, instances)
-        firsts = accumulate((len(each) for each in instances), initial=0)
-        object_inds = torch.cat([each + first for each, first in zip(inds, firsts, strict=False)])
-        order = object_inds.argsort(stable=True)
-        return Positives(
-            object_inds[order], torch.cat(places)[order], [len(each) for each in places]
-        )
+        starts = accumulate((len(image) for image in instances), initial=0)
+        object_inds = torch.cat([own + start for own, start in zip(inds, starts, strict=False)])
+        order = object_inds.argsort(stable=True)  # subsampling keeps a share of each object
+        place_inds = torch.cat(places)[order]
+        return Positives(object_inds[order], place_inds, [len(image) for image in places])
 
     def loss_by_feat(self, *args: Any, **kwargs: Any) -> dict[str, Tensor]:
         """Compute ``loss_cls``, ``loss_bbox`` and ``loss_centerness``."""
@@ -77,11 +72,10 @@ class DiscoBoxCondInstBboxHead(CondInstBboxHead):
 
 @MODELS.register_module()
 class DiscoBoxCondInst(StructuredTeachingMixin, CondInst):
-    """CondInst trained from boxes (Sec. 3). At test time it is a CondInst.
+    """CondInst trained from boxes (Sec. 3); at test time a stock CondInst.
 
-    Its ``bbox_head`` is a ``DiscoBoxCondInstBboxHead`` and its ``mask_head`` a stock
-    ``CondInstMaskHead``, whose ``loss_mask`` is not used; the arguments that it adds to CondInst
-    are those of :class:`.StructuredTeachingMixin`, and its methods those of :class:`.TaskNetwork`.
+    It has a ``DiscoBoxCondInstBboxHead`` and a stock ``CondInstMaskHead`` with an unused
+    ``loss_mask``. Further arguments are those of :class:`.StructuredTeachingMixin`.
 
     Raises:
         TypeError: if the box head has another class.
@@ -108,9 +102,8 @@ class DiscoBoxCondInst(StructuredTeachingMixin, CondInst):
         return CondInstOutputs(cls_logits, boxes, centernesses, params, mask_features)
 
     def assign(self, outputs: CondInstOutputs, objects: BoxObjects) -> Positives:
-        """Assign points around the centres of the boxes."""
-        positives: Positives = self.bbox_head.assign(outputs.cls_logits, objects)
-        return positives
+        """Assign points around the box centres."""
+        return self.bbox_head.assign(outputs.cls_logits, objects)
 
     def mask_proposals(
         self,
@@ -123,39 +116,31 @@ class DiscoBoxCondInst(StructuredTeachingMixin, CondInst):
     ) -> MaskProposals:
         """Predict one mask for each positive point.
 
-        The masks are not linear in the parameters, so those of an object are never merged: the
-        mean of their logits is an ensemble.
+        Logits are not linear in the parameters of the dynamic layers, so ``one_per_object`` is
+        ignored: the mean of the logits of an object is an ensemble.
         """
         head = self.mask_head
         limit = head.max_masks_to_train if head.max_masks_to_train > 0 else head.topk_masks_per_img
-        positives = positives.thin(limit)
+        if limit > 0:
+            positives = positives.subsample(limit)
         flat = torch.cat([level.flatten(2) for level in outputs.params], 2).transpose(1, 2)
-        params = positives.pick(flat, objects)  # (N, P)
+        params = positives.select(flat, objects)  # (N, P)
         points = torch.cat(self.bbox_head.points(outputs.params))[positives.place_inds]  # (N, 4)
-        logits = [
-            head.forward_single(
-                image, InstanceData(param_preds=each, points=at[:, :2], strides=at[:, 2])
-            )[0]
-            for image, each, at in zip(
-                outputs.mask_features,
-                params.split(positives.image_counts),
-                points.split(positives.image_counts),
-                strict=True,
-            )
-            if len(each)
-        ]
+        features, counts, logits = outputs.mask_features, positives.image_counts, []
+        for image, rows, at in zip(
+            features, params.split(counts), points.split(counts), strict=True
+        ):
+            if len(rows):
+                instances = InstanceData(param_preds=rows, points=at[:, :2], strides=at[:, 2])
+                logits.append(head.forward_single(image, instances)[0])
         if not logits:
             scale = head.mask_feat_stride // head.mask_out_stride
-            size = [side * scale for side in outputs.mask_features.shape[-2:]]
-            zero = params.sum() + outputs.mask_features[:0].sum()  # part of the graph
-            logits = [zero.expand(0, *size)]
-        return MaskProposals(
-            torch.cat(logits), positives.object_inds, objects, float(head.mask_out_stride)
-        )
+            zero = params.sum() + features[:0].sum()  # attached to the graph
+            logits = [zero.expand(0, *(side * scale for side in features.shape[-2:]))]
+        stride = float(head.mask_out_stride)
+        return MaskProposals(torch.cat(logits), positives.object_inds, objects, stride)
 
     def task_losses(self, view: View, pseudo: PseudoMasks | None) -> dict[str, Tensor]:
         """Compute ``loss_cls``, ``loss_bbox`` and ``loss_centerness``."""
-        losses: dict[str, Tensor] = self.bbox_head.loss_by_feat(
-            *view.outputs[:4], view.proposals.objects.to_instances(), []
-        )
-        return losses
+        instances = view.proposals.objects.to_instances()
+        return self.bbox_head.loss_by_feat(*view.outputs[:4], instances, [])

@@ -1,4 +1,4 @@
-"""Positive places of a batch: cells, anchors or points, each tied to its object."""
+"""Positive places of a batch and their objects; a place is a cell, an anchor or a point."""
 
 from __future__ import annotations
 
@@ -15,23 +15,23 @@ Self = TypeVar("Self", bound="Positives")
 
 @dataclass(frozen=True)
 class Positives:
-    """An assignment of places to objects, over the concatenated places of all levels.
+    """The positive places of a batch, images concatenated in order.
 
     Attributes:
-        object_inds: ``(N,)`` object of each positive place, images in order.
-        place_inds: ``(N,)`` index of the place among those of its image.
-        image_counts: positive places of each image; they add up to N.
+        object_inds: ``(N,)`` object of each place.
+        place_inds: ``(N,)`` index of the place among the places of all levels of its image.
+        image_counts: number of positive places of each image; the sum is N.
     """
 
     object_inds: Tensor
     place_inds: Tensor
     image_counts: list[int]
 
-    def thin(self: Self, limit: int) -> Self:
-        """Keep at most ``limit`` positive places of each image, evenly spaced among them.
+    def subsample(self: Self, limit: int) -> Self:
+        """Keep at most ``limit`` evenly spaced positive places of each image.
 
-        Every object keeps about its share, and no random number is drawn (departure: YOLACT and
-        CondInst draw them), so that a batch has one loss.
+        If places are sorted by object, each object keeps about its share. Deterministic, unlike the
+        random choice of YOLACT and CondInst.
         """
         if max(self.image_counts, default=0) <= limit:
             return self
@@ -49,11 +49,11 @@ class Positives:
             image_counts=[min(count, limit) for count in self.image_counts],
         )
 
-    def pick(self, values: Tensor, objects: BoxObjects) -> Tensor:
-        """Select the values at the positive places.
+    def select(self, values: Tensor, objects: BoxObjects) -> Tensor:
+        """Select the predictions at the positive places.
 
         Args:
-            values: ``(B, places, C)``.
+            values: ``(B, places, C)`` predictions of all levels.
             objects: the objects that were assigned.
 
         Returns:

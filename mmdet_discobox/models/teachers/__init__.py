@@ -1,4 +1,4 @@
-"""Floor 3: the structured teacher and the averaged network that feeds it."""
+"""Floor 3: the structured teacher and the teacher network."""
 
 from .correspondence_solver import CorrespondenceSolver
 from .crops import box_windows, crop_masks, crop_regions, paste_regions, paste_window

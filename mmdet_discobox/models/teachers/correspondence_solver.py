@@ -1,4 +1,4 @@
-"""Correspondence given masks: the half of the energy that is minimised in ``T`` (Sec. 3.3)."""
+"""Correspondence given masks: minimise the energy of Sec. 3.2 in ``T`` (Sec. 3.3)."""
 
 from __future__ import annotations
 
@@ -6,32 +6,29 @@ import torch
 from mmdet.registry import MODELS
 from torch import Tensor
 
-from mmdet_discobox.functional import (
-    iterated_conditional_modes,
-    step_mass,
-)
+from mmdet_discobox.functional import iterated_conditional_modes, step_mass
 from mmdet_discobox.structures import Correspondences
 
-_LEAST = 0.01  # of the strength; votes are up to 1, so what is exponentiated stays within 100
+#: smallest ``eps`` in units of the cosine: votes are at most 1, so exponents stay within 100
+_MIN_EPS = 0.01
 
 
 @MODELS.register_module()
 class CorrespondenceSolver:
     """Match the cells of two objects by iterated conditional modes around optimal transport.
 
-    In training and at inference alike. It has no state.
+    Stateless; used in training and at inference.
 
     Args:
-        gamma: squared width of a geometric vote, in shares of the box's side squared, so that it
-            means the same on every grid. The paper gives no value.
-        eps: strength of the entropy in the transport. The paper gives no value. It is counted in
-            standard deviations of the pair's ``C_u``, not in cosines (departure): features of one
-            network spread twice as wide as those of another, and ``L_nce`` spreads them as it
-            trains.
-        iterations: assignments (Fig. 3); 1 is plain transport of the appearance.
-        sinkhorn_iterations: iterations of Alg. 2 within each. With this ``eps``, features of
-            photographs leave a residual of 4e-5 on a grid of 20 x 20.
-        background: mass of a background cell, where a foreground cell has 1; the paper has 0.6.
+        gamma: variance of the Gaussian of the geometric votes, as a fraction of the squared side of
+            the box, so that it does not depend on the grid size. The paper gives no value.
+        eps: entropic regularisation of the transport; the paper gives no value. Departure: in
+            standard deviations of the pair's ``C_u``, because the spread of the cosines differs
+            between networks and grows while ``L_nce`` trains.
+        iterations: number of assignments (Fig. 3); 1 is plain transport of ``C_u``.
+        sinkhorn_iterations: iterations of Alg. 2 per assignment.
+        background: mass of a background cell, relative to 1 of a foreground cell; the paper has
+            0.6 (Appendix B).
 
     Raises:
         ValueError: if ``eps`` is not above 0.
@@ -61,9 +58,9 @@ class CorrespondenceSolver:
         """Solve a batch of pairs.
 
         Args:
-            appearance: ``(P, N, N)`` cosines ``C_u`` between the cells of the objects.
-            source_masks: ``(P, S, S)`` probabilities of the foreground.
-            target_masks: ``(P, S, S)`` probabilities of the foreground.
+            appearance: ``(P, N, N)`` cosines ``C_u`` between the cells of the objects; N = S * S.
+            source_masks: ``(P, S, S)`` foreground probabilities.
+            target_masks: ``(P, S, S)`` foreground probabilities.
         """
         size = source_masks.shape[-1]
         plan, votes = iterated_conditional_modes(
@@ -72,20 +69,20 @@ class CorrespondenceSolver:
             step_mass(target_masks.flatten(1), low=self.background),
             size=size,
             gamma=self.gamma * size**2,
-            eps=self.strength(appearance),
+            eps=self.scaled_eps(appearance),
             iterations=self.iterations,
             sinkhorn_iterations=self.sinkhorn_iterations,
         )
         return Correspondences(plan=plan, similarity=appearance + votes)
 
-    def strength(self, appearance: Tensor) -> Tensor:
-        """``eps`` of each pair, in units of the cosine.
+    def scaled_eps(self, appearance: Tensor) -> Tensor:
+        """Convert ``eps`` to units of the cosine for each pair.
 
         Args:
             appearance: ``(P, N, N)`` cosines ``C_u``.
 
         Returns:
-            ``(P,)``, at least 0.01: cosines that are all the same have no spread.
+            ``(P,)``, at least 0.01, because equal cosines have no spread.
         """
-        residue = appearance - appearance.mean((1, 2), keepdim=True)  # `std` warns of no pairs
-        return (self.eps * residue.square().mean((1, 2)).sqrt()).clamp_min(_LEAST)
+        centred = appearance - appearance.mean((1, 2), keepdim=True)  # `std` warns without a pair
+        return (self.eps * centred.square().mean((1, 2)).sqrt()).clamp_min(_MIN_EPS)

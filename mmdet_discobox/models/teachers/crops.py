@@ -1,4 +1,4 @@
-"""Crop regions of images and masks to grids of fixed size, and paste grids back into pixels."""
+"""Crop regions of images and masks to grids of fixed size, and paste grids back."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from mmdet_discobox.functional import without_autocast
 
 #: pixels of boolean masks that are converted to float32 at once: 128 MB
 _PIXELS_AT_ONCE = 2**25
-#: first column, first row, and last ones (exclusive), in pixels
+#: ``(x1, y1, x2, y2)`` in whole pixels, end exclusive
 Window = tuple[int, int, int, int]
 
 
@@ -37,9 +37,9 @@ def crop_regions(maps: Tensor, regions: Tensor, map_inds: Tensor, size: int) -> 
 
 
 def crop_masks(masks: Tensor, regions: Tensor, size: int) -> Tensor:
-    """Average each mask over the cells of a grid laid over its region, some masks at a time.
+    """Average each mask over the cells of a grid laid over its region.
 
-    A float32 copy of all masks would take 48 MB each on an image of 12 million pixels.
+    Masks are converted to float32 some at a time: a mask of 12 million pixels takes 48 MB.
 
     Args:
         masks: ``(N, H, W)`` boolean.
@@ -47,7 +47,7 @@ def crop_masks(masks: Tensor, regions: Tensor, size: int) -> Tensor:
         size: side S of the grid.
 
     Returns:
-        ``(N, S, S)`` float32 share of each cell that is foreground.
+        ``(N, S, S)`` float32 fraction of each cell that is foreground.
     """
     at_once = max(1, _PIXELS_AT_ONCE // max(1, masks.shape[-2] * masks.shape[-1]))
     rows = torch.arange(min(at_once, len(masks)), device=masks.device)
@@ -97,7 +97,8 @@ def box_windows(boxes: Tensor, size: tuple[int, int]) -> list[Window]:
         size: ``(H, W)`` of the image.
 
     Returns:
-        N windows. A box without any pixel centre has the pixel, row or column in its middle.
+        N windows of at least one pixel: along an axis without a pixel centre in the box, the window
+        is the pixel in the middle.
     """
     limits = boxes.new_tensor([size[1] - 1, size[0] - 1])
     low, high = boxes[:, :2], boxes[:, 2:]
@@ -114,7 +115,7 @@ def paste_window(grid: Tensor, region: Tensor, window: Window) -> Tensor:
     Args:
         grid: ``(S, S)`` foreground probabilities.
         region: ``(4,)`` region of the grid, in pixels.
-        window: of the box.
+        window: window of the box, from :func:`box_windows`.
 
     Returns:
         ``(h, w)`` boolean pixels of the window. If no probability exceeds 0.5, the threshold is
@@ -142,8 +143,8 @@ def grid_centres(regions: Tensor, size: int) -> tuple[Tensor, Tensor]:
     return x1 + (x2 - x1) * steps, y1 + (y2 - y1) * steps
 
 
-def within(centres: tuple[Tensor, Tensor], boxes: Tensor) -> Tensor:
-    """Mark the grid cells whose centres lie within the boxes.
+def centres_inside(centres: tuple[Tensor, Tensor], boxes: Tensor) -> Tensor:
+    """Mark the grid cells whose centres lie in the boxes.
 
     Args:
         centres: ``x`` and ``y``, each ``(N, S)``, from :func:`grid_centres`.

@@ -1,7 +1,8 @@
-"""The cross-image term: objects of the bank, matched with those of the batch, vote on masks."""
+"""The cross-image term: log-odds of masks from matched objects of the bank (Sec. 3.2)."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -20,26 +21,25 @@ from .gate import Gate
 
 @MODELS.register_module()
 class CrossImageTerm(nn.Module):
-    """Bank, solver and weight of ``tau_c`` (Sec. 3.2).
+    """Compute ``tau_c`` (Sec. 3.2) with an object bank (Sec. 3.6) and a correspondence solver.
 
-    Objects and their grids: S x S cells over the *box* of each object, for features and masks
-    alike, which is what the bank holds.
+    Features and masks are on grids of S x S cells over the *box* of each object, without a margin.
 
     Args:
-        num_classes: classes of the bank; a detector fills it in.
-        channels: channels of the RoI features; a detector fills it in.
+        num_classes: number of classes of the bank; set by the detector.
+        channels: channels C of the RoI features; set by the detector.
         size: S. The cost of a pair grows with its fourth power.
-        level: of the neck's outputs, where the RoI features come from; 0 is the finest.
-        w2: weight of the term. The votes of the retrieved objects are averaged, not summed
-            (departure), so that it does not depend on how many there were.
-        balanced: let the votes say where the foreground is and not how much there is of it, see
-            :func:`cross_image_logits` (departure).
-        alternations: how often correspondence and masks are found in turn (Sec. 3.3).
+        level: index of the neck output from which RoI features are cropped; 0 is the finest.
+        w2: weight of the term. Departure: the log-odds of the retrieved objects are averaged, not
+            summed, so the weight does not depend on their number.
+        balanced: let matches change where the foreground is but not its area (departure), see
+            :func:`cross_image_logits`.
+        alternations: how often correspondence and masks are updated in turn (Sec. 3.3).
         solver: arguments of :class:`CorrespondenceSolver`.
-        bank: arguments of :class:`ObjectBank` but the above.
+        bank: arguments of :class:`ObjectBank` other than the above.
 
     Raises:
-        ValueError: if there is no alternation.
+        ValueError: if ``alternations`` is below 1.
     """
 
     def __init__(
@@ -65,11 +65,13 @@ class CrossImageTerm(nn.Module):
         self.alternations = alternations
         self.solver = CorrespondenceSolver(**(solver or {}))
         self.bank = ObjectBank(num_classes, channels, size, **(bank or {}))
-        # Schedule of the term and of L_nce: open unless a StructuredTeacherHook closes it.
+        # schedule of the term and of L_nce: open unless a StructuredTeacherHook closes it
         self.gate = Gate(is_open=True)
 
-    def features(self, feature_maps: Any, objects: BoxObjects, width: int) -> Tensor:
-        """RoI features of the objects.
+    def roi_features(
+        self, feature_maps: Sequence[Tensor], objects: BoxObjects, width: int
+    ) -> Tensor:
+        """Crop the RoI features of the objects from the neck output of ``level``.
 
         Args:
             feature_maps: outputs of the neck, ``(B, C, h, w)`` each.
@@ -79,68 +81,72 @@ class CrossImageTerm(nn.Module):
         Returns:
             ``(G, C, S, S)`` float32, differentiable in the feature maps.
         """
-        chosen = feature_maps[self.level]
-        scale = chosen.shape[-1] / width
-        return crop_regions(chosen, objects.boxes * scale, objects.image_inds, self.size)
+        features = feature_maps[self.level]
+        scale = features.shape[-1] / width
+        return crop_regions(features, objects.boxes * scale, objects.image_inds, self.size)
 
     def retrieve(self, objects: BoxObjects) -> RetrievedObjects:
-        """Objects of the bank to pair with."""
+        """Retrieve objects of the same classes from the bank."""
         return self.bank.retrieve(objects.labels, objects.image_ids)
 
     def similarity(self, features: Tensor, rows: Tensor) -> Tensor:
-        """Compute ``C_u`` of G objects and R objects of the bank each: P = G * R pairs.
+        """Compute ``C_u`` between G objects and R bank objects each: P = G * R pairs.
 
         Args:
             features: ``(G, C, S, S)`` RoI features.
             rows: ``(G, R)`` rows of the bank.
 
         Returns:
-            ``(P, N, N)``, the pairs of an object together; differentiable in ``features``.
+            ``(P, N, N)`` cosines, pairs of an object in a row; differentiable in ``features``.
         """
         return self.bank.similarity(features, rows).flatten(0, 1)
 
     def match(
         self, appearance: Tensor, masks: Tensor, retrieved: RetrievedObjects
     ) -> Correspondences:
-        """Match G objects with R retrieved ones each.
+        """Match G objects with R retrieved objects each.
 
         Args:
-            appearance: ``(P, N, N)`` of :meth:`similarity`.
-            masks: ``(G, S, S)`` probabilities on the objects' boxes.
-            retrieved: the objects of the bank.
+            appearance: ``(P, N, N)`` result of :meth:`similarity`.
+            masks: ``(G, S, S)`` foreground probabilities of the G objects.
+            retrieved: the retrieved objects.
         """
         count = retrieved.valid.shape[1]
         return self.solver(
             appearance, masks.repeat_interleave(count, 0), retrieved.masks.flatten(0, 1)
         )
 
-    def votes(self, found: Correspondences, masks: Tensor, retrieved: RetrievedObjects) -> Tensor:
-        """What the matched objects say.
+    def logits(
+        self, matches: Correspondences, masks: Tensor, retrieved: RetrievedObjects
+    ) -> Tensor:
+        """Compute the log-odds that the matches of an object add to its mask.
 
         Args:
-            found: the matches, P = G * R.
-            masks: ``(G, S, S)`` probabilities, what they were found with.
-            retrieved: the objects of the bank.
+            matches: result of :meth:`match`.
+            masks: ``(G, S, S)`` foreground probabilities with which the matches were computed.
+            retrieved: the retrieved objects.
 
         Returns:
-            ``(G, S, S)`` log-odds of the foreground; 0 where nothing was retrieved.
+            ``(G, S, S)`` log-odds of the foreground; 0 for objects without a retrieved one.
         """
         objects, count = retrieved.valid.shape
         own = masks.flatten(1).repeat_interleave(count, 0) if self.balanced else None
         logits = cross_image_logits(
-            found.plan, found.similarity, retrieved.masks.flatten(0, 1).flatten(1), own
+            matches.plan, matches.similarity, retrieved.masks.flatten(0, 1).flatten(1), own
         ).view(objects, count, self.size, self.size)
         weights = retrieved.valid / retrieved.valid.sum(1, keepdim=True).clamp_min(1)
         return self.w2 * torch.einsum("grhw,gr->ghw", logits, weights)
 
-    def remember(self, features: Tensor, masks: Tensor, objects: BoxObjects, valid: Tensor) -> None:
-        """Push the objects into the bank (Sec. 3.6).
+    def update_bank(
+        self, features: Tensor, masks: Tensor, objects: BoxObjects, valid: Tensor
+    ) -> None:
+        """Push objects into the bank (Sec. 3.6).
 
         Args:
-            features: ``(G, C, S, S)``.
-            masks: ``(G, S, S)`` probabilities on the objects' boxes.
+            features: ``(G, C, S, S)`` RoI features.
+            masks: ``(G, S, S)`` foreground probabilities.
             objects: the G objects.
-            valid: ``(G,)`` boolean, objects that may enter.
+            valid: ``(G,)`` boolean, objects to push.
         """
         sides = objects.boxes[:, 2:] - objects.boxes[:, :2]
         self.bank.push(

@@ -12,8 +12,8 @@ from torch import Tensor
 class Gate(nn.Module):
     """Switch a loss or term on and off during training.
 
-    The state is a buffer, so it is saved, loaded and broadcast with the model. A Python copy allows
-    reading :attr:`is_open` without a host synchronisation.
+    The state is a buffer, so it is saved, loaded and broadcast with the model. A copy on the host
+    makes :attr:`is_open` free of a synchronisation.
 
     Args:
         is_open: initial state.
@@ -28,7 +28,7 @@ class Gate(nn.Module):
 
     @property
     def is_open(self) -> bool:
-        """Whether the gate is open; needs no host synchronisation."""
+        """Whether the gate is open."""
         return self._is_open
 
     def set(self, is_open: bool) -> None:

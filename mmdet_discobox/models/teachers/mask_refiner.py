@@ -1,4 +1,4 @@
-"""Masks given correspondence: the half of the energy that is minimised in ``x`` (Sec. 3.3)."""
+"""Masks given correspondence: minimise the energy of Sec. 3.2 in ``x`` (Sec. 3.3)."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ from mmdet_discobox.functional import (
     suppress_full_masks,
 )
 
-#: log-odds of a cell that is known to be background
-_BACKGROUND = -10.0
+#: log-odds of known background
+_BACKGROUND_LOGIT = -10.0
 
 
 @dataclass(frozen=True)
-class MaskField:
-    """What the mean field of G objects runs on, all on grids of S x S cells.
+class MeanFieldInputs:
+    """Inputs of the mean field of G objects, on grids of S x S cells.
 
     Attributes:
         coarse: ``(G, S, S)`` mask logits of the network.
@@ -45,34 +45,34 @@ class MaskField:
 
 
 class MaskRefiner:
-    """Mean field over colours with the settings of one config.
+    """Refine masks by mean-field inference over colours.
 
-    The defaults are what measures best on photographs; ``docs/results.md`` has the figures.
+    The defaults are the settings with the best masks on photographs, see ``docs/results.md``; the
+    paper's are named where it gives any. Settings marked (soft) are not used by ``'alg1'``.
 
     Args:
         algorithm: ``'soft'`` for :func:`mean_field`, ``'alg1'`` for the paper's Alg. 1 as printed.
-        colour_space: of the pairwise term; the paper compares ``'rgb'``.
-        w1: weight of the pairwise term (Sec. 3.2; no value given there).
-        zeta: colour bandwidth, in units of the colour space (Sec. 3.2; no value given there).
-        dilations: distances of the neighbours in cells; the paper has 8 immediate ones, ``(1,)``.
-        iterations: mean-field updates in all; the paper says "until convergence". With an
-            appearance model a third of them comes before it learns from the masks anew.
-        unary_scale: factor on the log-odds of the predicted probability (``'soft'`` only).
-        prior: log-odds of the foreground that every cell of the box has to begin with (``'soft'``
-            only; departure: the paper has none). It makes up for the cells around the box, which
-            vote for the background and have no counterpart.
-        unary_limit: bound of the absolute log-odds of unary and appearance (``'soft'`` only), so
-            that a confident network can be overruled.
-        tightness: log-odds that each row and column of the box must reach before scaling
-            (:func:`raise_empty_bags`, ``'soft'`` only); None trusts the network as it is.
-        fullness: share of its box up to which a mask is believed (:func:`suppress_full_masks`,
-            ``'soft'`` only); None believes full ones too, as the paper does.
-        appearance: weight of :func:`appearance_evidence` (``'soft'`` only); 0 leaves it out, as
-            the paper does.
-        appearance_bandwidth: of its kernel, in units of the colour space.
+        colour_space: of the pairwise term and the appearance model; the paper has ``'rgb'``.
+        w1: weight of the pairwise term (Sec. 3.2).
+        zeta: colour bandwidth of the pairwise term, in units of the colour space (Sec. 3.2).
+        dilations: distances of the neighbours in cells; the paper has ``(1,)``.
+        iterations: total number of mean-field updates; the paper iterates "until convergence". The
+            appearance model is estimated twice, before the first update and after a third of them.
+        unary_scale: factor on the log-odds of the predicted probabilities (soft).
+        unary_limit: bound on the absolute log-odds of the unary and of the appearance model each,
+            so that colours can overrule a confident network (soft).
+        prior: log-odds of the foreground added to every cell of the box (soft; departure). Offsets
+            the messages of the background around the box, which have no counterpart.
+        tightness: log-odds that each row and column of the box reaches before scaling, see
+            :func:`raise_empty_bags` (soft; departure); None disables it.
+        fullness: fraction of the box above which a mask is down-weighted, see
+            :func:`suppress_full_masks` (soft; departure); None disables it.
+        appearance: weight of :func:`appearance_evidence` (soft; departure); 0 disables it.
+        appearance_bandwidth: bandwidth of its kernel, in units of the colour space.
 
     Raises:
-        ValueError: for an unknown algorithm or colour space, or a scale that is not positive.
+        ValueError: for an unknown algorithm or colour space, a ``unary_scale`` that is not
+            positive, or wrong dilations.
     """
 
     def __init__(
@@ -100,8 +100,8 @@ class MaskRefiner:
             )
         if unary_scale <= 0:
             raise ValueError(
-                f"Expected `unary_scale` to be positive but got {unary_scale}. A small one lets "
-                "colours decide alone."
+                f"Expected `unary_scale` to be positive but got {unary_scale}. Use a small value "
+                "to let colours alone decide."
             )
         self.algorithm = algorithm
         self.colour_space = colour_space
@@ -117,8 +117,10 @@ class MaskRefiner:
         self.appearance = appearance
         self.appearance_bandwidth = appearance_bandwidth
 
-    def field(self, coarse: Tensor, colours: Tensor, inside: Tensor, visible: Tensor) -> MaskField:
-        """Prepare what does not change while masks and correspondences do.
+    def prepare(
+        self, coarse: Tensor, colours: Tensor, inside: Tensor, visible: Tensor
+    ) -> MeanFieldInputs:
+        """Compute the inputs that stay constant while masks and correspondences alternate.
 
         Args:
             coarse: ``(G, S, S)`` mask logits.
@@ -132,52 +134,51 @@ class MaskRefiner:
         kernel = None
         if self.appearance and self.algorithm == "soft":
             kernel = colour_kernel(colours, bandwidth=self.appearance_bandwidth)
-        return MaskField(coarse, affinity, kernel, inside, visible)
+        return MeanFieldInputs(coarse, affinity, kernel, inside, visible)
 
-    def __call__(self, field: MaskField, cross: Tensor | None = None) -> Tensor:
-        """Infer the masks.
+    def __call__(self, inputs: MeanFieldInputs, cross: Tensor | None = None) -> Tensor:
+        """Infer the masks of G objects.
 
         Args:
-            field: of G objects.
-            cross: ``(G, S, S)`` log-odds of the cross-image term (``tau_c``).
+            inputs: result of :meth:`prepare`.
+            cross: ``(G, S, S)`` log-odds of the cross-image term ``tau_c``.
 
         Returns:
             ``(G, S, S)`` marginals of the foreground in [0, 1], 0 outside the box.
         """
         run = self._alg1 if self.algorithm == "alg1" else self._soft
-        return run(field, cross).sigmoid() * field.inside
+        return run(inputs, cross).sigmoid() * inputs.inside
 
-    def _alg1(self, field: MaskField, cross: Tensor | None) -> Tensor:
+    def _alg1(self, inputs: MeanFieldInputs, cross: Tensor | None) -> Tensor:
         return mean_field_alg1(
-            field.coarse.sigmoid() * field.inside, field.affinity, self.offsets,
-            iterations=self.iterations, cross=cross, fixed=~field.inside,
+            inputs.coarse.sigmoid() * inputs.inside, inputs.affinity, self.offsets,
+            iterations=self.iterations, cross=cross, fixed=~inputs.inside,
         )  # fmt: skip
 
-    def _soft(self, field: MaskField, cross: Tensor | None) -> Tensor:
-        sure = self.unary_limit / self.unary_scale
-        coarse = field.coarse.clamp(-sure, sure)
+    def _soft(self, inputs: MeanFieldInputs, cross: Tensor | None) -> Tensor:
+        limit = self.unary_limit
+        coarse = inputs.coarse.clamp(-limit / self.unary_scale, limit / self.unary_scale)
         if self.fullness is not None:
-            coarse = suppress_full_masks(coarse, field.inside, above=self.fullness)
+            coarse = suppress_full_masks(coarse, inputs.inside, above=self.fullness)
         if self.tightness is not None:
-            coarse = raise_empty_bags(coarse, field.inside, floor=self.tightness)
-        unary = (self.unary_scale * coarse).clamp(-self.unary_limit, self.unary_limit)
-        unary = torch.where(field.inside, unary + self.prior, _BACKGROUND)
-        if field.kernel is None:
-            return self._mean_field(field, unary, cross, self.iterations)
+            coarse = raise_empty_bags(coarse, inputs.inside, floor=self.tightness)
+        unary = (self.unary_scale * coarse).clamp(-limit, limit)
+        unary = torch.where(inputs.inside, unary + self.prior, _BACKGROUND_LOGIT)
+        if inputs.kernel is None:
+            return self._mean_field(inputs, unary, cross, self.iterations)
         logits, first = unary, self.iterations // 3
         for iterations in (first, self.iterations - first):
             evidence = appearance_evidence(
-                field.kernel, logits.sigmoid() * field.inside, field.visible
+                inputs.kernel, logits.sigmoid() * inputs.inside, inputs.visible
             )
-            limit = self.unary_limit
             prior = unary + (self.appearance * evidence).clamp(-limit, limit)
-            logits = self._mean_field(field, prior, cross, iterations)
+            logits = self._mean_field(inputs, prior, cross, iterations)
         return logits
 
     def _mean_field(
-        self, field: MaskField, unary: Tensor, cross: Tensor | None, iterations: int
+        self, inputs: MeanFieldInputs, unary: Tensor, cross: Tensor | None, iterations: int
     ) -> Tensor:
         return mean_field(
-            unary, field.affinity, self.offsets,
-            iterations=iterations, cross=cross, fixed=~field.inside,
+            unary, inputs.affinity, self.offsets,
+            iterations=iterations, cross=cross, fixed=~inputs.inside,
         )  # fmt: skip

@@ -1,4 +1,4 @@
-"""The structured teacher at test time: borders of predicted masks moved to edges of colour."""
+"""The structured teacher at test time, on predicted masks."""
 
 from __future__ import annotations
 
@@ -14,33 +14,33 @@ from mmdet_discobox.structures import BoxObjects
 from .crops import box_windows, crop_masks, paste_window
 from .structured_teacher import StructuredTeacher
 
-#: masks refined at once, a bound of the memory
-_AT_ONCE = 32
-#: cells along each side over which the border of a mask is uncertain
+#: masks refined at a time, which bounds the memory
+_CHUNK_SIZE = 32
+#: side of the averaging window, in cells, that makes the border of a predicted mask uncertain
 _BORDER = 5
 
 
 @TASK_UTILS.register_module()
 class PredictionRefiner:
-    """Refine predicted masks as the structured teacher refines those of a training.
+    """Move the borders of predicted masks to colour edges with the structured teacher.
 
-    Not in the paper, whose students are used as they are. What a student learns of its teacher's
-    borders is blurred by its grid and its errors; the picture that it is tested on has them.
+    Not in the paper, which uses the predictions of the student. The student only approximates the
+    borders of its teacher, limited by its mask grid; the test image has the original edges.
 
-    It knows no network and needs no training: masks and colours in, masks out. The box of an object
-    is that of its predicted mask, made a little larger, as it is too small as often as too large.
-    (Boxes that a YOLACT predicts beside its masks were tried, and are worse.)
+    Needs no training and works with the masks of any network. The box of an object is that of its
+    predicted mask, slightly enlarged. (With the predicted boxes of YOLACT, the masks were worse.)
 
     Args:
-        min_score: masks of a lower score stay as they are.
-        grow: share of the box's side that is added on every side of it.
-        certainty: log-odds of the middle of a predicted mask; towards its border they fall to 0.
-        min_overlap: a refined mask that has a smaller IoU with the predicted one is another object,
-            and dropped; most of these are masks of scattered parts.
+        min_score: masks with a lower score are not refined.
+        grow: fraction of the width and height by which a box is enlarged on every side.
+        certainty: log-odds in the interior of a predicted mask; they fall to 0 at its border.
+        min_overlap: smallest IoU between refined and predicted mask, on the grid of the teacher.
+            Below it the predicted mask is kept, because the refined one covers another object; most
+            of these predictions are scattered.
         teacher: arguments of the :class:`StructuredTeacher`, without a cross-image term.
 
     Raises:
-        ValueError: for a negative ``grow``, or settings that the teacher refuses.
+        ValueError: for a negative ``grow``, or wrong settings of the teacher.
     """
 
     def __init__(
@@ -53,7 +53,7 @@ class PredictionRefiner:
         teacher: OptConfigType = None,
     ) -> None:
         if grow < 0:
-            raise ValueError(f"Expected `grow` to be 0 or more but got {grow}.")
+            raise ValueError(f"Expected `grow` to be at least 0 but got {grow}.")
         self.min_score = min_score
         self.grow = grow
         self.certainty = certainty
@@ -62,53 +62,59 @@ class PredictionRefiner:
 
     @torch.no_grad()
     def __call__(self, image: Tensor, masks: Tensor, scores: Tensor) -> Tensor:
-        """Refine the masks of a picture.
+        """Refine the masks of an image.
 
         Args:
-            image: ``(3, h, w)`` RGB in [0, 255], of any resolution.
+            image: ``(3, h, w)`` RGB in [0, 255]; its resolution may differ from that of the masks.
             masks: ``(N, H, W)`` boolean.
             scores: ``(N,)``.
 
         Returns:
-            ``(N, H, W)`` boolean. Masks of low scores, empty ones, and those whose refined mask is
-            dropped are those of before.
+            ``(N, H, W)`` boolean. Masks with a low score or overlap and empty masks are unchanged.
         """
-        chosen = ((scores >= self.min_score) & masks.flatten(1).any(1)).nonzero()[:, 0]
+        selected = ((scores >= self.min_score) & masks.flatten(1).any(1)).nonzero()[:, 0]
         refined = masks.clone()
-        for rows in chosen.split(_AT_ONCE):
-            self._refine(image, masks[rows], into=refined, rows=rows)
+        for rows in selected.split(_CHUNK_SIZE):
+            self._refine_rows(image, refined, rows)
         return refined
 
-    def _refine(self, image: Tensor, masks: Tensor, *, into: Tensor, rows: Tensor) -> None:
+    def _refine_rows(self, image: Tensor, masks: Tensor, rows: Tensor) -> None:
+        """Refine some of the masks in place."""
         size = (masks.shape[-2], masks.shape[-1])
         limits = rows.new_tensor([size[1], size[0]]).repeat(2)
-        boxes = expand_boxes(masks_to_boxes(masks), self.grow).clamp_min(0).minimum(limits)
-        each = torch.arange(len(masks), device=masks.device)
+        predicted = masks[rows]
+        boxes = expand_boxes(masks_to_boxes(predicted), self.grow).clamp_min(0).minimum(limits)
         regions = expand_boxes(boxes, self.teacher.margin)
-        shares = crop_masks(masks, regions, self.teacher.crop_size)
-        # towards its border a predicted mask is less certain, as the network's own logits are
-        blurred = F.avg_pool2d(shares[:, None], _BORDER, 1, _BORDER // 2, count_include_pad=False)
-        shares = blurred[:, 0]
-        height, width = image.shape[-2:]
-        scale = boxes.new_tensor([width / size[1], height / size[0]]).repeat(2)
-        objects = BoxObjects(
-            boxes=boxes * scale,
-            labels=torch.zeros_like(each),
-            image_inds=torch.zeros_like(each),
-            image_sizes=boxes.new_tensor([[height, width]]),
-            image_ids=torch.full_like(each, -1),
-        )
+        coverage = crop_masks(predicted, regions, self.teacher.crop_size)
+        coverage = F.avg_pool2d(
+            coverage[:, None], _BORDER, stride=1, padding=_BORDER // 2, count_include_pad=False
+        )[:, 0]
         pseudo = self.teacher.refine_grids(
-            self.certainty * (2 * shares - 1), torch.ones_like(each, dtype=torch.bool), objects,
+            self.certainty * (2 * coverage - 1),
+            torch.ones_like(rows, dtype=torch.bool),
+            _objects(boxes, size, image),
             image[None],
-        )  # fmt: skip
-        before, after = shares > 0.5, pseudo.masks > 0.5
+        )
+        before, after = coverage > 0.5, pseudo.masks > 0.5
         overlap = (before & after).sum((1, 2)) / (before | after).sum((1, 2)).clamp_min(1)
         kept = overlap >= self.min_overlap
-        for grid, region, window, row in zip(
-            pseudo.masks[kept], regions[kept], box_windows(boxes[kept], size), rows[kept].tolist(),
-            strict=True,
-        ):  # fmt: skip
+        windows = box_windows(boxes[kept], size)
+        for row, grid, region, window in zip(
+            rows[kept].tolist(), pseudo.masks[kept], regions[kept], windows, strict=True
+        ):
             x1, y1, x2, y2 = window
-            into[row] = False
-            into[row, y1:y2, x1:x2] = paste_window(grid, region, window)
+            masks[row] = False
+            masks[row, y1:y2, x1:x2] = paste_window(grid, region, window)
+
+
+def _objects(boxes: Tensor, size: tuple[int, int], image: Tensor) -> BoxObjects:
+    """Convert boxes in pixels of ``size`` to the objects of an image ``(3, h, w)``."""
+    height, width = image.shape[-2:]
+    zeros = torch.zeros(len(boxes), dtype=torch.long, device=boxes.device)
+    return BoxObjects(
+        boxes=boxes * boxes.new_tensor([width / size[1], height / size[0]]).repeat(2),
+        labels=zeros,
+        image_inds=zeros,
+        image_sizes=boxes.new_tensor([[height, width]]),
+        image_ids=zeros - 1,
+    )

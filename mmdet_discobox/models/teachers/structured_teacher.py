@@ -1,4 +1,4 @@
-"""The structured teacher (Sec. 3.2 and 3.3): coarse masks and colours in, refined masks out."""
+"""The structured teacher: refined masks from coarse masks and colours (Sec. 3.2 and 3.3)."""
 
 from __future__ import annotations
 
@@ -21,37 +21,36 @@ from mmdet_discobox.structures import (
     RetrievedObjects,
 )
 
-from .crops import crop_regions, grid_centres, within
+from .crops import centres_inside, crop_regions, grid_centres
 from .gate import Gate
-from .mask_refiner import MaskField, MaskRefiner
+from .mask_refiner import MaskRefiner, MeanFieldInputs
 
-#: objects refined at a time: what the caches of a CPU hold; on a GPU a guess, not measured
-_AT_ONCE, _AT_ONCE_ON_GPU = 16, 256
+#: objects refined at a time: on a CPU as many as its caches hold, on a GPU not measured
+_CHUNK_SIZE, _CHUNK_SIZE_ON_GPU = 16, 256
 
 
 @MODELS.register_module()
 class StructuredTeacher(nn.Module):
     """Minimise the energy of Sec. 3.2 for every object of a batch at once.
 
-    Each object is laid on a grid of fixed size over its box and a margin around it, so that all
-    objects of a step are one tensor whatever their sizes, and the reach of the neighbourhood is a
-    share of the object instead of a number of pixels. Cells of the margin are known background:
-    they keep that label and vote for it wherever the colour runs on into the box (departure: in
-    the paper the field ends at the box).
+    Every object has a grid of S x S cells over its box and a margin, so objects of all sizes form
+    one tensor, and the range of the neighbourhood is relative to the object. Cells of the margin
+    are fixed to background and propagate this label along similar colours into the box (departure:
+    in the paper the random field ends at the box).
 
-    It knows no network and returns no loss. Everything runs in float32 without gradients. A crowd
-    is refined some objects at a time, in the memory and at the speed that these have.
+    The teacher is independent of the network and returns no loss. It runs in float32 without
+    gradients, some objects at a time, which bounds the memory.
 
     Args:
-        crop_size: cells S along each side of the grid, a multiple of 4.
-        margin: share of the box's side that is added on every side of it.
-        valid_area: smallest and largest share of the box that a mask may fill and still teach.
-        cross_image: config of a :class:`CrossImageTerm`; None leaves the term out.
-        refiner: settings of the mean field, arguments of :class:`MaskRefiner`.
+        crop_size: S, a multiple of 4.
+        margin: fraction of the width and height of the box added on every side.
+        valid_area: range of the fraction of its box that a valid mask covers.
+        cross_image: config of a :class:`CrossImageTerm`; None disables it.
+        refiner: arguments of :class:`MaskRefiner`, the settings of the mean field.
 
     Raises:
-        ValueError: for a grid below 4 cells or of no multiple of 4, or wrong settings of the mean
-            field.
+        ValueError: if ``crop_size`` is not a positive multiple of 4, or for wrong settings of the
+            mean field.
     """
 
     def __init__(
@@ -71,9 +70,9 @@ class StructuredTeacher(nn.Module):
         self.crop_size = crop_size
         self.margin = margin
         self.valid_area = tuple(valid_area)
-        self.refine = MaskRefiner(**(refiner or {}))
+        self.refiner = MaskRefiner(**(refiner or {}))
         self.cross_image: Any = None if cross_image is None else MODELS.build(cross_image)
-        # Schedule of L_con, and its clock: open unless a StructuredTeacherHook closes it.
+        # schedule of L_con and its clock: open unless a StructuredTeacherHook closes it
         self.consistency_gate = Gate(is_open=True)
         self.register_buffer("running_mil", torch.tensor(float("inf")))
 
@@ -88,14 +87,14 @@ class StructuredTeacher(nn.Module):
         """Refine one mask per object, and match the objects with those of the bank.
 
         Args:
-            proposals: coarse masks of the G objects of a batch; the logits of an object's proposals
-                are averaged.
-            images: ``(B, 3, h, w)`` RGB in [0, 255], padded as the batch is.
-            feature_maps: outputs of the neck, for the cross-image term; None leaves it out.
+            proposals: coarse masks of the G objects of a batch; the logits of the proposals of an
+                object are averaged.
+            images: ``(B, 3, h, w)`` RGB in [0, 255], padded like the batch.
+            feature_maps: outputs of the neck, for the cross-image term; None disables it.
 
         Returns:
-            The refined masks, their validity (objects that have a proposal, and whose mask fills a
-            share of the box within ``valid_area``), and the pairs.
+            The refined masks and the pairs. A mask is valid if its object has a proposal and it
+            covers a fraction of the box within ``valid_area``.
         """
         logits, predicted = proposals.per_object()
         objects = proposals.objects
@@ -110,7 +109,7 @@ class StructuredTeacher(nn.Module):
     def roi_features(
         self, feature_maps: Sequence[Tensor], objects: BoxObjects, width: int
     ) -> Tensor | None:
-        """Crop the features that the cross-image term matches.
+        """Crop the RoI features for the cross-image term.
 
         Args:
             feature_maps: outputs of the neck, ``(B, C, h, w)`` each.
@@ -118,12 +117,12 @@ class StructuredTeacher(nn.Module):
             width: of the batch in pixels.
 
         Returns:
-            ``(G, C, s, s)`` float32, differentiable in the maps; None without a cross-image term.
+            ``(G, C, s, s)`` float32, differentiable in ``feature_maps``; None without a cross-image
+            term.
         """
         if self.cross_image is None:
             return None
-        features: Tensor = self.cross_image.features(feature_maps, objects, width)
-        return features
+        return self.cross_image.roi_features(feature_maps, objects, width)
 
     @torch.no_grad()
     def refine_grids(
@@ -135,48 +134,48 @@ class StructuredTeacher(nn.Module):
         *,
         roi_features: Tensor | None = None,
     ) -> PseudoMasks:
-        """Refine as :meth:`forward` does, from logits that lie on the grids of the objects already.
+        """Refine masks like :meth:`forward`, from logits already on the grids of the objects.
 
         Args:
             coarse: ``(G, S, S)`` mask logits over each box and its margin.
-            predicted: ``(G,)`` boolean, objects whose logits are a prediction.
+            predicted: ``(G,)`` boolean, objects with predicted logits; the others are not valid.
             objects: the objects.
             images: ``(B, 3, h, w)`` RGB in [0, 255].
-            roi_features: ``(G, C, s, s)`` of :meth:`roi_features`, for the cross-image term.
+            roi_features: ``(G, C, s, s)`` result of :meth:`roi_features`; None disables the
+                cross-image term.
         """
         retrieved = self._retrieve(objects, roi_features)
         with without_autocast(images):
-            parts = [
-                self._refine_part(
-                    coarse[part],
-                    objects[part],
+            refined = [
+                self._refine_chunk(
+                    coarse[chunk],
+                    objects[chunk],
                     images,
-                    features=None if roi_features is None else roi_features[part],
-                    retrieved=None if retrieved is None else retrieved.part(part),
+                    features=None if roi_features is None else roi_features[chunk],
+                    retrieved=None if retrieved is None else retrieved.part(chunk),
                 )
-                for part in _parts(len(objects), images.is_cuda)
+                for chunk in _chunks(len(objects), images.is_cuda)
             ]
-        refined, within_boxes, found = zip(*parts, strict=True)
-        masks, inside = torch.cat(refined), torch.cat(within_boxes)
+        mask_chunks, inside_chunks, match_chunks = zip(*refined, strict=True)
+        masks, inside = torch.cat(mask_chunks), torch.cat(inside_chunks)
         low, high = self.valid_area
-        fill = (masks > 0.5).sum((1, 2)) / inside.sum((1, 2)).clamp_min(1)
-        valid = predicted & (low <= fill) & (fill <= high)
+        coverage = (masks > 0.5).sum((1, 2)) / inside.sum((1, 2)).clamp_min(1)
+        valid = predicted & (low <= coverage) & (coverage <= high)
         regions = expand_boxes(objects.boxes, self.margin)
         pairs = None
         if retrieved is not None:
-            matches = Correspondences.cat(found)
+            matches = Correspondences.cat(match_chunks)
             pairs = self._pairs(matches, retrieved, masks, valid, objects.boxes, regions)
         return PseudoMasks(masks, inside, regions, valid, roi_features, pairs)
 
     def _retrieve(self, objects: BoxObjects, features: Tensor | None) -> RetrievedObjects | None:
-        """Objects of the bank to match with, once for all parts: the choice is random."""
+        """Retrieve bank objects for all chunks at once, because the choice is random."""
         term = self.cross_image
         if features is None or term is None or not term.gate.is_open:
             return None
-        retrieved: RetrievedObjects = term.retrieve(objects)
-        return retrieved
+        return term.retrieve(objects)
 
-    def _refine_part(
+    def _refine_chunk(
         self,
         coarse: Tensor,
         objects: BoxObjects,
@@ -185,68 +184,68 @@ class StructuredTeacher(nn.Module):
         features: Tensor | None,
         retrieved: RetrievedObjects | None,
     ) -> tuple[Tensor, Tensor, Correspondences | None]:
-        """Masks ``(G, S, S)``, the cells in the boxes, and the matches, of some of the objects."""
+        """Refine some of the objects: masks, cells in the boxes, and matches."""
         regions = expand_boxes(objects.boxes, self.margin)
-        field = self._field(coarse, objects, regions, images)
-        masks = self.refine(field)
+        inputs = self._mean_field_inputs(coarse, objects, regions, images)
+        masks = self.refiner(inputs)
         if features is None or retrieved is None:
-            return masks, field.inside, None
-        term, found = self.cross_image, None
+            return masks, inputs.inside, None
+        term, matches = self.cross_image, None
         appearance = term.similarity(features, retrieved.rows)
-        # correspondences given masks and masks given correspondences, in turn (Sec. 3.3)
+        # alternate correspondences given masks and masks given correspondences (Sec. 3.3)
         for _ in range(term.alternations):
-            roi_masks = _onto(masks, objects.boxes, regions, term.size)
-            found = term.match(appearance, roi_masks, retrieved)
-            votes = term.votes(found, roi_masks, retrieved)
-            cross = _onto(votes, regions, objects.boxes, self.crop_size)
-            masks = self.refine(field, cross)
-        return masks, field.inside, found
+            roi_masks = _resample(masks, regions, objects.boxes, term.size)
+            matches = term.match(appearance, roi_masks, retrieved)
+            logits = term.logits(matches, roi_masks, retrieved)
+            cross = _resample(logits, objects.boxes, regions, self.crop_size)
+            masks = self.refiner(inputs, cross)
+        return masks, inputs.inside, matches
 
-    def _field(
+    def _mean_field_inputs(
         self, coarse: Tensor, objects: BoxObjects, regions: Tensor, images: Tensor
-    ) -> MaskField:
+    ) -> MeanFieldInputs:
         centres = grid_centres(regions, self.crop_size)
-        frame = torch.cat([torch.zeros_like(objects.image_sizes), objects.image_sizes.flip(1)], 1)
-        return self.refine.field(
+        sizes = objects.image_sizes
+        frames = torch.cat([torch.zeros_like(sizes), sizes.flip(1)], 1)  # (B, 4) as boxes
+        return self.refiner.prepare(
             coarse=coarse,
             colours=crop_regions(images, regions, objects.image_inds, self.crop_size),
-            inside=within(centres, objects.boxes),
-            visible=within(centres, frame[objects.image_inds]),
+            inside=centres_inside(centres, objects.boxes),
+            visible=centres_inside(centres, frames[objects.image_inds]),
         )
 
     def _pairs(
         self,
-        found: Correspondences,
+        matches: Correspondences,
         retrieved: RetrievedObjects,
         masks: Tensor,
         valid: Tensor,
         boxes: Tensor,
         regions: Tensor,
     ) -> ContrastivePairs:
-        roi_masks = _onto(masks, boxes, regions, self.cross_image.size)
+        roi_masks = _resample(masks, regions, boxes, self.cross_image.size)
         return ContrastivePairs(
-            correspondences=found,
+            correspondences=matches,
             rows=retrieved.rows,
             source_masks=roi_masks.repeat_interleave(retrieved.rows.shape[1], 0),
             valid=(retrieved.valid & valid[:, None]).flatten(),
         )
 
     def similarity(self, roi_features: Tensor, pairs: ContrastivePairs) -> Tensor:
-        """Compute ``C_u`` of the pairs from other features of the sources.
+        """Compute ``C_u`` of given pairs with new features of the sources.
 
         Args:
-            roi_features: ``(G, C, s, s)`` of :meth:`roi_features`.
+            roi_features: ``(G, C, s, s)`` result of :meth:`roi_features`.
             pairs: P pairs of these objects with objects of the bank.
 
         Returns:
-            ``(P, N, N)``, differentiable in ``roi_features``.
+            ``(P, N, N)`` with N = s * s, differentiable in ``roi_features``.
         """
-        similarity: Tensor = self.cross_image.similarity(roi_features, pairs.rows)
-        return similarity
+        return self.cross_image.similarity(roi_features, pairs.rows)
 
     @torch.no_grad()
-    def remember(self, pseudo: PseudoMasks, objects: BoxObjects) -> None:
-        """Push the objects of a step into the bank (Sec. 3.6); without a cross-image term, nothing.
+    def update_bank(self, pseudo: PseudoMasks, objects: BoxObjects) -> None:
+        """Push the objects of a step into the bank (Sec. 3.6), if there is one.
 
         Args:
             pseudo: their refined masks and RoI features.
@@ -254,30 +253,30 @@ class StructuredTeacher(nn.Module):
         """
         if pseudo.roi_features is None:
             return
-        masks = _onto(pseudo.masks, objects.boxes, pseudo.regions, self.cross_image.size)
-        self.cross_image.remember(pseudo.roi_features, masks, objects, pseudo.valid)
+        masks = _resample(pseudo.masks, pseudo.regions, objects.boxes, self.cross_image.size)
+        self.cross_image.update_bank(pseudo.roi_features, masks, objects, pseudo.valid)
 
 
-def _parts(count: int, on_gpu: bool) -> list[slice]:
-    """Slices of ``count`` objects, one at the least."""
-    size = _AT_ONCE_ON_GPU if on_gpu else _AT_ONCE
+def _chunks(count: int, on_gpu: bool) -> list[slice]:
+    """Divide ``count`` objects into slices, at least one."""
+    size = _CHUNK_SIZE_ON_GPU if on_gpu else _CHUNK_SIZE
     return [slice(start, start + size) for start in range(0, max(count, 1), size)]
 
 
-def _onto(grids: Tensor, inner: Tensor, outer: Tensor, size: int) -> Tensor:
-    """Sample grids that lie over the boxes ``outer`` on grids over the boxes ``inner``.
+def _resample(grids: Tensor, source: Tensor, target: Tensor, size: int) -> Tensor:
+    """Resample grids over some regions on grids over other regions.
 
     Args:
         grids: ``(G, s, s)``.
-        inner: ``(G, 4)`` boxes of the new grids, in pixels.
-        outer: ``(G, 4)`` boxes of the old ones.
-        size: cells along a side of the new grids.
+        source: ``(G, 4)`` regions of ``grids``, in pixels.
+        target: ``(G, 4)`` regions of the result, in pixels.
+        size: cells along a side of the result.
 
     Returns:
-        ``(G, size, size)``; 0 beyond ``outer``.
+        ``(G, size, size)``; 0 outside ``source``.
     """
-    origin, far = outer.split(2, 1)
-    scale = grids.shape[-1] / (far - origin).clamp_min(1e-6)
-    within_outer = (inner - origin.repeat(1, 2)) * scale.repeat(1, 2)
+    origin, end = source.split(2, 1)
+    scale = grids.shape[-1] / (end - origin).clamp_min(1e-6)
+    target_cells = (target - origin.repeat(1, 2)) * scale.repeat(1, 2)
     rows = torch.arange(len(grids), device=grids.device)
-    return crop_regions(grids[:, None], within_outer, rows, size)[:, 0]
+    return crop_regions(grids[:, None], target_cells, rows, size)[:, 0]

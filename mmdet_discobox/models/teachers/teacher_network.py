@@ -13,26 +13,27 @@ ADDITIONS = ("teacher.", "structured_teacher.")
 
 
 class TeacherNetwork(ExponentialMovingAverage):
-    """A copy of the task network that follows it: ``theta_t <- m theta_t + (1 - m) theta_s``.
+    """Average the task network over the steps: ``theta_t <- m theta_t + (1 - m) theta_s``.
 
-    Differs from its parent in two places:
+    It is always in evaluation mode and receives no gradient. It differs from its parent in two
+    places:
 
-    1. All parameters move in one fused call, and the number of updates is also kept on the host:
-       an update waits for no device and launches few kernels.
-    2. The average is young at first. With a fixed ``m = 0.999`` a teacher is still its own first
-       copy after a few hundred steps, which on a small data set is the whole training. The step
-       towards the student is therefore ``max(1 - m, warmup / (warmup + updates))``; ``warmup=0``
-       is the paper's rule.
-
-    It is never trained: no gradients, always in evaluation mode.
+    1. All parameters are updated by one fused call, and the number of updates is also stored on the
+       host, so an update does not synchronise and launches few kernels.
+    2. The weight of the student is ``max(1 - m, warmup / (warmup + updates))`` (departure). With
+       the fixed ``m = 0.999`` of the paper the average stays close to its first copy for hundreds
+       of steps, on a small data set for the whole training. ``warmup=0`` is the paper's rule.
 
     Args:
         model: the task network; it is copied.
-        momentum: ``1 - m``, in (0, 1). The paper has m = 0.999 (Sec. 3.5).
-        warmup: length of the young average, in updates.
+        momentum: ``1 - m``, in (0, 1); the paper has ``m = 0.999``.
+        warmup: number of updates after which the second weight has fallen to one half.
+
+    Raises:
+        ValueError: if ``warmup`` is negative.
 
     Attributes:
-        started: whether it holds weights of the student, known without waiting for the device.
+        started: whether there was an update; read without a synchronisation.
     """
 
     def __init__(self, model: nn.Module, momentum: float = 0.001, warmup: float = 10.0) -> None:
@@ -40,19 +41,19 @@ class TeacherNetwork(ExponentialMovingAverage):
         if warmup < 0:
             raise ValueError(f"Expected `warmup` to be at least 0 but got {warmup}.")
         self.warmup = warmup
-        self._count(0)
+        self._set_updates(0)
 
-    def _count(self, updates: int) -> None:
+    def _set_updates(self, updates: int) -> None:
         self._updates = updates
-        # A flag of its own, as torch.compile would compile anew for each number that is read.
+        # a separate flag, because torch.compile would recompile for every value of a counter
         self.started = updates > 0
 
     def update_parameters(self, model: nn.Module) -> None:
-        """Move towards ``model``; the first update copies it.
+        """Move the average towards ``model``; the first update copies it.
 
         Args:
-            model: the task network, or the detector that holds it; parameters and buffers are
-                found by name.
+            model: the task network, possibly with further modules; parameters and buffers are
+                matched by name.
 
         Raises:
             ValueError: at the first update, if the task network has weights that are not averaged.
@@ -62,14 +63,14 @@ class TeacherNetwork(ExponentialMovingAverage):
         parameters, buffers = dict(model.named_parameters()), dict(model.named_buffers())
         averages = [parameter.data for parameter in self.avg_parameters.values()]
         sources = [parameters[name].data for name in self.avg_parameters]
-        torch._foreach_lerp_(averages, sources, self._step())
+        torch._foreach_lerp_(averages, sources, self._student_weight())
         for name, average in self.module.named_buffers():
             average.copy_(buffers[name])
         self.steps += 1
-        self._count(self._updates + 1)
+        self._set_updates(self._updates + 1)
 
     def _check_complete(self, model: nn.Module) -> None:
-        """Check that no weight of the task network lies outside the average."""
+        """Check that the average has all weights of the task network."""
         weights = [name for name in model.state_dict() if not name.startswith(ADDITIONS)]
         missing = sorted(set(weights) - self.module.state_dict().keys())
         if missing:
@@ -82,20 +83,20 @@ class TeacherNetwork(ExponentialMovingAverage):
             )
 
     def restart(self) -> None:
-        """Forget the average: the next update copies, and until then it has not started."""
+        """Reset the number of updates: the next one copies the student again."""
         self.steps.zero_()
-        self._count(0)
+        self._set_updates(0)
 
-    def _step(self) -> float:
+    def _student_weight(self) -> float:
         if not self._updates:
             return 1.0
-        young = self.warmup / (self.warmup + self._updates) if self.warmup else 0.0
-        return max(self.momentum, young)
+        warmup = self.warmup / (self.warmup + self._updates) if self.warmup else 0.0
+        return max(self.momentum, warmup)
 
     def train(self, mode: bool = True) -> TeacherNetwork:
-        """Stay in evaluation mode, whatever is asked."""
+        """Stay in evaluation mode regardless of ``mode``."""
         return super().train(False)
 
     def _load_from_state_dict(self, *args: Any, **kwargs: Any) -> None:
         super()._load_from_state_dict(*args, **kwargs)
-        self._count(int(self.steps))
+        self._set_updates(int(self.steps))

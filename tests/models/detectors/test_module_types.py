@@ -1,4 +1,4 @@
-"""Sub-modules of another class are refused when the model is built, with the fix."""
+"""Sub-modules of another class are an error when the model is built."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ DICE = dict(type="DiceLoss", use_sigmoid=True, loss_weight=3.0)
         ),
     ],
 )
-def test_another_component_is_named(tiny, place, change, expected):
+def test_a_module_of_another_class_is_an_error(tiny, place, change, expected):
     config = tiny()
     config.mask_head.pop("rescoring", None)  # which a stock head does not know
     (config[place] if place else config).update(change)
@@ -56,7 +56,7 @@ def test_another_component_is_named(tiny, place, change, expected):
         MODELS.build(config)
 
 
-def test_classes_that_inherit_are_welcome():
+def test_subclasses_are_accepted():
     class Head(DiscoBoxSOLOv2Head):
         pass
 

@@ -46,7 +46,7 @@ def detector(tiny):
 
 @pytest.fixture
 def matching(detector):
-    """A detector whose bank has objects to match with, so that `L_nce` and the votes are there."""
+    """A detector with objects in its bank, so that `L_nce` and the cross-image term are active."""
     losses_of(detector, batch(seed=7))
     losses = losses_of(copy.deepcopy(detector), batch())
     assert losses["loss_nce"].item() > 0
@@ -57,7 +57,7 @@ def values(losses):
     return {key: value.item() for key, value in losses.items()}
 
 
-def test_masks_are_never_looked_at(matching):
+def test_masks_are_never_read(matching):
     data = batch()
     without = values(losses_of(copy.deepcopy(matching), copy.deepcopy(data)))
     rng = np.random.default_rng(1)
@@ -90,8 +90,8 @@ def test_every_student_parameter_is_in_the_graph(detector, is_open, counts):
         assert (parameter.grad is None) == frozen, name
 
 
-def test_a_batch_without_objects_calls_no_operator_on_nothing(detector, monkeypatch):
-    """mmcv's RoIAlign of no region ends a training on a GPU, and is silent on a CPU."""
+def test_a_batch_without_objects_calls_no_operator_on_an_empty_tensor(detector, monkeypatch):
+    """mmcv's RoIAlign without a region is an error on a GPU, but not on a CPU."""
 
     def on_a_gpu(maps, rois, *args):
         if not len(rois):
@@ -107,7 +107,7 @@ def test_a_batch_without_objects_calls_no_operator_on_nothing(detector, monkeypa
         assert all(np.isfinite(value.item()) for value in losses.values())
 
 
-def test_a_shut_gate_gives_no_consistency_loss(detector):
+def test_a_closed_gate_gives_no_consistency_loss(detector):
     detector.structured_teacher.consistency_gate.set(False)
     assert losses_of(detector, batch())["loss_con"].item() == 0
     detector.structured_teacher.consistency_gate.set(True)
@@ -187,7 +187,7 @@ def test_additions_live_under_their_own_prefixes(tiny, detector):
     assert {"teacher.steps", "structured_teacher.running_mil"} <= added
 
 
-def test_checkpoints_travel_to_stock_and_back(tiny, detector):
+def test_checkpoints_load_into_the_stock_detector_and_back(tiny, detector):
     stock = build(tiny(box_supervised=False), seed=1)
     unexpected = stock.load_state_dict(detector.state_dict(), strict=False)
     assert not unexpected.missing_keys
@@ -221,7 +221,7 @@ def test_boxes_of_a_network_without_boxes_are_tight():
         assert box.tolist() == expected
 
 
-def test_nothing_found_is_a_result(tiny):
+def test_no_prediction_is_a_valid_result(tiny):
     config = tiny()
     config.test_cfg.score_thr = 1.1
     detector = build(config).eval()
@@ -244,12 +244,12 @@ def test_predictions_are_refined_if_that_is_configured(tiny, detector):
         with torch.no_grad():
             inputs = model.data_preprocessor(copy.deepcopy(data), False)
             found.append([each.pred_instances for each in model(**inputs, mode="predict")])
-    pictures = [image.flip(0).float() for image in data["inputs"]]  # RGB
-    for plain, refined, picture in zip(*found, pictures, strict=True):
+    images = [pixels.flip(0).float() for pixels in data["inputs"]]  # RGB
+    for plain, refined, image in zip(*found, images, strict=True):
         assert torch.equal(plain.scores, refined.scores)
-        expected = PredictionRefiner(min_score=0.0)(picture, plain.masks, plain.scores)
+        expected = PredictionRefiner(min_score=0.0)(image, plain.masks, plain.scores)
         assert expected.shape[1:] == (120, 144)
-        # the picture has been normalised and back
+        # the image was normalised and converted back
         assert (expected == refined.masks).float().mean() > 0.999
         assert not torch.equal(plain.masks, refined.masks)
         boxes = plain.bboxes if refining.with_bbox else masks_to_boxes(refined.masks)

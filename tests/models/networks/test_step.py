@@ -1,4 +1,4 @@
-"""One training step of every network: what runs, how often, and what the step survives."""
+"""One training step of every network: forward passes, precision, pickling, compilation."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tiny import NETWORKS, batch, build, losses_of, tiny_solov2
 from torch import nn
 
 from mmdet_discobox.apis import AutoLabeler, BoxedImage
-from mmdet_discobox.models.detectors import StructuredTeachingMixin, taught_images
+from mmdet_discobox.models.detectors import StructuredTeachingMixin, pseudo_label_images
 from mmdet_discobox.models.networks import DiscoBoxSOLOv2
 
 
@@ -29,7 +29,7 @@ def detector(request):
 
 
 def parts(network):
-    """The backbone, the neck and the leaves of the heads, which a look may run once."""
+    """Backbone, neck and leaf modules of the heads, each run once by `look`."""
     heads = [network.mask_head, *([network.bbox_head] if network.with_bbox else [])]
     leaves = [m for head in heads for m in head.modules() if not list(m.children())]
     learned = [leaf for leaf in leaves if list(leaf.parameters(recurse=False))]
@@ -54,14 +54,14 @@ class Forwards:
         return lambda *_: counts.update([key])
 
     def looks(self):
-        """How often the network looked: its heads run on each level at most once in a look."""
+        """Number of `look` calls; each runs the heads at most once per level."""
         looks = self.counts["backbone"]
         assert self.counts["neck"] == looks
         assert max(self.leaves.values(), default=0) <= looks * self.levels
         return looks
 
 
-def test_student_and_average_look_once_and_share_the_assignment(detector, monkeypatch):
+def test_student_and_average_run_once_and_share_the_assignment(detector, monkeypatch):
     student, average = Forwards(detector), Forwards(detector.teacher.module)
     assigned = []
     for network in (detector, detector.teacher.module):
@@ -74,7 +74,7 @@ def test_student_and_average_look_once_and_share_the_assignment(detector, monkey
     assert (student.looks(), average.looks(), len(assigned)) == (1, 1, 1)
 
 
-def test_to_teach_runs_the_average_alone(detector):
+def test_teach_runs_only_the_average(detector):
     data = detector.eval().data_preprocessor(batch(), False)
     student, average = Forwards(detector), Forwards(detector.teacher.module)
     detector.teach(data["inputs"], data["data_samples"])
@@ -84,13 +84,13 @@ def test_to_teach_runs_the_average_alone(detector):
     assert (student.looks(), average.looks()) == (1, 1)
 
 
-def test_to_look_into_a_training_runs_each_network_once(detector):
+def test_pseudo_label_images_run_each_network_once(detector):
     student, average = Forwards(detector), Forwards(detector.teacher.module)
-    taught_images(detector, batch())
+    pseudo_label_images(detector, batch())
     assert (student.looks(), average.looks()) == (1, 1)
 
 
-def test_labelling_runs_once_per_image_however_many_boxes_compete(detector):
+def test_labelling_runs_once_per_image_with_many_boxes(detector):
     average = Forwards(detector.teacher.module)
     pixels = np.random.default_rng(0).integers(0, 255, (96, 96, 3), dtype=np.uint8)
     boxes = np.array([[10.0, 12, 70, 80]] * 12)  # all want the same places
@@ -100,7 +100,7 @@ def test_labelling_runs_once_per_image_however_many_boxes_compete(detector):
     assert average.looks() == 1
 
 
-def test_an_infinite_logit_does_not_reach_a_shut_loss(detector, monkeypatch):
+def test_an_infinite_logit_does_not_reach_a_closed_loss(detector, monkeypatch):
     propose = detector.mask_proposals
 
     def infinite(*args, **kwargs):

@@ -4,10 +4,10 @@ import torch
 
 from mmdet_discobox.models.teachers import crops
 from mmdet_discobox.models.teachers.crops import (
+    centres_inside,
     crop_regions,
     grid_centres,
     paste_regions,
-    within,
 )
 
 
@@ -107,7 +107,7 @@ def test_no_regions_and_degenerate_regions():
     assert crop_regions(torch.rand(1, 1, 6, 6), point, torch.zeros(1), 4).isfinite().all()
 
 
-def test_within_compares_centres():
+def test_cells_are_inside_if_their_centres_are():
     regions = torch.tensor([[0.0, 0.0, 4.0, 4.0]])
-    cells = within(grid_centres(regions, 4), torch.tensor([[1.0, 0.0, 3.0, 2.0]]))
+    cells = centres_inside(grid_centres(regions, 4), torch.tensor([[1.0, 0.0, 3.0, 2.0]]))
     assert cells[0].int().tolist() == [[0, 1, 1, 0], [0, 1, 1, 0], [0] * 4, [0] * 4]

@@ -12,7 +12,7 @@ from mmdet_discobox.models.teachers import (
     crop_regions,
     structured_teacher,
 )
-from mmdet_discobox.models.teachers.structured_teacher import _onto
+from mmdet_discobox.models.teachers.structured_teacher import _resample
 from mmdet_discobox.structures import BoxObjects, RetrievedObjects
 
 SIZE, CHANNELS = 8, 24
@@ -20,7 +20,7 @@ BANK = dict(capacity=4, min_area=0, max_retrieved=2, min_retrieved=1)
 
 
 def unlike_cells(count, seed=0):
-    """Features whose cells are all told apart."""
+    """Features whose cells all differ."""
     generator = torch.Generator().manual_seed(seed)
     return torch.randn(count, CHANNELS, SIZE, SIZE, generator=generator)
 
@@ -58,9 +58,9 @@ def test_the_solver_finds_a_shift(move):
     assert marginal_residual(found.plan, mass, mass).max() < 1e-3
 
 
-def test_the_strength_follows_the_spread_of_the_cosines():
+def test_eps_scales_with_the_spread_of_the_cosines():
     cosines = torch.rand(3, 49, 49) * torch.tensor([1.0, 0.3, 0.0])[:, None, None]
-    wide, narrow, none = CorrespondenceSolver(eps=2.0).strength(cosines).tolist()
+    wide, narrow, none = CorrespondenceSolver(eps=2.0).scaled_eps(cosines).tolist()
     assert wide == pytest.approx(2 / 12**0.5, rel=0.05)  # twice the deviation of what is uniform
     assert narrow == pytest.approx(0.3 * wide, rel=0.05)
     assert none == pytest.approx(0.01)
@@ -77,7 +77,7 @@ def test_objects_without_features_have_a_plan():
 
 def fill_term(cross, features, masks, image_id=9):
     known = torch.ones(len(features), dtype=torch.bool)
-    cross.remember(features, masks, objects(len(features), image_id), known)
+    cross.update_bank(features, masks, objects(len(features), image_id), known)
 
 
 def matched(cross, features, masks, retrieved):
@@ -85,29 +85,29 @@ def matched(cross, features, masks, retrieved):
 
 
 @pytest.mark.parametrize("balanced", [True, False])
-def test_votes_carry_the_masks_of_correct_matches(balanced):
+def test_logits_transfer_the_masks_of_correct_matches(balanced):
     cross = term(w2=1.0, balanced=balanced)
     features = unlike_cells(1)
-    cross.remember(
+    cross.update_bank(
         features.repeat(2, 1, 1, 1), half_mask(2), objects(2, image_id=5), torch.ones(2) > 0
     )
     retrieved = cross.retrieve(objects(1))
     assert retrieved.valid.all()
     own = half_mask() if balanced else torch.ones(1, SIZE, SIZE)
-    votes = cross.votes(matched(cross, features, own, retrieved), own, retrieved)
+    votes = cross.logits(matched(cross, features, own, retrieved), own, retrieved)
     assert (votes[0, :, : SIZE // 2] > 0.5).all()
     assert (votes[0, :, SIZE // 2 :] < -0.5).all()
 
 
-def test_nothing_retrieved_is_no_vote():
+def test_logits_are_zero_without_retrieved_objects():
     cross = term()
     retrieved = cross.retrieve(objects(3))
     own = half_mask(3)
-    votes = cross.votes(matched(cross, unlike_cells(3), own, retrieved), own, retrieved)
+    votes = cross.logits(matched(cross, unlike_cells(3), own, retrieved), own, retrieved)
     assert (votes == 0).all()
 
 
-def test_votes_are_averaged_over_the_valid():
+def test_logits_are_averaged_over_valid_objects():
     cross = term(w2=2.0)
     features = unlike_cells(1)
     fill_term(cross, features, half_mask())
@@ -116,22 +116,22 @@ def test_votes_are_averaged_over_the_valid():
     one = RetrievedObjects(torch.tensor([[0, empty]]), masks, torch.tensor([[True, False]]))
     two = RetrievedObjects(torch.tensor([[0, 0]]), masks, torch.tensor([[True, True]]))
     own = half_mask()
-    votes = [cross.votes(matched(cross, features, own, r), own, r) for r in (one, two)]
+    votes = [cross.logits(matched(cross, features, own, r), own, r) for r in (one, two)]
     torch.testing.assert_close(*votes)
 
 
 def test_roi_features_are_those_of_the_box():
     ramp = torch.arange(24.0).expand(1, 1, 24, 24)  # of a level at stride 4
     cross = CrossImageTerm(1, 1, size=4, level=1, bank=BANK)
-    features = cross.features([None, ramp], objects(1), width=96)
+    features = cross.roi_features([None, ramp], objects(1), width=96)
     # The box covers columns 4 to 20 of the level; cell centres at 6, 10, 14, 18, pixels at +0.5.
     torch.testing.assert_close(features[0, 0, 0], torch.tensor([5.5, 9.5, 13.5, 17.5]))
 
 
-def test_onto_is_exact_for_ramps():
+def test_resampling_is_exact_for_ramps():
     outer, inner = torch.tensor([[0.0, 0, 80, 80]]), torch.tensor([[20.0, 20, 60, 60]])
     ramp = ((torch.arange(8.0) + 0.5) / 8).expand(1, 8, 8)
-    found = _onto(ramp, inner, outer, 4)
+    found = _resample(ramp, outer, inner, 4)
     torch.testing.assert_close(found[0, 0], 0.25 + 0.5 * (torch.arange(4.0) + 0.5) / 4)
 
 
@@ -177,7 +177,7 @@ def test_pairs_point_at_their_objects():
     assert not run(refiner, unlike_cells(2), objects(2, image_id=9)).pairs.valid.any()
 
 
-def test_a_shut_gate_or_no_features_match_nothing():
+def test_a_closed_gate_or_no_features_give_no_pairs():
     refiner = teacher()
     fill(refiner, unlike_cells(3), half_mask(3))
     assert run(refiner, None, objects(2)).pairs is None
@@ -185,7 +185,7 @@ def test_a_shut_gate_or_no_features_match_nothing():
     assert run(refiner, unlike_cells(2), objects(2)).pairs is None
 
 
-def test_an_object_that_may_not_teach_has_no_valid_pair():
+def test_an_object_without_a_valid_mask_has_no_valid_pair():
     refiner = teacher()
     refiner.valid_area = (0.99, 1.0)
     fill(refiner, unlike_cells(3), half_mask(3))
@@ -200,17 +200,17 @@ def test_no_object():
     assert len(result.pairs.correspondences) == 0
 
 
-def test_remember_keeps_the_refined_mask_of_the_box():
+def test_the_bank_stores_the_refined_mask_of_the_box():
     refiner = teacher()
     features, objs = unlike_cells(1), objects(1, image_id=4)
     pseudo = run(refiner, features, objs, torch.full((1, 24, 24), 20.0))
-    refiner.remember(pseudo, objs)
+    refiner.update_bank(pseudo, objs)
     bank = refiner.cross_image.bank
     assert bank.counts.tolist() == [1, 0]
     assert bank.image_ids[0] == 4
     unit = F.normalize(features[0], dim=0)
     torch.testing.assert_close(bank.features[0].float(), unit, atol=2e-3, rtol=2e-3)
-    expected = _onto(pseudo.masks, objs.boxes, pseudo.regions, SIZE)[0]
+    expected = _resample(pseudo.masks, pseudo.regions, objs.boxes, SIZE)[0]
     torch.testing.assert_close(bank.masks[0].float(), expected, atol=1e-3, rtol=1e-3)
 
 
@@ -219,13 +219,13 @@ def test_rejects():
         term(alternations=0)
 
 
-def test_a_crowd_in_parts_is_the_crowd_at_once(monkeypatch):
+def test_the_chunk_size_does_not_change_the_result(monkeypatch):
     refiner, features, objs = teacher(), unlike_cells(5), objects(5)
     fill(refiner, unlike_cells(4, seed=1), half_mask(4))
     logits = torch.randn(5, 24, 24, generator=torch.Generator().manual_seed(4))
     found = []
-    for at_once in (16, 2):
-        monkeypatch.setattr(structured_teacher, "_AT_ONCE", at_once)
+    for chunk_size in (16, 2):
+        monkeypatch.setattr(structured_teacher, "_CHUNK_SIZE", chunk_size)
         found.append(run(refiner, features, objs, logits))
     whole, parts = found
     for name in ("masks", "inside", "regions", "valid"):

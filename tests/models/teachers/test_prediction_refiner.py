@@ -18,7 +18,7 @@ def distance(x=64, y=48):
     return ((rows - y).square() + (columns - x).square()).sqrt()
 
 
-def picture(disc):
+def image_of(disc):
     """A noisy red disc on noisy green, RGB."""
     generator = torch.Generator().manual_seed(0)
     red, green = torch.tensor([200.0, 60, 50]), torch.tensor([70.0, 140, 60])
@@ -48,13 +48,13 @@ def disc():
 )
 def test_borders_move_to_the_edges_of_colour(disc, start):
     before = iou(start, disc)
-    refined = PredictionRefiner()(picture(disc), start[None], torch.ones(1))[0]
+    refined = PredictionRefiner()(image_of(disc), start[None], torch.ones(1))[0]
     assert refined.dtype == torch.bool
     assert iou(refined, disc) > max(0.95, before + 0.02)
 
 
-def test_the_resolution_of_the_masks_is_free(disc):
-    start, image = (distance() < 33)[None], picture(disc)
+def test_masks_and_image_may_differ_in_resolution(disc):
+    start, image = (distance() < 33)[None], image_of(disc)
     same = PredictionRefiner()(image, start, torch.ones(1))
     large = start.repeat_interleave(3, 1).repeat_interleave(2, 2)
     refined = PredictionRefiner()(image, large, torch.ones(1))
@@ -65,25 +65,25 @@ def test_the_resolution_of_the_masks_is_free(disc):
 def test_low_scores_and_empty_masks_stay_and_nothing_is_written_in_place(disc):
     masks = torch.stack([distance() < 27, distance() < 27, torch.zeros_like(disc)])
     given, scores = masks.clone(), torch.tensor([0.9, 0.1, 0.9])
-    refined = PredictionRefiner(min_score=0.2)(picture(disc), masks, scores)
+    refined = PredictionRefiner(min_score=0.2)(image_of(disc), masks, scores)
     assert torch.equal(masks, given)
     assert torch.equal(refined[1:], masks[1:])
     assert not torch.equal(refined[0], masks[0])
-    none = PredictionRefiner()(picture(disc), masks[:0], scores[:0])
+    none = PredictionRefiner()(image_of(disc), masks[:0], scores[:0])
     assert none.shape == (0, HEIGHT, WIDTH)
 
 
 def test_a_mask_does_not_depend_on_the_others(disc):
     radii = torch.arange(5, 45)
     masks = torch.stack([distance(x=40 + int(r)) < r for r in radii])
-    together = PredictionRefiner()(picture(disc), masks, torch.ones(len(masks)))
+    together = PredictionRefiner()(image_of(disc), masks, torch.ones(len(masks)))
     for mask, ours in zip(masks[::7], together[::7], strict=True):
-        alone = PredictionRefiner()(picture(disc), mask[None], torch.ones(1))[0]
+        alone = PredictionRefiner()(image_of(disc), mask[None], torch.ones(1))[0]
         assert torch.equal(alone, ours)
 
 
 def test_a_mask_stays_near_its_own_box():
-    """All of the picture has the colour of the object, so that nothing but its box stops it."""
+    """The whole image has the colour of the object, so only the box bounds the mask."""
     start = distance() < 20  # its box: 44 to 84, 28 to 68
     image = torch.full((3, HEIGHT, WIDTH), 90.0)
     refined = PredictionRefiner(grow=0.1)(image, start[None], torch.ones(1))[0]
@@ -93,10 +93,10 @@ def test_a_mask_stays_near_its_own_box():
     assert refined.any()
 
 
-def test_a_mask_that_becomes_another_stays(disc):
-    """Two scattered dots have the box of the disc between them, which is nobody's prediction."""
+def test_a_mask_refined_to_another_object_is_unchanged(disc):
+    """Two scattered dots have the box of the disc between them, which was not predicted."""
     dots = (distance(40, 24) < 4) | (distance(88, 72) < 4)
-    image = picture(disc)
+    image = image_of(disc)
     stays = PredictionRefiner()(image, dots[None], torch.ones(1))[0]
     assert torch.equal(stays, dots)
     replaced = PredictionRefiner(min_overlap=0.0)(image, dots[None], torch.ones(1))[0]
@@ -104,7 +104,7 @@ def test_a_mask_that_becomes_another_stays(disc):
 
 
 def test_masks_at_the_border_and_of_a_pixel():
-    image = picture(distance(0, 0) < 40)
+    image = image_of(distance(0, 0) < 40)
     pixel = torch.zeros(HEIGHT, WIDTH, dtype=torch.bool)
     pixel[-1, -1] = True
     masks = torch.stack([distance(0, 0) < 39, pixel, torch.ones_like(pixel)])
@@ -114,7 +114,7 @@ def test_masks_at_the_border_and_of_a_pixel():
 
 
 def test_settings_of_the_teacher_are_checked():
-    with pytest.raises(ValueError, match="Expected `grow` to be 0 or more but got -0.1"):
+    with pytest.raises(ValueError, match="Expected `grow` to be at least 0 but got -0.1"):
         PredictionRefiner(grow=-0.1)
     with pytest.raises(ValueError, match="crop_size"):
         PredictionRefiner(teacher=dict(crop_size=30))

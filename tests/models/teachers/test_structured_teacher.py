@@ -54,7 +54,7 @@ STARTS = {
 
 
 @pytest.mark.parametrize("kind", STARTS)
-def test_a_disc_of_another_colour_is_found(kind):
+def test_a_disc_of_another_colour_is_segmented(kind):
     image, objs, disc = scene()
     start = stride4(STARTS[kind][0](distance()))
     result = run(StructuredTeacher(), start, objs, image)
@@ -94,7 +94,7 @@ def test_the_margin_stays_background():
     assert (result.masks[~result.inside] == 0).all()
 
 
-def test_tightness_finds_what_the_network_missed():
+def test_tightness_recovers_missed_parts():
     image, objs, disc = scene()
     missed = stride4(((distance() < RADIUS) & (torch.arange(SIDE) < 60)).float())
     with_it, without = (
@@ -142,7 +142,7 @@ def test_nothing_becomes_nan(dtype, kwargs):
     assert ((result.masks >= 0) & (result.masks <= 1)).all()
 
 
-def test_the_padding_of_a_batch_has_no_say():
+def test_padding_does_not_change_the_masks():
     image, objs, _ = scene()
     start = stride4(STARTS["blurred"][0](distance()))
     small = objects(objs.boxes, image_size=(104, 104))
@@ -175,7 +175,7 @@ def test_flipping_flips():
     torch.testing.assert_close(there.masks.flip(-1), back.masks, atol=1e-4, rtol=0)
 
 
-def test_carries_no_gradient_and_its_clock_is_saved():
+def test_masks_carry_no_gradient_and_the_schedule_is_saved():
     image, objs, _ = scene()
     teacher = StructuredTeacher()
     result = run(teacher, torch.zeros(1, 32, 32, requires_grad=True), objs, image)

@@ -1,4 +1,4 @@
-"""The averaged network: its recursion, its state, and that it is never trained."""
+"""The averaged network: recursion, state, and no training."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def test_without_warmup_it_is_the_paper_s_rule():
         assert torch.allclose(average, 0.999 * old + 0.001 * new, atol=1e-7)
 
 
-def test_the_young_average_weighs_the_recent_past():
+def test_warmup_1_is_the_mean_of_all_students():
     model = student()
     teacher = TeacherNetwork(model, warmup=1.0)
     history = []
@@ -103,7 +103,7 @@ def test_buffers_follow_the_student():
 
 
 class Detector(nn.Module):
-    """A network that holds its own teacher, and modules that came after it."""
+    """A network with its teacher network and modules that were added later."""
 
     def __init__(self):
         super().__init__()

@@ -1,7 +1,7 @@
-"""SOLOv2's assignment of grid cells to objects, from boxes, without a loop over either.
+"""Assignment of SOLOv2's grid cells to objects, vectorised over both.
 
-SOLOv2 trains, at every pyramid level whose scale range holds the object, the cells around the
-object's centre of mass. With boxes alone that centre is the centre of the box.
+SOLOv2 assigns the cells around an object's centre of mass, at every level whose scale range
+contains the object. Without masks, the centre of the box replaces the centre of mass.
 """
 
 from __future__ import annotations
@@ -14,9 +14,6 @@ from torch import Tensor
 
 from mmdet_discobox.models.networks.positives import Positives
 from mmdet_discobox.structures import BoxObjects
-
-#: a centre region never reaches further than one cell from the cell of the centre
-_REACH = (-1, 0, 1)
 
 
 @dataclass(frozen=True)
@@ -39,68 +36,68 @@ def assign_cells(
     pos_scale: float,
     num_classes: int,
 ) -> CellAssignment:
-    """Assign cells to objects as SOLOv2 does.
+    """Assign grid cells to objects like SOLOv2.
 
-    Where two objects claim one cell, the later one takes it, label and mask both (stock SOLOv2
-    trains the cell's label for the later and its mask for both). This needs one host
+    Departure: a cell in the centre regions of two objects is assigned to the later one only. Stock
+    SOLOv2 trains its class for the later object but its mask for both. Needs one host
     synchronisation, for the number of positive cells.
 
     Args:
         objects: the objects of the batch.
-        frame: ``(height, width)`` in pixels that the grids divide: the padded image.
+        frame: ``(height, width)`` in pixels of the padded images, which the grids divide.
         num_grids: cells along each side, per level.
         scale_ranges: smallest and largest ``sqrt(width * height)`` in pixels, per level.
-        pos_scale: side of the centre region as a share of the box.
+        pos_scale: side of the centre region as a fraction of the side of the box.
         num_classes: number of classes.
-
-    Returns:
-        The positive cells.
     """
-    claims = _claims(objects, frame, num_grids, scale_ranges, pos_scale)  # (G, cells)
-    order = torch.arange(1, len(objects) + 1, device=claims.device)
+    candidates = _candidates(objects, frame, num_grids, scale_ranges, pos_scale)  # (G, cells)
+    order = torch.arange(1, len(objects) + 1, device=candidates.device)
     num_images = len(objects.image_sizes)
-    owners = claims.new_zeros(num_images, claims.shape[1], dtype=torch.long)
-    ranks = claims * order[:, None]
-    homes = objects.image_inds[:, None].expand_as(ranks)
-    owners.scatter_reduce_(0, homes, ranks, "amax")  # (B, cells), 0: nobody
-    names = torch.cat([objects.labels.new_full((1,), num_classes), objects.labels])
-    positive = claims & (ranks == owners[objects.image_inds])
+    ranks = candidates * order[:, None]
+    image_inds = objects.image_inds[:, None].expand_as(ranks)
+    owners = candidates.new_zeros(num_images, candidates.shape[1], dtype=torch.long)
+    owners.scatter_reduce_(0, image_inds, ranks, "amax")  # (B, cells), 0 for background
+    classes = torch.cat([objects.labels.new_full((1,), num_classes), objects.labels])
+    positive = candidates & (ranks == owners[objects.image_inds])
     counts = (owners > 0).sum(1).tolist()
     flat = positive.flatten().to(torch.uint8).argsort(descending=True, stable=True)[: sum(counts)]
     return CellAssignment(
-        labels=names[owners],
-        object_inds=flat // claims.shape[1],
-        place_inds=flat % claims.shape[1],
+        labels=classes[owners],
+        object_inds=flat // candidates.shape[1],
+        place_inds=flat % candidates.shape[1],
         image_counts=counts,
     )
 
 
-def _claims(
+def _candidates(
     objects: BoxObjects,
     frame: tuple[int, int],
     num_grids: Sequence[int],
     scale_ranges: Sequence[tuple[float, float]],
     pos_scale: float,
 ) -> Tensor:
-    """Cells ``(G, cells)`` that each object would like, over all levels."""
+    """Mark the cells of the centre region of each object, ``(G, cells)`` over all levels."""
     x1, y1, x2, y2 = objects.boxes.unbind(1)
     scales = ((x2 - x1) * (y2 - y1)).sqrt()
     levels = []
     for grid, (smallest, largest) in zip(num_grids, scale_ranges, strict=True):
         rows = _centre_span(y1, y2, frame[0], grid, pos_scale)  # (G, grid)
         cols = _centre_span(x1, x2, frame[1], grid, pos_scale)
-        fits = (smallest <= scales) & (scales <= largest)
-        claimed = rows[:, :, None] & cols[:, None, :] & fits[:, None, None]
-        levels.append(claimed.flatten(1))
+        in_range = (smallest <= scales) & (scales <= largest)
+        marked = rows[:, :, None] & cols[:, None, :] & in_range[:, None, None]
+        levels.append(marked.flatten(1))
     return torch.cat(levels, 1)
 
 
 def _centre_span(start: Tensor, end: Tensor, length: int, grid: int, pos_scale: float) -> Tensor:
-    """Cells ``(G, grid)`` along one axis that the centre region of a box touches."""
+    """Mark the cells along one axis that the centre region of a box touches, ``(G, grid)``.
+
+    The region extends at most one cell beyond the cell of the centre.
+    """
     centre, half = (start + end) / 2, (end - start) / 2 * pos_scale
     cell = length / grid
     middle = (centre / cell).floor()
-    first = ((centre - half) / cell).floor().maximum(middle + _REACH[0]).clamp_min(0)
-    last = ((centre + half) / cell).floor().minimum(middle + _REACH[-1]).clamp_max(grid - 1)
+    first = ((centre - half) / cell).floor().maximum(middle - 1).clamp_min(0)
+    last = ((centre + half) / cell).floor().minimum(middle + 1).clamp_max(grid - 1)
     cells = torch.arange(grid, device=start.device)
     return (first[:, None] <= cells) & (cells <= last[:, None])

@@ -1,4 +1,4 @@
-"""DiscoBox on SOLOv2."""
+"""SOLOv2 as a task network."""
 
 from __future__ import annotations
 
@@ -18,11 +18,10 @@ from .head import DiscoBoxSOLOv2Head, SOLOv2Outputs
 
 @MODELS.register_module()
 class DiscoBoxSOLOv2(StructuredTeachingMixin, SOLOv2):
-    """SOLOv2 trained from boxes (Sec. 3). At test time it is a SOLOv2.
+    """SOLOv2 trained from boxes (Sec. 3); at test time a stock SOLOv2.
 
-    Its ``mask_head`` is a ``DiscoBoxSOLOv2Head``, whose ``loss_mask`` is not used; the arguments
-    that it adds to SOLOv2 are those of :class:`.StructuredTeachingMixin`, and its methods those of
-    :class:`.TaskNetwork`.
+    It has a ``DiscoBoxSOLOv2Head`` with an unused ``loss_mask``. Further arguments are those of
+    :class:`.StructuredTeachingMixin`.
 
     Raises:
         TypeError: if the mask head has another class.
@@ -47,9 +46,8 @@ class DiscoBoxSOLOv2(StructuredTeachingMixin, SOLOv2):
         return SOLOv2Outputs(*self.mask_head(features))
 
     def assign(self, outputs: SOLOv2Outputs, objects: BoxObjects) -> CellAssignment:
-        """Assign cells around the centres of the boxes."""
-        assignment: CellAssignment = self.mask_head.assign(outputs, objects)
-        return assignment
+        """Assign grid cells around the box centres."""
+        return self.mask_head.assign(outputs, objects)
 
     def mask_proposals(
         self,
@@ -60,9 +58,8 @@ class DiscoBoxSOLOv2(StructuredTeachingMixin, SOLOv2):
         *,
         one_per_object: bool = False,
     ) -> MaskProposals:
-        """Predict one mask for each positive cell; the kernels are few and not averaged."""
-        proposals: MaskProposals = self.mask_head.mask_proposals(outputs, positives, objects)
-        return proposals
+        """Predict one mask for each positive cell; ``one_per_object`` would save little."""
+        return self.mask_head.mask_proposals(outputs, positives, objects)
 
     def task_losses(self, view: View, pseudo: PseudoMasks | None) -> dict[str, Tensor]:
         """Compute ``loss_cls``."""

@@ -1,4 +1,4 @@
-"""The SOLOv2 head under box supervision."""
+"""The mask head of SOLOv2 under box supervision."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ class SOLOv2Outputs(NamedTuple):
     """Raw outputs of the head.
 
     Attributes:
-        kernels: ``(B, C, S, S)`` mask kernels of the cells, for each level.
+        kernels: ``(B, C, S, S)`` mask kernels of the grid cells for each level.
         cls_logits: ``(B, num_classes, S, S)`` for each level.
-        mask_features: ``(B, C, H, W)`` which the kernels are applied to.
+        mask_features: ``(B, C, H, W)``, convolved with the kernels.
     """
 
     kernels: Sequence[Tensor]
@@ -37,15 +37,14 @@ class SOLOv2Outputs(NamedTuple):
 
 @MODELS.register_module()
 class DiscoBoxSOLOv2Head(SOLOV2Head):
-    """SOLOv2 head that trains from boxes (Sec. 3.1).
+    """Mask head of SOLOv2 trained from boxes (Sec. 3.1), with the layers and keys of its parent.
 
-    Layers, keys and predictions are those of its parent. It differs in three places:
+    It differs in three places:
 
-    1. Targets come from boxes: cells are assigned around box centres. No mask is read.
-    2. Assignment, masks and losses are separate, for :class:`.TaskNetwork`. Inside a
-       ``DiscoBoxSOLOv2`` the detector computes ``L_mil``. In a stock ``SOLOv2`` the head does, by
-       ``loss_mask``, which must be a ``BoxMILLoss``.
-    3. Predicted boxes are tight around the predicted masks, where the parent returns zeros.
+    1. Grid cells are assigned around box centres; masks are not read.
+    2. Assignment, masks and losses are methods of their own, for :class:`.TaskNetwork`. In a stock
+       ``SOLOv2``, the head computes ``L_mil`` with ``loss_mask``, which must be a ``BoxMILLoss``.
+    3. Predicted boxes are tight around the predicted masks; the parent returns zeros.
     """
 
     def loss(
@@ -61,7 +60,7 @@ class DiscoBoxSOLOv2Head(SOLOV2Head):
             ``loss_cls`` and ``loss_mil``.
 
         Raises:
-            TypeError: if ``loss_mask`` is no ``BoxMILLoss``.
+            TypeError: if ``loss_mask`` is not a ``BoxMILLoss``.
         """
         check_module_type("mask_head.loss_mask", self.loss_mask, BoxMILLoss)
         outputs = SOLOv2Outputs(*self(x))
@@ -72,7 +71,7 @@ class DiscoBoxSOLOv2Head(SOLOV2Head):
         return dict(loss_cls=loss_cls, loss_mil=mil_loss(self.loss_mask, proposals))
 
     def assign(self, outputs: SOLOv2Outputs, objects: BoxObjects) -> CellAssignment:
-        """Assign cells around the centres of the boxes."""
+        """Assign grid cells around the box centres, see :func:`assign_cells`."""
         height, width = outputs.mask_features.shape[-2:]
         return assign_cells(
             objects,
@@ -89,7 +88,7 @@ class DiscoBoxSOLOv2Head(SOLOV2Head):
         """Convolve the mask features with the kernels of the positive cells."""
         features = outputs.mask_features
         flat = torch.cat([level.flatten(2) for level in outputs.kernels], 2)  # (B, C, cells)
-        kernels = positives.pick(flat.transpose(1, 2), objects)  # (N, C)
+        kernels = positives.select(flat.transpose(1, 2), objects)  # (N, C)
         size = self.dynamic_conv_size
         weights = kernels.view(len(kernels), features.shape[1], size, size)
         logits = [
@@ -112,13 +111,12 @@ class DiscoBoxSOLOv2Head(SOLOV2Head):
     def classification_loss(self, outputs: SOLOv2Outputs, positives: CellAssignment) -> Tensor:
         """Compute the focal loss of all cells."""
         flat = torch.cat([level.flatten(2) for level in outputs.cls_logits], 2)
-        loss: Tensor = self.loss_cls(
-            # float32, as mmcv's focal loss on a GPU has no kernel for bfloat16
+        return self.loss_cls(
+            # float32: the GPU kernel of mmcv's focal loss does not support bfloat16
             flat.transpose(1, 2).reshape(-1, self.cls_out_channels).float(),
             positives.labels.flatten(),
             avg_factor=len(positives.object_inds) + 1,
         )
-        return loss
 
     def _predict_by_feat_single(self, *args: Any, **kwargs: Any) -> InstanceData:
         results = super()._predict_by_feat_single(*args, **kwargs)

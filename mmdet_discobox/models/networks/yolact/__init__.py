@@ -1,4 +1,4 @@
-"""YOLACT and YOLACT++ as task networks."""
+"""YOLACT and YOLACT++ as a task network."""
 
 from .anchor_assignment import AnchorAssignment, assign_anchors
 from .bbox_head import DiscoBoxYOLACTHead

@@ -1,4 +1,4 @@
-"""The detection half of YOLACT, without a loop over objects."""
+"""The box head of YOLACT, vectorised over a batch."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from torch import Tensor
 from mmdet_discobox.functional import constants_like
 from mmdet_discobox.structures import BoxObjects
 
-from .anchor_assignment import AnchorAssignment, assign_anchors, levels_to_anchors
+from .anchor_assignment import AnchorAssignment, assign_anchors, flatten_levels
 
 
 class BboxOutputs(NamedTuple):
-    """Raw outputs of the box head, for each level, and its anchors.
+    """Raw outputs of the box head for each level, and its anchors.
 
     Attributes:
         cls_logits: ``(B, anchors * (num_classes + 1), h, w)``.
         deltas: ``(B, anchors * 4, h, w)`` encoded boxes.
         coefficients: ``(B, anchors * P, h, w)`` coefficients of the P prototypes.
-        anchors: ``(A, 4)`` ``(x1, y1, x2, y2)`` in pixels, of all levels.
+        anchors: ``(A, 4)`` anchors of all levels, ``(x1, y1, x2, y2)`` in pixels.
     """
 
     cls_logits: Sequence[Tensor]
@@ -35,12 +35,12 @@ class BboxOutputs(NamedTuple):
 
 @dataclass(frozen=True)
 class MaskCoefficients:
-    """Coefficients of the masks to combine.
+    """Prototype coefficients of N masks, images concatenated in order.
 
     Attributes:
-        values: ``(N, P)`` coefficients of the P prototypes, images in order.
+        values: ``(N, P)`` coefficients of the P prototypes.
         object_inds: ``(N,)`` object of each mask.
-        image_counts: masks of each image; they add up to N.
+        image_counts: number of masks of each image; the sum is N.
     """
 
     values: Tensor
@@ -50,22 +50,20 @@ class MaskCoefficients:
 
 @MODELS.register_module()
 class DiscoBoxYOLACTHead(YOLACTHead):
-    """YOLACT's box head for training from boxes (Sec. 3.1).
+    """Box head of YOLACT with the layers, keys and predictions of its parent (Sec. 3.1).
 
-    Layers, keys and predictions are those of its parent. It differs in three places:
+    It differs in three places:
 
-    1. Anchors are assigned and losses are computed for the whole batch at once.
-    2. An image without positive anchors contributes its three hardest negatives. The parent adds
-       up all of its tens of thousands of anchors, so that the loss explodes at the first image
-       without an object.
-    3. Outputs, assignment and losses are separate, for :class:`.TaskNetwork`, and no state is kept
-       between the steps.
+    1. Anchors are assigned and losses computed for the whole batch at once.
+    2. The loss of an image without positive anchors is that of its ``neg_pos_ratio`` hardest
+       negatives. The parent sums all of its anchors, tens of thousands, so the loss explodes.
+    3. Outputs, assignment and losses are methods of their own, for :class:`.TaskNetwork`, and no
+       state is kept between steps.
 
-    ``train_cfg.assigner`` gives the thresholds of a ``MaxIoUAssigner``.
+    ``train_cfg.assigner`` is a ``MaxIoUAssigner``, of which the thresholds are used.
 
     Raises:
-        ValueError: if hard example mining is switched off, or the classification loss is a
-            sigmoid's.
+        ValueError: if ``use_ohem`` is False, or ``loss_cls`` uses a sigmoid.
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -74,11 +72,11 @@ class DiscoBoxYOLACTHead(YOLACTHead):
             raise ValueError(
                 "Expected `use_ohem=True` and a softmax `loss_cls` but got "
                 f"use_ohem={self.use_ohem} and use_sigmoid={self.use_sigmoid_cls}. "
-                "DiscoBoxYOLACTHead trains as YOLACT does."
+                "Use the settings of mmdet's YOLACT configs."
             )
 
     def outputs(self, features: Sequence[Tensor]) -> BboxOutputs:
-        """Run the head, and generate its anchors.
+        """Run the head and generate its anchors.
 
         Args:
             features: feature maps of the neck.
@@ -89,12 +87,12 @@ class DiscoBoxYOLACTHead(YOLACTHead):
     def _anchors(self, levels: Sequence[Tensor]) -> Tensor:
         sizes, device = [level.shape[-2:] for level in levels], levels[0].device
         generator = self.prior_generator
-        # the generator copies them from the host for every level and step, and waits each time
+        # otherwise the generator copies them from the host at every step, which synchronises
         generator.base_anchors = [anchors.to(device) for anchors in generator.base_anchors]
         return torch.cat(generator.grid_priors(sizes, device=device))
 
     def assign(self, outputs: BboxOutputs, objects: BoxObjects) -> AnchorAssignment:
-        """Assign anchors to the objects of a batch, see :func:`assign_anchors`."""
+        """Assign anchors to the objects, see :func:`assign_anchors`."""
         return assign_anchors(
             objects,
             outputs.anchors,
@@ -110,13 +108,12 @@ class DiscoBoxYOLACTHead(YOLACTHead):
         """Compute ``L_cls + L_box``.
 
         Args:
-            outputs: of the head.
-            assignment: of its anchors.
+            outputs: result of :meth:`outputs`.
+            assignment: result of :meth:`assign`.
             objects: the objects that were assigned.
 
         Returns:
-            ``loss_cls`` and ``loss_bbox``, scalars that are part of the graph whatever the images
-            hold.
+            ``loss_cls`` and ``loss_bbox``, scalars, part of the graph even without objects.
         """
         total = sum(max(count, 1) for count in assignment.image_counts)
         return dict(
@@ -128,26 +125,26 @@ class DiscoBoxYOLACTHead(YOLACTHead):
         self, outputs: BboxOutputs, assignment: AnchorAssignment, objects: BoxObjects
     ) -> MaskCoefficients:
         """Select the coefficients of the positive anchors."""
-        flat = levels_to_anchors(outputs.coefficients, self.num_protos)
-        picked = assignment.pick(flat, objects)
-        return MaskCoefficients(picked, assignment.object_inds, assignment.image_counts)
+        flat = flatten_levels(outputs.coefficients, self.num_protos)
+        values = assignment.select(flat, objects)
+        return MaskCoefficients(values, assignment.object_inds, assignment.image_counts)
 
     def mean_coefficients(
         self, outputs: BboxOutputs, assignment: AnchorAssignment, objects: BoxObjects
     ) -> MaskCoefficients:
-        """Average the coefficients of each object's positive anchors.
+        """Average the coefficients of the positive anchors of each object.
 
-        Logits are linear in the coefficients, so these give the mean of the masks of the anchors
-        at the cost of one.
+        Logits are linear in the coefficients, so one mask gives the mean logits of all anchors.
+        Needs two host synchronisations, for the number of these objects in the batch and in each
+        image.
 
         Returns:
-            One row for each object that has a positive anchor. The number of those in the batch
-            and in each image is read from the device: two host synchronisations.
+            One row for each object with a positive anchor.
         """
-        each = self.coefficients(outputs, assignment, objects)
-        sums = each.values.new_zeros(len(objects), self.num_protos, dtype=torch.float)
-        sums.index_add_(0, each.object_inds, each.values.float())
-        object_inds, counts = each.object_inds.unique_consecutive(return_counts=True)
+        positive = self.coefficients(outputs, assignment, objects)
+        sums = positive.values.new_zeros(len(objects), self.num_protos, dtype=torch.float)
+        sums.index_add_(0, positive.object_inds, positive.values.float())
+        object_inds, counts = positive.object_inds.unique_consecutive(return_counts=True)
         mean = sums[object_inds] / counts[:, None]
         images = torch.arange(len(objects.image_sizes), device=object_inds.device)
         image_counts = (objects.image_inds[object_inds] == images[:, None]).sum(1).tolist()
@@ -156,8 +153,8 @@ class DiscoBoxYOLACTHead(YOLACTHead):
     def _classification_loss(
         self, levels: Sequence[Tensor], assignment: AnchorAssignment
     ) -> Tensor:
-        """Cross-entropy of the positive anchors and of the hardest negatives, three for one."""
-        flat = levels_to_anchors(levels, self.cls_out_channels)  # (B, A, classes + 1)
+        """Sum the cross-entropy of the positive anchors and of the hardest negatives."""
+        flat = flatten_levels(levels, self.cls_out_channels)  # (B, A, classes + 1)
         labels = assignment.labels
         losses = self.loss_cls(
             flat.flatten(0, 1), labels.flatten(), reduction_override="none"
@@ -165,19 +162,18 @@ class DiscoBoxYOLACTHead(YOLACTHead):
         positive = labels < self.num_classes
         negatives = losses.masked_fill(positive | ~assignment.counted, 0)
         ratio = self.train_cfg["neg_pos_ratio"]
-        budgets = [ratio * max(count, 1) for count in assignment.image_counts]
-        hardest = negatives.topk(min(max(budgets), labels.shape[1]), 1).values
-        places = torch.arange(hardest.shape[1], device=hardest.device)
-        spent = places < constants_like(budgets, labels)[:, None]
-        return (losses * positive).sum() + (hardest * spent).sum()
+        num_negatives = [ratio * max(count, 1) for count in assignment.image_counts]
+        hardest = negatives.topk(min(max(num_negatives), labels.shape[1]), 1).values
+        positions = torch.arange(hardest.shape[1], device=hardest.device)
+        selected = positions < constants_like(num_negatives, labels)[:, None]
+        return (losses * positive).sum() + (hardest * selected).sum()
 
     def _box_loss(
         self, outputs: BboxOutputs, objects: BoxObjects, assignment: AnchorAssignment, total: int
     ) -> Tensor:
-        picked = assignment.pick(levels_to_anchors(outputs.deltas, 4), objects)  # (N, 4)
+        deltas = assignment.select(flatten_levels(outputs.deltas, 4), objects)  # (N, 4)
         boxes = objects.boxes[assignment.object_inds]
-        # a box clipped at the border may have no area, of which the coder takes the logarithm
+        # at least one pixel: the coder takes the logarithm of width and height
         boxes = torch.cat([boxes[:, :2], boxes[:, 2:].maximum(boxes[:, :2] + 1)], 1)
         targets = self.bbox_coder.encode(outputs.anchors[assignment.place_inds], boxes)
-        loss: Tensor = self.loss_bbox(picked.float(), targets, avg_factor=total)
-        return loss
+        return self.loss_bbox(deltas.float(), targets, avg_factor=total)

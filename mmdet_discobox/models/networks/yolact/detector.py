@@ -1,4 +1,4 @@
-"""DiscoBox on YOLACT and YOLACT++."""
+"""YOLACT and YOLACT++ as a task network."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ class YOLACTOutputs(NamedTuple):
     """Raw outputs of both heads.
 
     Attributes:
-        bbox: of the box head.
-        prototypes: ``(B, P, H, W)``.
+        bbox: raw outputs of the box head.
+        prototypes: ``(B, P, H, W)`` prototypes of the masks.
     """
 
     bbox: BboxOutputs
@@ -32,23 +32,22 @@ class YOLACTOutputs(NamedTuple):
 
 @MODELS.register_module()
 class DiscoBoxYOLACT(StructuredTeachingMixin, YOLACT):
-    """YOLACT or YOLACT++ trained from boxes (Sec. 3). At test time it is a YOLACT.
+    """YOLACT or YOLACT++ trained from boxes (Sec. 3); at test time a YOLACT.
 
-    Its ``bbox_head`` is a ``DiscoBoxYOLACTHead`` and its ``mask_head`` a
-    ``DiscoBoxYOLACTProtonet``; the arguments that it adds to YOLACT are those of
-    :class:`.StructuredTeachingMixin`, and its methods those of :class:`.TaskNetwork`. A
-    config makes it a YOLACT++ by deformable convolutions in the backbone, nine anchors at a
-    position, and ``rescoring`` in the mask head.
+    It has a ``DiscoBoxYOLACTHead`` and a ``DiscoBoxYOLACTProtonet``; a YOLACT++ also has deformable
+    convolutions in the backbone, nine anchors per position, and ``rescoring`` in the mask head.
+    Further arguments are those of :class:`.StructuredTeachingMixin`.
 
     Args:
         *args: arguments of ``YOLACT``.
-        loss_mil: config of ``L_mil``; the paper has cross-entropy and a weight of 10 (Sec. 4.2).
+        loss_mil: config of ``L_mil``; the paper has cross-entropy (Sec. 3.1) and a weight of 10
+            (Sec. 4.2).
         **kwargs: keyword arguments of ``YOLACT`` and of the mixin.
 
     Raises:
         TypeError: if a head has another class.
-        ValueError: if the mask head has ``rescoring`` or a semantic branch without a structured
-            teacher, from whose masks alone they can learn.
+        ValueError: if the mask head has ``rescoring`` or a semantic branch, which are trained by
+            refined masks alone, and there is no structured teacher.
     """
 
     def __init__(
@@ -64,7 +63,7 @@ class DiscoBoxYOLACT(StructuredTeachingMixin, YOLACT):
             if getattr(self.mask_head, key) != off and self.structured_teacher is None:
                 raise ValueError(
                     "Expected `structured_teacher` to be a config because the mask head has "
-                    f"`{key}`, which learns from its masks, but got None. Set both, or "
+                    f"`{key}`, which is trained by refined masks, but got None. Set both, or "
                     f"`mask_head.{key}={off}`."
                 )
 
@@ -83,9 +82,8 @@ class DiscoBoxYOLACT(StructuredTeachingMixin, YOLACT):
         return YOLACTOutputs(self.bbox_head.outputs(features), self.mask_head.protonet(features[0]))
 
     def assign(self, outputs: YOLACTOutputs, objects: BoxObjects) -> AnchorAssignment:
-        """Assign anchors by their overlap with the boxes."""
-        assignment: AnchorAssignment = self.bbox_head.assign(outputs.bbox, objects)
-        return assignment
+        """Assign anchors by their IoU with the boxes."""
+        return self.bbox_head.assign(outputs.bbox, objects)
 
     def mask_proposals(
         self,
@@ -96,22 +94,19 @@ class DiscoBoxYOLACT(StructuredTeachingMixin, YOLACT):
         *,
         one_per_object: bool = False,
     ) -> MaskProposals:
-        """Predict one mask for each positive anchor, or for the mean coefficients of an object."""
+        """Predict one mask for each positive anchor, or for each object from mean coefficients."""
         head = self.bbox_head
         if one_per_object:
             coefficients = head.mean_coefficients(outputs.bbox, positives, objects)
         else:
-            thinned = positives.thin(self.mask_head.max_masks_to_train)
-            coefficients = head.coefficients(outputs.bbox, thinned, objects)
-        proposals: MaskProposals = self.mask_head.mask_proposals(
-            outputs.prototypes, coefficients, objects, frame
-        )
-        return proposals
+            positives = positives.subsample(self.mask_head.max_masks_to_train)
+            coefficients = head.coefficients(outputs.bbox, positives, objects)
+        return self.mask_head.mask_proposals(outputs.prototypes, coefficients, objects, frame)
 
     def task_losses(self, view: View, pseudo: PseudoMasks | None) -> dict[str, Tensor]:
-        """Compute ``L_det``, and the losses of re-scoring and semantic branch on refined masks."""
+        """Compute ``L_det`` and the losses of re-scoring and semantic branch, where configured."""
         proposals, head = view.proposals, self.bbox_head
         losses: dict[str, Tensor] = head.losses(
             view.outputs.bbox, view.positives, proposals.objects
         )
-        return {**losses, **self.mask_head.losses_on_refined(view.features, proposals, pseudo)}
+        return {**losses, **self.mask_head.pseudo_mask_losses(view.features, proposals, pseudo)}

@@ -1,4 +1,4 @@
-"""Fast mask re-scoring, the third part of YOLACT++ (``FastMaskIoUNet`` of arXiv 1912.06218)."""
+"""Fast mask re-scoring of YOLACT++ (``FastMaskIoUNet``, arXiv 1912.06218)."""
 
 from __future__ import annotations
 
@@ -14,20 +14,18 @@ from torch import Tensor
 
 @MODELS.register_module()
 class MaskRescoring(BaseModule):
-    """Predict how well a mask fits, from the mask alone.
+    """Predict the IoU of a mask with its object from the mask alone.
 
-    A class score says how sure the box is, not how good the mask is. This small network regresses
-    the mask's IoU with its object; at test time the score of a mask is the product of both.
-
-    The masks carry no gradient: a better score must not be had by drawing masks that look easy.
+    At test time the score of a mask is the product of this IoU and the class score, which does not
+    measure the quality of the mask. Masks receive no gradient from the regression.
 
     Args:
         num_classes: number of classes.
-        channels: of the 3x3 convolutions of stride 2.
-        loss_weight: weight of the regression.
-        min_area: masks of fewer cells than this are not learnt from.
-        init_cfg: initialisation; the last bias starts at 0.5, so that no class begins behind a
-            closed ReLU.
+        channels: channels of the 3x3 convolutions of stride 2.
+        loss_weight: weight of the regression loss.
+        min_area: only targets of more cells are used.
+        init_cfg: initialisation; by default the last bias is 0.5, so that no class starts in the
+            flat part of the ReLU.
     """
 
     def __init__(
@@ -54,10 +52,10 @@ class MaskRescoring(BaseModule):
         self.min_area = min_area
 
     def forward(self, masks: Tensor, labels: Tensor) -> Tensor:
-        """Predict the quality of masks.
+        """Predict the IoU of each mask for its class.
 
         Args:
-            masks: ``(N, H, W)`` mask probabilities, 0 outside their boxes, not thresholded.
+            masks: ``(N, H, W)`` mask probabilities (not thresholded), 0 outside their boxes.
             labels: ``(N,)`` classes.
 
         Returns:
@@ -70,18 +68,18 @@ class MaskRescoring(BaseModule):
     def loss(
         self, masks: Tensor, labels: Tensor, ious: Tensor, areas: Tensor, valid: Tensor
     ) -> Tensor:
-        """Regress the IoU of the thresholded masks.
+        """Compute the smooth L1 loss of the predicted IoUs.
 
         Args:
-            masks: ``(N, H, W)`` as in :meth:`forward`.
+            masks: ``(N, H, W)``, see :meth:`forward`.
             labels: ``(N,)`` classes.
-            ious: ``(N,)`` IoU of each mask above 0.5 with its target.
-            areas: ``(N,)`` cells of the targets.
-            valid: ``(N,)`` boolean, masks whose target is one.
+            ious: ``(N,)`` IoU of each mask, thresholded at 0.5, with its target.
+            areas: ``(N,)`` area of each target in cells.
+            valid: ``(N,)`` boolean, masks with a valid target.
 
         Returns:
-            Scalar: smooth L1 averaged over the masks that count, zero (and part of the graph) if
-            none does.
+            Scalar, averaged over valid targets above ``min_area``; zero and attached to the graph
+            if there is none.
         """
         weights = (valid & (areas > self.min_area)).float()
         predicted = self(masks.detach(), labels).float()

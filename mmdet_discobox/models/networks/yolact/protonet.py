@@ -1,4 +1,4 @@
-"""YOLACT's prototypes under box supervision."""
+"""The mask head of YOLACT under box supervision."""
 
 from __future__ import annotations
 
@@ -17,28 +17,25 @@ from .bbox_head import MaskCoefficients
 from .rescoring_protonet import RescoringProtonet
 from .semantic_targets import semantic_targets
 
-#: how far the two axes may disagree on the pixels per cell
+#: tolerated relative difference between the pixels per cell along the two axes
 _TOLERANCE = 0.01
 
 
 @MODELS.register_module()
 class DiscoBoxYOLACTProtonet(RescoringProtonet):
-    """YOLACT's mask head that trains from boxes (Sec. 3.1).
+    """Mask head of YOLACT with the layers, keys and predictions of its parent (Sec. 3.1).
 
-    Layers, keys and predictions are those of its parent. It differs in four places:
+    It differs in three places:
 
-    1. Masks of positive anchors are returned to the detector, which compares them with their
-       boxes. They are not cropped: the pixels outside the box are the negative bags of ``L_mil``.
-       (The parent crops before its pixelwise loss; here re-scoring and prediction crop.)
-    2. Masks are logits, not clamped probabilities: the gradient of a loss is bounded, in low
-       precision too. Nor is a loss divided by the area of the box, which for a box of one pixel
-       multiplies it by a hundred thousand.
-    3. Re-scoring learns the IoU with the teacher's refined masks.
-    4. The semantic branch, off by default, learns from them too.
+    1. Training masks are not cropped to their boxes, because rows and columns outside the box are
+       the negative bags of ``L_mil``. Re-scoring and prediction crop them.
+    2. Training masks are logits instead of clamped probabilities, and no loss is divided by the
+       area of the box, so gradients are bounded, also in half precision and for tiny boxes.
+    3. Re-scoring and the semantic branch, which is off by default, are trained by refined masks.
 
     Args:
         *args: arguments of the parent.
-        with_seg_branch: whether there is a semantic branch; see :func:`semantic_targets`.
+        with_seg_branch: add the semantic branch, see :func:`semantic_targets`.
         **kwargs: keyword arguments of the parent.
     """
 
@@ -52,21 +49,18 @@ class DiscoBoxYOLACTProtonet(RescoringProtonet):
         objects: BoxObjects,
         frame: tuple[int, int],
     ) -> MaskProposals:
-        """Combine the prototypes into masks.
+        """Combine the prototypes into one mask for each row of coefficients.
 
         Args:
             prototypes: ``(B, P, H, W)``.
-            coefficients: of the masks.
-            objects: the objects that they belong to.
-            frame: ``(height, width)`` in pixels of the batch, which the prototypes cover.
-
-        Returns:
-            One proposal for each row of coefficients.
+            coefficients: coefficients of the masks.
+            objects: the objects of the batch.
+            frame: ``(height, width)`` in pixels of the padded batch, which the prototypes cover.
 
         Raises:
-            ValueError: if the prototypes have different scales along the two axes.
+            ValueError: if the pixels per cell of the prototypes differ between the two axes.
         """
-        # n masks, p prototypes, h rows, w columns; one product for each image
+        # n: mask, p: prototype, h, w: row and column of the grid
         logits = [
             torch.einsum("np,phw->nhw", rows.to(image), image)
             for image, rows in zip(
@@ -80,18 +74,16 @@ class DiscoBoxYOLACTProtonet(RescoringProtonet):
             stride=_pixels_per_cell(frame, prototypes.shape[-2:]),
         )
 
-    def losses_on_refined(
+    def pseudo_mask_losses(
         self, features: Sequence[Tensor], proposals: MaskProposals, pseudo: PseudoMasks | None
     ) -> dict[str, Tensor]:
-        """Compute ``loss_rescoring`` and ``loss_segm``, each where its layers are configured.
+        """Compute ``loss_rescoring`` and ``loss_segm``, each if its layers are configured.
 
         Args:
             features: feature maps of the neck.
-            proposals: the student's masks.
-            pseudo: the refined masks of the same objects, or None if there are none yet.
-
-        Returns:
-            The losses, zero (and part of the graph) without refined masks.
+            proposals: masks of the student.
+            pseudo: refined masks of the same objects; with None the losses are zero and attached to
+                the graph.
         """
         losses = {}
         if self.rescoring is not None:
@@ -108,16 +100,15 @@ class DiscoBoxYOLACTProtonet(RescoringProtonet):
         logits = proposals.logits.detach()
         boxes = proposals.boxes / proposals.stride  # in cells
         probs = self._crop(logits.sigmoid(), boxes)
-        ious, areas, valid = _fit(logits, proposals, pseudo)
-        loss: Tensor = self.rescoring.loss(probs, proposals.labels, ious, areas, valid)
-        return loss
+        ious, areas, valid = _rescoring_targets(logits, proposals, pseudo)
+        return self.rescoring.loss(probs, proposals.labels, ious, areas, valid)
 
     def _semantic_loss(
         self, feature: Tensor, proposals: MaskProposals, pseudo: PseudoMasks | None
     ) -> Tensor:
-        """Compare the semantic branch with refined masks; the parent's mean over the cells."""
+        """Compute the parent's loss of the semantic branch with targets from refined masks."""
         if pseudo is None:
-            return self.segm_branch(feature[:0]).float().sum()  # of no image: zero
+            return self.segm_branch(feature[:0]).float().sum()  # zero, attached to the graph
         logits = self.segm_branch(feature).float()  # (B, classes, h, w)
         height, width = logits.shape[-2:]
         present, known = semantic_targets(
@@ -127,15 +118,14 @@ class DiscoBoxYOLACTProtonet(RescoringProtonet):
             size=(height, width),
             num_classes=self.num_classes,
         )
-        # The parent's channels are one behind its labels; so are those of its checkpoints.
+        # the parent, and so its checkpoints, store class c in channel c - 1
         present, known = present.roll(-1, 1), known.roll(-1, 1)
-        loss: Tensor = self.loss_segm(
+        return self.loss_segm(
             logits, present.float(), known.float(), avg_factor=len(logits) * height * width
         )
-        return loss
 
     def _crop(self, probs: Tensor, boxes: Tensor) -> Tensor:
-        """Set masks ``(N, H, W)`` to zero outside their boxes, as at test time."""
+        """Set masks ``(N, H, W)`` to zero outside their boxes in cells, as at test time."""
         height, width = probs.shape[-2:]
         relative = boxes / constants_like([width, height, width, height], boxes)
         cropped: Tensor = self.crop_single(probs.permute(1, 2, 0), relative)
@@ -153,20 +143,20 @@ def _pixels_per_cell(frame: tuple[int, int], grid: Sequence[int]) -> float:
     return cols
 
 
-def _fit(
+def _rescoring_targets(
     logits: Tensor, proposals: MaskProposals, pseudo: PseudoMasks | None
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """IoU with the refined masks, their areas in cells of the prototypes, and their validity."""
+    """Compute IoUs with the refined masks, and their areas in prototype cells and validity."""
     if pseudo is None:
-        nothing = logits.new_zeros(0)
-        return nothing, nothing, nothing.bool()
+        empty = logits.new_zeros(0)
+        return empty, empty, empty.bool()
     inds = proposals.object_inds
     regions = pseudo.regions[inds] / proposals.stride
     size = pseudo.masks.shape[-1]
     rows = torch.arange(len(inds), device=logits.device)
-    ours = crop_regions(logits[:, None], regions, rows, size)[:, 0] > 0  # (N, S, S)
-    ours, theirs = ours & pseudo.inside[inds], pseudo.masks[inds] > 0.5
-    overlap, filled = (ours & theirs).sum((1, 2)), theirs.sum((1, 2))
-    ious = overlap / (ours | theirs).sum((1, 2)).clamp_min(1)
+    student = crop_regions(logits[:, None], regions, rows, size)[:, 0] > 0  # (N, S, S)
+    student, teacher = student & pseudo.inside[inds], pseudo.masks[inds] > 0.5
+    overlap, filled = (student & teacher).sum((1, 2)), teacher.sum((1, 2))
+    ious = overlap / (student | teacher).sum((1, 2)).clamp_min(1)
     sides = regions[:, 2:] - regions[:, :2]
     return ious, filled * sides.prod(1) / size**2, pseudo.valid[inds]

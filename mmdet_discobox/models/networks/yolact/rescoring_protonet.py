@@ -1,4 +1,4 @@
-"""YOLACT's prototypes with the mask re-scoring of YOLACT++."""
+"""The mask head of YOLACT with the mask re-scoring of YOLACT++."""
 
 from __future__ import annotations
 
@@ -16,18 +16,20 @@ from torch import Tensor
 
 @MODELS.register_module()
 class RescoringProtonet(YOLACTProtonet):
-    """YOLACT's mask head with two additions; it also works in a stock, mask-supervised ``YOLACT``.
+    """Mask head of YOLACT for stock, mask-supervised ``YOLACT`` detectors, too.
 
-    1. Fast mask re-scoring, if configured. Its keys begin with ``rescoring.``. Predictions then
-       have ``mask_scores`` beside ``scores``: mmdet's ``CocoMetric`` ranks masks by the former
-       and boxes by the latter, as YOLACT++ does. Visualisers and ``DetInferencer`` show
-       ``scores``.
-    2. Images may fill a part of the padded batch. The parent takes relative coordinates of the
-       image for those of the batch, which squeezes boxes and masks unless they are equal.
+    It differs from its parent in two places:
+
+    1. Optional fast mask re-scoring, with keys under ``rescoring.``. Predictions then have
+       ``mask_scores`` in addition to ``scores``: like YOLACT++, mmdet's ``CocoMetric`` ranks masks
+       by the former and boxes by the latter. Visualisers and ``DetInferencer`` show ``scores``.
+    2. Images may be smaller than the padded batch. The parent mixes coordinates relative to the
+       image with those relative to the batch, so boxes and masks have a wrong scale unless both
+       are equal.
 
     Args:
         *args: arguments of the parent.
-        rescoring: arguments of ``MaskRescoring`` but the number of classes; None is plain YOLACT.
+        rescoring: arguments of ``MaskRescoring`` without ``num_classes``; None disables it.
         **kwargs: keyword arguments of the parent.
     """
 
@@ -47,19 +49,19 @@ class RescoringProtonet(YOLACTProtonet):
         positive_infos: list[InstanceData],
         **kwargs: Any,
     ) -> dict[str, Any]:
-        """Compute the parent's losses from true masks, and ``loss_rescoring``."""
-        metas = [_of_the_frame(meta) for meta in batch_img_metas]
+        """Compute the parent's losses and ``loss_rescoring`` from ground-truth masks."""
+        metas = [_with_batch_shape(meta) for meta in batch_img_metas]
         losses: dict[str, Any] = super().loss_by_feat(
             mask_preds, segm_preds, batch_gt_instances, metas, positive_infos, **kwargs
         )
         if self.rescoring is not None:
             cropped = self.crop_mask_preds(mask_preds, metas, positive_infos)
-            losses["loss_rescoring"] = self._rescore_true_masks(
+            losses["loss_rescoring"] = self._ground_truth_rescoring_loss(
                 cropped, batch_gt_instances, positive_infos
             )
         return losses
 
-    def _rescore_true_masks(
+    def _ground_truth_rescoring_loss(
         self,
         cropped: Sequence[Tensor],
         batch_gt_instances: Sequence[InstanceData],
@@ -73,13 +75,13 @@ class RescoringProtonet(YOLACTProtonet):
             truth = instances.masks.to_tensor(torch.float, probs.device)[inds]  # (n, H, W)
             masks.append(probs[rows])
             labels.append(instances.labels[inds])
-            targets.append(_shrink(truth, probs.shape[-2:]))
-        probs, truth = torch.cat(masks), torch.cat(targets)
-        ours, theirs = probs > 0.5, truth > 0.5
-        ious = (ours & theirs).sum((1, 2)) / (ours | theirs).sum((1, 2)).clamp_min(1)
-        areas = theirs.sum((1, 2))
-        loss: Tensor = self.rescoring.loss(probs, torch.cat(labels), ious, areas, areas > 0)
-        return loss
+            size = (probs.shape[-2], probs.shape[-1])
+            targets.append(F.interpolate(truth[:, None], size, mode="bilinear")[:, 0])
+        probs = torch.cat(masks)
+        predicted, truth = probs > 0.5, torch.cat(targets) > 0.5
+        ious = (predicted & truth).sum((1, 2)) / (predicted | truth).sum((1, 2)).clamp_min(1)
+        areas = truth.sum((1, 2))
+        return self.rescoring.loss(probs, torch.cat(labels), ious, areas, areas > 0)
 
     def crop_mask_preds(
         self,
@@ -87,10 +89,9 @@ class RescoringProtonet(YOLACTProtonet):
         batch_img_metas: list[dict[str, Any]],
         positive_infos: list[InstanceData],
     ) -> list[Tensor]:
-        """Set masks to zero outside their boxes, ``(H, W, n)`` to ``(n, H, W)`` per image."""
-        metas = [_of_the_frame(meta) for meta in batch_img_metas]
-        cropped: list[Tensor] = super().crop_mask_preds(mask_preds, metas, positive_infos)
-        return cropped
+        """Set masks to zero outside their boxes, ``(H, W, n)`` to ``(n, H, W)`` for each image."""
+        metas = [_with_batch_shape(meta) for meta in batch_img_metas]
+        return super().crop_mask_preds(mask_preds, metas, positive_infos)
 
     def predict_by_feat(
         self,
@@ -101,16 +102,15 @@ class RescoringProtonet(YOLACTProtonet):
         rescale: bool = True,
         **kwargs: Any,
     ) -> list[InstanceData]:
-        """Turn predictions into masks of the original image, and score them."""
+        """Convert predictions to masks of the original images, with ``mask_scores``."""
         if self.rescoring is not None:
             cropped = self.crop_mask_preds(mask_preds, batch_img_metas, results_list)
-            for found, probs in zip(results_list, cropped, strict=True):
-                quality = self.rescoring(probs, found.labels).clamp_max(1)
-                found.mask_scores = found.scores * quality
-        results: list[InstanceData] = super().predict_by_feat(
+            for result, probs in zip(results_list, cropped, strict=True):
+                ious = self.rescoring(probs, result.labels).clamp_max(1)
+                result.mask_scores = result.scores * ious
+        return super().predict_by_feat(
             mask_preds, segm_preds, results_list, batch_img_metas, rescale=rescale, **kwargs
         )
-        return results
 
     def _predict_by_feat_single(
         self,
@@ -120,29 +120,25 @@ class RescoringProtonet(YOLACTProtonet):
         rescale: bool,
         cfg: OptConfigType = None,
     ) -> Tensor:
-        """Enlarge to the original size of the padded frame, and leave its padding away."""
+        """Resize masks of the padded batch to the original scale, and remove the padding."""
         height, width = img_meta["ori_shape"][:2]
         if not rescale:
             height, width = img_meta["img_shape"][:2]
-        frame, image = _frame(img_meta), img_meta["img_shape"]
+        shapes = (img_meta["ori_shape"], _batch_shape(img_meta), img_meta["img_shape"])
         padded = [
-            round(ori * side / whole)
-            for ori, side, whole in zip(img_meta["ori_shape"], frame, image, strict=False)
+            round(original * batch_side / side)
+            for original, batch_side, side in zip(*shapes, strict=False)
         ]
         meta = {**img_meta, "ori_shape": tuple(padded)}
         masks: Tensor = super()._predict_by_feat_single(mask_preds, bboxes, meta, rescale, cfg)
         return masks[:, :height, :width]
 
 
-def _frame(meta: dict[str, Any]) -> tuple[int, int]:
-    """``(height, width)`` of the batch that the grid of prototypes covers."""
+def _batch_shape(meta: dict[str, Any]) -> tuple[int, int]:
+    """Return ``(height, width)`` of the padded batch, which the prototypes cover."""
     height, width = meta.get("batch_input_shape", meta["img_shape"])[:2]
     return height, width
 
 
-def _of_the_frame(meta: dict[str, Any]) -> dict[str, Any]:
-    return {**meta, "img_shape": _frame(meta)}
-
-
-def _shrink(masks: Tensor, size: Sequence[int]) -> Tensor:
-    return F.interpolate(masks[:, None], tuple(size), mode="bilinear")[:, 0]
+def _with_batch_shape(meta: dict[str, Any]) -> dict[str, Any]:
+    return {**meta, "img_shape": _batch_shape(meta)}

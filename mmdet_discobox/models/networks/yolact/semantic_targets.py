@@ -1,10 +1,10 @@
 """Targets of YOLACT's semantic branch from boxes and refined masks (not in the paper).
 
-The branch predicts for every cell which classes lie there. Under box supervision a class is
+The branch predicts the classes present in every cell. Under box supervision a class is
 
-- present where a refined mask of it that may teach lies,
-- not known in the rest of the boxes of its other objects, whose masks may not teach,
-- absent everywhere else: a box holds all of its object.
+- present in the valid refined masks of its objects,
+- otherwise unknown in the boxes of its objects without a valid mask,
+- otherwise absent, because boxes contain their objects.
 """
 
 from __future__ import annotations
@@ -25,21 +25,21 @@ def semantic_targets(
     size: tuple[int, int],
     num_classes: int,
 ) -> tuple[Tensor, Tensor]:
-    """Unite the refined masks of each class, and find the cells about which nothing is known.
+    """Compute where each class is present and where this is known.
 
     Args:
         pseudo: refined masks of the G objects.
-        objects: the objects, with classes in [0, num_classes); to check these would wait for the
-            device.
+        objects: the objects, with classes in [0, num_classes), which are not checked, because that
+            would synchronise.
         stride: pixels per cell of the grid.
         size: ``(H, W)`` of the grid.
-        num_classes: ``C``, number of classes.
+        num_classes: number of classes C.
 
     Returns:
-        Where the classes are present, and where that is known, both ``(B, C, H, W)`` boolean.
+        ``present`` and ``known``, both ``(B, C, H, W)`` boolean.
 
     Raises:
-        ValueError: if there is not one refined mask for each object.
+        ValueError: if the numbers of refined masks and objects differ.
     """
     check_shapes(boxes=(objects.boxes, "G 4"), masks=(pseudo.masks, "G S S"))
     inside = box_masks(objects.boxes / stride, size)
@@ -50,7 +50,7 @@ def semantic_targets(
 
 
 def _unite(masks: Tensor, objects: BoxObjects, num_classes: int) -> Tensor:
-    """Cells ``(B, C, H, W)`` that the mask ``(G, H, W)`` of some object of the class covers."""
+    """Unite the masks ``(G, H, W)`` of each class and image, ``(B, C, H, W)``."""
     num_images = len(objects.image_sizes)
     planes = objects.image_inds * num_classes + objects.labels
     counts = torch.zeros(num_images * num_classes, *masks.shape[1:], device=masks.device)

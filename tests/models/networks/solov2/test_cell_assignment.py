@@ -150,7 +150,7 @@ def test_assignment_equals_the_stock_head_on_filled_boxes(pos_scale):
     assert sum(map(len, indices)) > len(stock), "no cell was claimed twice"
 
 
-def test_of_two_objects_in_a_cell_the_later_has_label_and_mask():
+def test_the_later_of_two_objects_gets_label_and_mask_of_a_cell():
     box = [40.0, 20.0, 80.0, 70.0]
     objects = batch_of([box, box], [0, 2], [0, 0], 1)
     assignment = assign(objects)
@@ -162,7 +162,7 @@ def test_of_two_objects_in_a_cell_the_later_has_label_and_mask():
     assert apart.object_inds.unique().tolist() == [0, 1]
 
 
-def test_images_do_not_see_each_other():
+def test_images_are_independent():
     objects = random_objects((6, 0, 7))
     together = assign(objects)
     start = 0
@@ -180,7 +180,7 @@ def test_images_do_not_see_each_other():
 
 
 @pytest.mark.parametrize("num_images", [1, 3])
-def test_no_objects_at_all(num_images):
+def test_no_objects(num_images):
     assignment = assign(batch_of([], [], [], num_images))
     assert assignment.labels.shape == (num_images, OFFSETS[-1])
     assert (assignment.labels == CLASSES).all()
@@ -188,7 +188,7 @@ def test_no_objects_at_all(num_images):
     assert assignment.image_counts == [0] * num_images
 
 
-def test_objects_too_small_or_without_size_claim_nothing():
+def test_objects_below_all_scale_ranges_get_no_cell():
     objects = batch_of([[5.0, 5.0, 5.5, 5.5], [160.0, 96.0, 160.0, 96.0]], [0, 1], [0, 0], 1)
     assert assign(objects).image_counts == [0]
 

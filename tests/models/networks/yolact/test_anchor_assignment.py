@@ -10,7 +10,7 @@ from mmengine.structures import InstanceData
 
 from mmdet_discobox.models.networks.yolact.anchor_assignment import (
     assign_anchors,
-    levels_to_anchors,
+    flatten_levels,
 )
 from mmdet_discobox.structures import BoxObjects
 
@@ -75,7 +75,7 @@ def test_random_objects_go_to_the_anchors_of_mmdet(seed, min_pos_iou):
     assert sum(ours.image_counts) >= 10
 
 
-def test_objects_that_want_the_same_anchor():
+def test_objects_with_the_same_best_anchor():
     anchors = torch.tensor([[10.0, 10.0, 30.0, 30.0], [60.0, 60.0, 90.0, 90.0]])
     boxes = [[10, 10, 30, 30], [10, 10, 30, 30], [12, 10, 30, 31], [61, 60, 90, 90]]
     objects = objects_of(boxes, [0, 0, 0, 0], 1)
@@ -97,28 +97,26 @@ def test_a_batch_without_objects_is_background():
     assert (ours.labels == CLASSES).all()
     assert ours.counted.all()
     assert ours.image_counts == [0, 0]
-    assert len(ours.thin(5).object_inds) == 0
+    assert len(ours.subsample(5).object_inds) == 0
 
 
-def test_thinning_keeps_a_share_of_every_object():
+def test_subsampling_keeps_a_share_of_every_object():
     anchors = torch.tensor([[0.0, 0.0, 30.0, 30.0]]).repeat(60, 1)
     anchors[40:] += 50
     boxes = [[0, 0, 30, 30], [50, 50, 80, 80], [50, 50, 80, 80]]
     ours = assign(objects_of(boxes, [0, 0, 1], 2), anchors)
     assert ours.image_counts == [60, 20]
-    thinned = ours.thin(30)
-    assert thinned.image_counts == [30, 20]
-    assert thinned.object_inds.bincount().tolist() == [20, 10, 20]
-    assert (
-        len(set(zip(thinned.object_inds.tolist(), thinned.place_inds.tolist(), strict=True))) == 50
-    )
-    assert torch.equal(thinned.labels, ours.labels)
-    assert torch.equal(ours.thin(60).place_inds, ours.place_inds)
+    subset = ours.subsample(30)
+    assert subset.image_counts == [30, 20]
+    assert subset.object_inds.bincount().tolist() == [20, 10, 20]
+    assert len(set(zip(subset.object_inds.tolist(), subset.place_inds.tolist(), strict=True))) == 50
+    assert torch.equal(subset.labels, ours.labels)
+    assert torch.equal(ours.subsample(60).place_inds, ours.place_inds)
 
 
 def test_predictions_are_in_the_order_of_the_anchors():
     levels = [torch.randn(2, 3 * 4, 5, 6), torch.randn(2, 3 * 4, 2, 3)]
-    flat = levels_to_anchors(levels, 4)
+    flat = flatten_levels(levels, 4)
     assert flat.shape == (2, 3 * (30 + 6), 4)
     row, col, anchor = 1, 2, 2
     index = 3 * 30 + (row * 3 + col) * 3 + anchor

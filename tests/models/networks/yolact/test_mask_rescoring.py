@@ -34,13 +34,13 @@ def test_the_label_chooses_the_class(network):
     assert (expected >= 0).all()
 
 
-def test_no_class_starts_behind_a_closed_relu(network):
+def test_no_class_starts_in_the_flat_part_of_the_relu(network):
     masks = (torch.rand(8, 138, 138) > 0.5).float()
     for label in (0, 1):
         assert (network(masks, torch.full((8,), label)) > 0).all()
 
 
-def test_the_loss_is_smooth_l1_of_the_masks_that_count(network):
+def test_the_loss_is_smooth_l1_of_valid_masks(network):
     masks = torch.rand(3, 24, 24)
     ious = torch.tensor([0.2, 0.9, 0.4])
     areas, valid = torch.tensor([30.0, 30.0, 25.0]), torch.tensor([True, True, True])
@@ -63,7 +63,7 @@ def test_no_mask_is_no_loss_but_part_of_the_graph(network):
 
 
 def test_it_learns_which_masks_are_good(network):
-    """Full discs are good, thin crosses are bad: the MIL loss cannot tell, this has to."""
+    """Full discs are good, thin crosses bad, with the same MIL loss."""
     grid = torch.linspace(-1, 1, 24)
     disc = (grid[:, None] ** 2 + grid**2 < 0.6).float()
     cross = ((grid[:, None].abs() < 0.1) | (grid.abs() < 0.1)).float()

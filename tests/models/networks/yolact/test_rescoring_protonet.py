@@ -37,7 +37,7 @@ def predict(model, data):
 
 
 @pytest.mark.parametrize("counts", [(3, 2), (0, 2), (0, 0)])
-def test_true_masks_teach_rescoring(counts):
+def test_rescoring_is_trained_by_ground_truth_masks(counts):
     model = mask_supervised(rescoring=dict())
     losses = losses_of(model, with_masks(counts))
     assert set(losses) == {"loss_cls", "loss_bbox", "loss_mask", "loss_segm", "loss_rescoring"}
@@ -88,7 +88,7 @@ def test_the_metric_ranks_masks_by_their_own_scores(tmp_path):
 
 
 def test_padding_does_not_move_masks():
-    """A picture that fills half of the frame: masks lie where the boxes do."""
+    """An image that fills half of the padded batch: masks are in their boxes."""
     model = mask_supervised(rescoring=dict())
     data = batch((1, 1))
     data["inputs"][0] = data["inputs"][0][:, :48, :80]

@@ -1,4 +1,4 @@
-"""YOLACT's semantic branch, which the refined masks teach."""
+"""YOLACT's semantic branch, trained by refined masks."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def filled(valid):
 
 
 def segm_loss(head, feature, pseudo):
-    return head.losses_on_refined((feature,), proposals(), pseudo)["loss_segm"]
+    return head.pseudo_mask_losses((feature,), proposals(), pseudo)["loss_segm"]
 
 
 def test_the_loss_and_its_channels_are_those_of_the_stock_head(head, feature):
@@ -69,7 +69,7 @@ def test_the_loss_and_its_channels_are_those_of_the_stock_head(head, feature):
     assert ours.item() == pytest.approx(sum(theirs["loss_segm"]).item(), rel=1e-5)
 
 
-def test_a_box_without_a_refined_mask_teaches_its_class_nothing(head, feature):
+def test_the_class_of_a_box_without_a_refined_mask_is_ignored(head, feature):
     seen = []
     head.segm_branch.register_forward_hook(lambda module, inputs, logits: seen.append(logits))
     loss = segm_loss(head, feature, filled([True, True, False]))
@@ -92,7 +92,7 @@ def test_without_refined_masks_the_branch_learns_nothing(head, feature, dtype):
     assert not any(parameter.grad.any() for parameter in head.segm_branch.parameters())
 
 
-def test_the_branch_learns_and_the_masks_do_not_feel_it():
+def test_the_branch_gets_gradients_and_the_prototypes_do_not():
     detector = build(tiny_semantic_yolact())
     loss = losses_of(detector, batch((3, 0)))["loss_segm"]
     loss.backward()

@@ -1,4 +1,4 @@
-"""What boxes and refined masks say about each class of each cell."""
+"""Targets of the semantic branch: present and known classes of each cell."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def test_targets_are_those_of_the_plain_loop(seed):
 
 
 def test_an_example_by_hand():
-    """Two objects of class 1: the mask of the left one may teach, that of the right one not."""
+    """Two objects of class 1: the left one has a valid mask, the right one has not."""
     objects = objects_of([[0, 0, 32, 16], [16, 0, 64, 16]], [1, 1], [0, 0])
     present, known = targets(pseudo_of(objects, [True, False]), objects)
     assert present.shape == known.shape == (1, CLASSES, *SIZE)
@@ -103,8 +103,8 @@ def test_without_objects_all_classes_are_known_to_be_absent():
     assert known.all()
 
 
-def test_nothing_waits_for_the_device():
-    """Tensors without values: whatever needed one would fail."""
+def test_no_host_synchronisation():
+    """Meta tensors have no values, so reading one fails."""
     objects = objects_of([[0, 0, 32, 16], [16, 0, 64, 16]], [1, 1], [0, 0])
     pseudo = pseudo_of(objects, [True, False])
     there = [

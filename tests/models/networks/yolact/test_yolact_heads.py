@@ -1,4 +1,4 @@
-"""The two halves of YOLACT against the stock ones: same losses, same masks."""
+"""The heads of YOLACT compared with the stock ones: same losses, same masks."""
 
 from __future__ import annotations
 
@@ -143,7 +143,7 @@ def test_rescoring_learns_the_overlap_with_refined_masks(detector, monkeypatch):
         return masks.sum() * 0
 
     monkeypatch.setattr(head.rescoring, "loss", spy)
-    losses = head.losses_on_refined((), proposals_of(boxes, logits), pseudo)
+    losses = head.pseudo_mask_losses((), proposals_of(boxes, logits), pseudo)
     assert set(losses) == {"loss_rescoring"}
     assert seen["ious"].tolist() == pytest.approx([0.5, 1, 1], abs=0.02)
     assert seen["areas"].tolist() == pytest.approx([128, 32, 16])  # in cells of 4 pixels
@@ -157,7 +157,7 @@ def test_rescoring_learns_the_overlap_with_refined_masks(detector, monkeypatch):
 def test_without_refined_masks_rescoring_learns_nothing(detector):
     logits = torch.zeros(1, 24, 24)
     proposals = proposals_of(torch.tensor([[0.0, 0.0, 32.0, 32.0]]), logits)
-    loss = detector.mask_head.losses_on_refined((), proposals, None)["loss_rescoring"]
+    loss = detector.mask_head.pseudo_mask_losses((), proposals, None)["loss_rescoring"]
     assert loss.item() == 0
     assert loss.requires_grad
 
@@ -172,14 +172,14 @@ def test_rescoring_leaves_the_masks_alone(detector):
 
 
 @pytest.mark.parametrize("change", [dict(rescoring=dict()), dict(with_seg_branch=True)])
-def test_what_learns_from_refined_masks_needs_a_structured_teacher(change):
+def test_layers_trained_by_refined_masks_need_a_structured_teacher(change):
     config = tiny_yolact(structured_teacher=None, teacher_network=None)
     config.mask_head.update({"rescoring": None, **change})
     with pytest.raises(ValueError, match=f"Expected `structured_teacher` .* `{[*change][0]}`"):
         build(config)
 
 
-def test_other_ways_of_training_boxes_are_refused():
+def test_unsupported_box_losses_are_rejected():
     config = tiny_yolact().bbox_head
     config.use_ohem = False
     with pytest.raises(ValueError, match="Expected `use_ohem=True`"):

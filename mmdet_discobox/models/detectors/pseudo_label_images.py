@@ -1,4 +1,4 @@
-"""Look into a training: what student and teacher say about a batch now."""
+"""Masks of student and teacher on a training batch, for inspection."""
 
 from __future__ import annotations
 
@@ -17,52 +17,51 @@ from .task_network import look
 
 
 @torch.no_grad()
-def taught_images(
+def pseudo_label_images(
     model: Any, data: dict[str, Any], *, limit: int | None = None
 ) -> list[PseudoLabelImage]:
-    """Predict and refine the masks of a batch's boxes, and leave the model as it was.
+    """Predict and refine the masks of a batch without a side effect on the model.
 
-    Neither weights, nor statistics, nor gates, nor any state of the random numbers change.
+    Weights, statistics, gates, bank and random number generators stay as they were.
 
     Args:
         model: a DiscoBox detector with a structured teacher.
-        data: ``inputs`` and ``data_samples`` as a data loader gives them.
-        limit: number of pictures to look at, None for all.
+        data: ``inputs`` and ``data_samples`` as a data loader yields them.
+        limit: number of images to process, None for all.
 
     Returns:
-        One record for each picture, on the CPU.
+        One record per image, on the CPU.
     """
     data = {key: value[:limit] for key, value in data.items()}
-    with _evaluating(model):
+    with _eval_mode(model):
         batch = model.data_preprocessor(data, False)
         inputs, samples = batch["inputs"], batch["data_samples"]
         student = look(model, inputs, BoxObjects.from_samples(samples), one_per_object=True)
         pseudo = model.refine(model.teacher_view(student, inputs), inputs)
-        pictures = model.to_rgb(inputs).round().clamp(0, 255).to(torch.uint8)
+        pixels = model.to_rgb(inputs).round().clamp(0, 255).to(torch.uint8)
     proposals = student.proposals
     logits, predicted = proposals.per_object()
-    homes = proposals.objects.image_inds
     images = []
     for index, sample in enumerate(samples):
         height, width = sample.img_shape[:2]
-        mine = homes == index
-        students = _to_pixels(logits[mine], inputs) > 0
-        students &= predicted[mine, None, None]
-        masks = paste_regions(pseudo.masks[mine], pseudo.regions[mine], (height, width))
+        own = proposals.objects.image_inds == index
+        student_masks = _resize_to_batch(logits[own], inputs) > 0
+        student_masks &= predicted[own, None, None]
+        masks = paste_regions(pseudo.masks[own], pseudo.regions[own], (height, width))
         images.append(
             PseudoLabelImage(
-                image=pictures[index, :, :height, :width].permute(1, 2, 0).cpu(),
-                boxes=proposals.objects.boxes[mine].cpu(),
-                student=students[:, :height, :width].cpu(),
+                image=pixels[index, :, :height, :width].permute(1, 2, 0).cpu(),
+                boxes=proposals.objects.boxes[own].cpu(),
+                student=student_masks[:, :height, :width].cpu(),
                 teacher=(masks > 0.5).cpu(),
-                valid=pseudo.valid[mine].cpu(),
+                valid=pseudo.valid[own].cpu(),
             )
         )
     return images
 
 
-def _to_pixels(logits: Tensor, inputs: Tensor) -> Tensor:
-    """``(G, H, W)`` logits in pixels of the padded batch."""
+def _resize_to_batch(logits: Tensor, inputs: Tensor) -> Tensor:
+    """Resize the logits of one image to the pixels of the padded batch, ``(G, H, W)``."""
     size = inputs.shape[-2:]
     if not len(logits):
         return logits.new_zeros(0, *size)
@@ -70,8 +69,8 @@ def _to_pixels(logits: Tensor, inputs: Tensor) -> Tensor:
 
 
 @contextmanager
-def _evaluating(model: nn.Module) -> Iterator[None]:
-    """Stop the running statistics of a model that trains, and give back the random numbers."""
+def _eval_mode(model: nn.Module) -> Iterator[None]:
+    """Context manager that sets evaluation mode, and restores mode and random state afterwards."""
     training, device = model.training, next(model.parameters()).device
     model.eval()
     try:

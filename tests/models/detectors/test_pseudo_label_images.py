@@ -1,4 +1,4 @@
-"""The look into a training: what it shows, and that it changes nothing."""
+"""`pseudo_label_images`: its masks, and that it has no side effect."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pytest
 import torch
 from tiny import NETWORKS, batch, build, tiny_solov2
 
-from mmdet_discobox.models.detectors import look, taught_images
+from mmdet_discobox.models.detectors import look, pseudo_label_images
 from mmdet_discobox.models.teachers import paste_regions
 from mmdet_discobox.structures import BoxObjects
 
@@ -20,7 +20,7 @@ def detector(request):
 
 def test_masks_are_those_of_student_and_teacher(detector):
     data = batch((3, 0, 2), size=90)
-    images = taught_images(detector, data)
+    images = pseudo_label_images(detector, data)
     assert [len(image.boxes) for image in images] == [3, 0, 2]
     ready = detector.data_preprocessor(data, False)
     detector.eval()
@@ -37,7 +37,7 @@ def test_masks_are_those_of_student_and_teacher(detector):
 def test_student_masks_are_the_logits_of_its_proposals():
     detector = build(tiny_solov2())
     data = batch((2,), size=96)
-    (image,) = taught_images(detector, data)
+    (image,) = pseudo_label_images(detector, data)
     ready = detector.data_preprocessor(data, False)
     with torch.no_grad():
         objects = BoxObjects.from_samples(ready["data_samples"])
@@ -51,12 +51,12 @@ def test_student_masks_are_the_logits_of_its_proposals():
     assert torch.equal(image.student[sure], coarse[sure])
 
 
-def test_nothing_of_the_model_or_the_random_numbers_changes(detector):
+def test_model_and_random_state_do_not_change(detector):
     detector.train()
     before = copy.deepcopy(detector.state_dict())
     state = torch.get_rng_state()
     modes = [module.training for module in detector.modules()]
-    taught_images(detector, batch(), limit=1)
+    pseudo_label_images(detector, batch(), limit=1)
     assert torch.equal(torch.get_rng_state(), state)
     assert [module.training for module in detector.modules()] == modes
     for key, value in detector.state_dict().items():
@@ -64,4 +64,4 @@ def test_nothing_of_the_model_or_the_random_numbers_changes(detector):
 
 
 def test_the_limit_is_kept(detector):
-    assert len(taught_images(detector, batch((1, 2, 1)), limit=2)) == 2
+    assert len(pseudo_label_images(detector, batch((1, 2, 1)), limit=2)) == 2
