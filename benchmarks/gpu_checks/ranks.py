@@ -18,7 +18,7 @@ from bench_models import FULL
 from bench_ranks import join_ranks
 from gpu_checks.hooks import after_step, hooked_runner
 from gpu_checks.records import CheckFailure, Figures, Settings
-from gpu_checks.subjects import batch, build, prepare_process, read, workload
+from gpu_checks.subjects import batch, build, prepare_process, read, release, workload
 
 _RANKS = 2
 #: that a rank waits for the other one
@@ -38,6 +38,7 @@ def distributed_step(settings: Settings, path: Path) -> Figures:
     Raises:
         CheckFailure: if the ranks disagree, or a gradient is missing or not finite.
     """
+    release(settings)
     backend = _backend(settings)
     with tempfile.TemporaryDirectory() as folder:
         job = (settings, path, backend, Path(folder))

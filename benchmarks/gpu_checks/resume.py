@@ -20,7 +20,7 @@ from torch.utils.data import DataLoader, Dataset
 from bench_batch import Workload
 from bench_models import FULL, model_config
 from gpu_checks.records import CheckFailure, Figures, Settings
-from gpu_checks.subjects import batch, divisor, read, workload
+from gpu_checks.subjects import batch, divisor, read, release, workload
 
 #: iterations until the checkpoint, and in all; correspondences start at the one before it
 _SAVED, _ALL = 3, 5
@@ -76,6 +76,7 @@ def resumed_training(settings: Settings, path: Path) -> Figures:
     Raises:
         CheckFailure: if the losses differ.
     """
+    release(settings)
     with tempfile.TemporaryDirectory() as folder, _deterministic():
         straight = _train(settings, path, Path(folder, "straight"))
         again = _train(settings, path, Path(folder, "again"))

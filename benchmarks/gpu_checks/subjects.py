@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from mmcv.ops import ModulatedDeformConv2dPack
 from mmengine.config import Config
 from mmengine.logging import MMLogger
 from mmengine.registry import init_default_scope
@@ -99,12 +100,17 @@ def trainee(settings: Settings, path: Path, kind: str) -> Trainee:
         kind: of the variant, see ``bench_models``.
     """
     if (path, kind) not in _ready:
-        _ready.clear()
-        gc.collect()
-        if settings.on_gpu:
-            torch.cuda.empty_cache()
+        release(settings)
         _ready[path, kind] = build(read(path), kind, settings.device, settings)
     return _ready[path, kind]
+
+
+def release(settings: Settings) -> None:
+    """Free the memory of the detector that was kept."""
+    _ready.clear()
+    gc.collect()
+    if settings.on_gpu:
+        torch.cuda.empty_cache()
 
 
 def build(config: Config, kind: str, device: str, settings: Settings) -> Trainee:
@@ -126,11 +132,14 @@ def build(config: Config, kind: str, device: str, settings: Settings) -> Trainee
 
 
 def initialise(model: nn.Module) -> None:
-    """Initialise neck and heads as mmdet does."""
+    """Initialise neck and heads as mmdet does, and let deformable convolutions have offsets."""
     for name in _INITIALISED:
         part = getattr(model, name, None)
         if part is not None:
             part.init_weights()
+    for module in model.modules():
+        if isinstance(module, ModulatedDeformConv2dPack):  # without offsets in the beginning
+            nn.init.normal_(module.conv_offset.weight, std=0.01)
 
 
 @contextmanager

@@ -11,12 +11,12 @@ import warnings
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import torch
 
-import mmdet_discobox
 from bench_measure import wait
 from bench_models import FULL
 from gpu_checks.hooks import after_step, hooked_runner
@@ -32,8 +32,10 @@ ALLOWED: dict[str, dict[str, int]] = dict(
 )
 OURS = "mmdet_discobox"
 _MESSAGE = "synchronizing CUDA operation"
-_PACKAGE = Path(mmdet_discobox.__file__).parent
-_OTHERS = ("mmdet", "mmcv", "mmengine")
+#: folders of the packages that own lines
+PACKAGES = {
+    name: Path(import_module(name).__file__).parent for name in (OURS, "mmdet", "mmcv", "mmengine")
+}
 
 
 @dataclass(frozen=True)
@@ -130,20 +132,15 @@ def _place(stack: Iterable[traceback.FrameSummary]) -> Place:
     caller = "" if ours is None else ours.name
     for frame, owner in frames:
         if owner is not None:
-            where = f"{_short(frame.filename, owner)}:{frame.lineno}"
+            file = Path(frame.filename).relative_to(PACKAGES[owner].parent)
+            where = f"{file}:{frame.lineno}"
             return Place(owner, where, frame.name, caller)
     return Place("torch", "", "", caller)
 
 
 def _owner(filename: str) -> str | None:
-    if Path(filename).is_relative_to(_PACKAGE):
-        return OURS
-    return next((name for name in _OTHERS if f"/{name}/" in filename), None)
-
-
-def _short(filename: str, owner: str) -> str:
-    """Return the path from the package on."""
-    return owner + filename.rpartition(f"/{owner}")[2]
+    path = Path(filename)
+    return next((name for name, folder in PACKAGES.items() if path.is_relative_to(folder)), None)
 
 
 def tabulate(places: Iterable[Place]) -> list[dict[str, Any]]:
