@@ -1,4 +1,4 @@
-"""`make demo`: from boxes to masks on generated pictures, with mmdet's own commands."""
+"""`make demo`: from boxes to masks on generated images, with mmdet's own commands."""
 
 from __future__ import annotations
 
@@ -19,26 +19,26 @@ CONFIG = "configs/lite0/demo_solov2_lite0.py"
 
 
 def mim(*arguments: str) -> None:
-    """Run an OpenMIM command from the root of the repository and show what it is."""
+    """Print and run an OpenMIM command from the root of the repository."""
     command = [str(Path(sys.executable).with_name("mim")), *arguments]
     print("\n$ mim " + " ".join(arguments), flush=True)
     subprocess.run(command, cwd=ROOT, check=True)
 
 
 def latest_metrics(folder: Path) -> dict[str, float]:
-    """Metrics of the newest `mim test` in a work folder."""
+    """Read the metrics of the newest `mim test` in a work folder."""
     newest = max(folder.glob("*/*.json"), key=lambda path: path.stat().st_mtime)
     return json.loads(newest.read_text())
 
 
 def tool(name: str, *arguments: str) -> None:
-    """Run one of the tools and show what it is."""
+    """Print and run a tool."""
     print(f"\n$ python tools/{name} " + " ".join(arguments), flush=True)
     subprocess.run([sys.executable, f"tools/{name}", *arguments], cwd=ROOT, check=True)
 
 
 def windmills(annotations: Path) -> tuple[list[str], list[str], int]:
-    """Pictures, boxes and label of the two largest windmills whose key points can all be seen."""
+    """Find the two largest windmills with all key points visible: images, boxes, label."""
     truth = json.loads(annotations.read_text())
     names = {entry["id"]: entry["file_name"] for entry in truth["images"]}
     label = [entry["name"] for entry in truth["categories"]].index("windmill")
@@ -56,7 +56,7 @@ def windmills(annotations: Path) -> tuple[list[str], list[str], int]:
 
 
 def correspond(checkpoint: str) -> None:
-    """Match objects of a class: PCK on the key points, and a picture."""
+    """Match objects of a class: evaluate the PCK of key points, and draw one match."""
     val = WORK / "data" / "val.json"
     trained = ("--config", CONFIG, "--checkpoint", checkpoint, "--size", "14")
     tool(
@@ -64,18 +64,18 @@ def correspond(checkpoint: str) -> None:
         "--image-scale", "320", "--length", "bbox", "--limit", "150",
         "--matchers", "identity", "nearest", "icm", "--out", str(WORK / "correspondence.json"),
     )  # fmt: skip
-    pictures, boxes, label = windmills(val)
+    images, boxes, label = windmills(val)
     tool(
-        "match.py", *pictures, *trained, "--boxes", *boxes, "--label", str(label),
-        "--out", str(WORK / "pictures" / "correspondence.png"),
+        "match.py", *images, *trained, "--boxes", *boxes, "--label", str(label),
+        "--out", str(WORK / "images" / "correspondence.png"),
     )  # fmt: skip
 
 
 def main() -> None:
-    """Generate, train, test, draw, match."""
+    """Generate the data set, train, test, draw and match."""
     start = time.time()
-    os.environ["CUDA_VISIBLE_DEVICES"] = ""  # mmdet takes a GPU that it sees, also with --gpus 0
-    print("Generating pictures: train (boxes only) and val (with exact masks) ...", flush=True)
+    os.environ["CUDA_VISIBLE_DEVICES"] = ""  # mmdet uses a visible GPU even with --gpus 0
+    print("Generating images: train (boxes only) and val (with exact masks) ...", flush=True)
     make_dataset(WORK / "data", num_train=600, num_val=100, image_size=160, seed=0)
     mmdet = distribution_of("mmdet")
     mim("train", mmdet, CONFIG, "--gpus", "0", "--work-dir", str(WORK / "train"))

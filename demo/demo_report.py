@@ -1,4 +1,4 @@
-"""Pictures and a small table for `make demo`."""
+"""Drawings and a table of results for `make demo`."""
 
 from __future__ import annotations
 
@@ -16,31 +16,31 @@ from pycocotools import mask as rle
 from pycocotools.coco import COCO
 from scipy.optimize import linear_sum_assignment
 
-from mmdet_discobox.models.teachers.crops import paste_regions
+from mmdet_discobox.models.teachers import paste_regions
 from mmdet_discobox.visualization import draw_panels
 
 SCORE = 0.3
-ENLARGED = 2  # pixels of a picture for each pixel of the photograph
+ENLARGED = 2  # pixels of a drawing per pixel of the image
 COLUMNS = ("image and boxes", "student", "teacher", "truth")
 
 
 def write_report(config: Path, checkpoint: str, metrics: dict[str, float], folder: Path) -> str:
-    """Draw `pictures/*.png` and write `table.txt`.
+    """Draw `images/*.png` and write `table.txt`.
 
     Args:
-        config: the demo's config.
-        checkpoint: the trained student and teacher.
-        metrics: what `mim test` measured.
-        folder: where the results go.
+        config: config of the demo.
+        checkpoint: trained student and teacher.
+        metrics: metrics of `mim test`.
+        folder: folder of the results.
 
     Returns:
-        The table.
+        The table as text.
     """
     model = init_detector(str(config), checkpoint, device="cpu")
     cfg = Config.fromfile(config)
     coco = COCO(str(Path(cfg.val_evaluator.ann_file)))
-    pictures = folder / "pictures"
-    pictures.mkdir(parents=True, exist_ok=True)
+    drawings = folder / "images"
+    drawings.mkdir(parents=True, exist_ok=True)
     scores: list[tuple[float, float, float]] = []
     for number, info in enumerate(coco.loadImgs(sorted(coco.getImgIds()))):
         path = str(Path(cfg.scenes_root) / info["file_name"])
@@ -53,10 +53,10 @@ def write_report(config: Path, checkpoint: str, metrics: dict[str, float], folde
             image = imread(path, channel_order="rgb")
             student = _in_order_of(truth["masks"], predicted.masks.numpy())
             panels = draw_panels(image, truth["boxes"], (student, teacher, truth["masks"]))
-            imwrite(imrescale(panels[..., ::-1], ENLARGED), str(pictures / f"{number:03d}.png"))
+            imwrite(imrescale(panels[..., ::-1], ENLARGED), str(drawings / f"{number:03d}.png"))
     table = _table(np.array(scores), metrics)
     (folder / "table.txt").write_text(table + "\n")
-    return f"\n{table}\n\nPictures ({', '.join(COLUMNS)}): {pictures}"
+    return f"\n{table}\n\nDrawings ({', '.join(COLUMNS)}): {drawings}"
 
 
 def _truth(coco: COCO, image_id: int) -> dict[str, np.ndarray]:
@@ -74,7 +74,7 @@ def _truth(coco: COCO, image_id: int) -> dict[str, np.ndarray]:
 
 
 def _teacher_masks(model: Any, cfg: Config, path: str, truth: dict[str, np.ndarray]) -> np.ndarray:
-    """Masks that the teacher gives for the true boxes, at the size of the picture."""
+    """Refine masks of the true boxes by the teacher, at the size of the image."""
     pipeline = Compose(cfg.test_dataloader.dataset.pipeline[:2])  # load, resize
     loaded = pipeline(dict(img_path=path, img_id=0))
     height, width = loaded["ori_shape"]
@@ -99,7 +99,7 @@ def _iou(first: np.ndarray, second: np.ndarray) -> np.ndarray:
 def _in_order_of(truth: np.ndarray, predicted: np.ndarray) -> np.ndarray:
     """Sort predicted masks by the true ones, so that an object has one colour in all panels.
 
-    True objects that were missed have an empty mask; predictions beyond the true ones come last.
+    Missed objects get an empty mask; unmatched predictions are last.
     """
     rows, columns = linear_sum_assignment(_iou(predicted, truth), maximize=True)
     found = np.zeros_like(truth)
@@ -110,10 +110,9 @@ def _in_order_of(truth: np.ndarray, predicted: np.ndarray) -> np.ndarray:
 def _scores(
     predicted: Any, teacher: np.ndarray, truth: dict[str, np.ndarray]
 ) -> list[tuple[float, float, float]]:
-    """IoU of student, teacher and filled box with the truth, for every true object.
+    """Compute the IoU of student, teacher and filled box with the mask of each true object.
 
-    A true object is matched with the prediction of its class that overlaps it most; one without
-    such a prediction has a student IoU of 0.
+    The student's mask is the prediction of the object's class with the largest IoU, 0 without one.
     """
     filled = np.zeros_like(truth["masks"])
     for mask, (x1, y1, x2, y2) in zip(filled, truth["boxes"].round().astype(int), strict=True):

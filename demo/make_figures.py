@@ -1,9 +1,9 @@
-"""Draw the figures of the documentation from the package's own output, on generated pictures.
+"""Draw the figures of the documentation from output of the package on generated images.
 
     python demo/make_figures.py [--out docs/images]
 
-No network is trained: the coarse masks are the exact ones at 1/24 of the resolution with noise, and
-the features of the correspondences are those of an ImageNet backbone (the extra `[demo]`).
+No network is trained: coarse masks are exact ones at 1/24 of the resolution with noise, and the
+features for correspondence are those of an ImageNet backbone (the extra `[demo]`).
 """
 
 from __future__ import annotations
@@ -29,11 +29,11 @@ from mmdet_discobox.models.teachers import (
     crop_regions,
     paste_regions,
 )
-from mmdet_discobox.structures import BoxObjects, Correspondences, PseudoMasks
+from mmdet_discobox.structures import BoxObjects, Correspondences, MaskProposals, PseudoMasks
 from mmdet_discobox.visualization import draw_masks
 from scenes import Scene, render_scene
 
-SIZE = 448  # pixels along a side of a picture
+SIZE = 448  # pixels along a side of an image
 STRIDE = 4  # of the masks of a network
 CELLS = 14  # along a side of a box, in the figure of correspondences
 PANEL = 2.3  # inches
@@ -42,7 +42,7 @@ YELLOW = dict(fill=False, color="yellow", linewidth=1.5)
 
 
 def coarse_logits(scene: Scene, seed: int) -> torch.Tensor:
-    """Imitate a network in training: ``(G, h, w)`` log-odds of masks that are coarse and noisy."""
+    """Imitate a network in training by ``(G, h, w)`` log-odds of coarse and noisy masks."""
     rng, small = np.random.default_rng(seed), SIZE // 24
     logits = []
     for item in scene.objects:
@@ -55,7 +55,7 @@ def coarse_logits(scene: Scene, seed: int) -> torch.Tensor:
 
 
 def objects_of(scene: Scene) -> BoxObjects:
-    """Boxes and labels of a scene, as a batch of one image."""
+    """Collect boxes and labels of a scene, as a batch of one image."""
     count = len(scene.objects)
     return BoxObjects(
         boxes=torch.tensor(np.stack([item.box for item in scene.objects])).float(),
@@ -67,20 +67,18 @@ def objects_of(scene: Scene) -> BoxObjects:
 
 
 def image_tensor(scene: Scene) -> torch.Tensor:
-    """``(1, 3, H, W)`` RGB in [0, 255]."""
+    """Return the image of a scene as ``(1, 3, H, W)`` RGB in [0, 255]."""
     return torch.from_numpy(scene.image).permute(2, 0, 1)[None].float()
 
 
 def refine(scene: Scene, logits: torch.Tensor) -> PseudoMasks:
-    """Let the structured teacher refine the masks of a scene."""
-    predicted = torch.ones(len(scene.objects), dtype=torch.bool)
-    return StructuredTeacher()(
-        logits, predicted, objects_of(scene), image_tensor(scene), stride=STRIDE
-    )
+    """Refine the masks of a scene by the structured teacher."""
+    proposals = MaskProposals(logits, torch.arange(len(logits)), objects_of(scene), STRIDE)
+    return StructuredTeacher()(proposals, image_tensor(scene))
 
 
 def draw_overview(path: Path, seed: int) -> None:
-    """Boxes, coarse masks, refined masks and the truth of one picture."""
+    """Draw boxes, coarse masks, refined masks and true masks of one image."""
     scene = render_scene(np.random.default_rng(seed), SIZE)
     logits = coarse_logits(scene, seed)
     refined = refine(scene, logits)
@@ -90,21 +88,21 @@ def draw_overview(path: Path, seed: int) -> None:
     masks = np.stack([item.mask for item in scene.objects])
     pale = np.repeat(scene.image.mean(2, keepdims=True) // 2 + 110, 3, 2).astype(np.uint8)
     panels = {
-        "what you give: boxes": scene.image,
+        "your annotation: boxes": scene.image,
         "coarse masks (imitated)": draw_masks(pale, (large > 0).numpy()),
-        "what the teacher makes of them": draw_masks(pale, (found > 0.5).numpy()),
-        "the truth": draw_masks(pale, masks),
+        "masks refined by the teacher": draw_masks(pale, (found > 0.5).numpy()),
+        "true masks": draw_masks(pale, masks),
     }
     axes = grid(1, len(panels))
-    for axis, (title, picture) in zip(axes, panels.items(), strict=True):
-        show(axis, picture, title)
+    for axis, (title, panel) in zip(axes, panels.items(), strict=True):
+        show(axis, panel, title)
     for x1, y1, x2, y2 in boxes:
         axes[0].add_patch(Rectangle((x1, y1), x2 - x1, y2 - y1, **YELLOW))
     save(path)
 
 
 def draw_refinement(path: Path, seed: int, index: int) -> None:
-    """One object on its grid: colours, affinity, coarse mask, marginals, refined mask."""
+    """Draw one object on its grid: colours, affinity, coarse mask, marginals, refined mask."""
     scene = render_scene(np.random.default_rng(seed), SIZE)
     logits = coarse_logits(scene, seed)
     objects, teacher = objects_of(scene), StructuredTeacher()
@@ -122,7 +120,7 @@ def draw_refinement(path: Path, seed: int, index: int) -> None:
     show(axes[1], affinity.numpy(), "affinity to the 8 neighbours", cmap="magma")
     show(axes[2], start[0].sigmoid().numpy(), "coarse mask $m$", cmap="viridis", limits=(0, 1))
     show(axes[3], refined.masks[index].numpy(), "marginals $q$", cmap="viridis", limits=(0, 1))
-    show(axes[4], crop, "refined mask (white), truth (black)")
+    show(axes[4], crop, "refined (white), true (black)")
     mask = torch.from_numpy(scene.objects[index].mask)[None, None].float()
     truth = crop_regions(mask, region, first, size)[0, 0]
     axes[4].contour(truth, [0.5], colors="black", linewidths=2.6)
@@ -137,7 +135,7 @@ def draw_refinement(path: Path, seed: int, index: int) -> None:
 def match(
     seeds: Sequence[int], indices: Sequence[int]
 ) -> tuple[Correspondences, list[np.ndarray], list[np.ndarray]]:
-    """Match one object of each of two scenes: correspondences, and their crops and masks."""
+    """Match one object of each of two scenes; return correspondences, crops and masks."""
     network = EfficientNetLite().eval()
     features, masks, crops = [], [], []
     first = torch.zeros(1, dtype=torch.long)
@@ -160,7 +158,7 @@ def match(
 def draw_correspondence(
     path: Path, seeds: Sequence[int], indices: Sequence[int], cell: tuple[int, int]
 ) -> None:
-    """One cell's similarities, votes and plan, and colours carried by the whole plan."""
+    """Draw similarities, votes and plan of one cell, and colours transferred by the plan."""
     found, (source, target), masks = match(seeds, indices)
     row = cell[0] * CELLS + cell[1]
     plan, total = found.plan[0], found.similarity[0]
@@ -169,7 +167,7 @@ def draw_correspondence(
     ]
     code = colour_code(CELLS)
     channels = torch.from_numpy(code).reshape(-1, 3).T.float()
-    carried = transfer_masks(found.plan.mT.expand(3, -1, -1), channels).T
+    transferred = transfer_masks(found.plan.mT.expand(3, -1, -1), channels).T
     axes = grid(2, 3)
     show(axes[0], source, "object $n$: one of its cells")
     mark(axes[0], cell)
@@ -180,23 +178,23 @@ def draw_correspondence(
     ):
         show(axis, target.mean(2), title, cmap="gray", limits=(0, 1))
         overlay(axis, values.reshape(CELLS, CELLS).numpy())
-    show(axes[4], tint(source, code, masks[0]), "object $n$, coloured by place")
+    show(axes[4], tint(source, code, masks[0]), "object $n$, coloured by position")
     show(
         axes[5],
-        tint(target, carried.reshape(code.shape).numpy(), masks[1]),
-        "object $s$, colours carried by $T$",
+        tint(target, transferred.reshape(code.shape).numpy(), masks[1]),
+        "object $s$, colours transferred by $T$",
     )
     save(path)
 
 
 def colour_code(size: int) -> np.ndarray:
-    """``(S, S, 3)`` colours in [0, 1] that differ from place to place."""
+    """Return ``(S, S, 3)`` colours in [0, 1] that vary with the position."""
     y, x = np.indices((size, size)) / (size - 1)
     return np.stack([x, 1 - y, 0.25 + 0.75 * y * (1 - x)], 2)
 
 
 def tint(crop: np.ndarray, code: np.ndarray, mask: np.ndarray) -> np.ndarray:
-    """Lay colours over the foreground of a crop."""
+    """Blend colours over the foreground of a crop."""
     size = crop.shape[:2][::-1]
     colours = cv2.resize(code.astype(np.float32), size)
     alpha = 0.85 * (cv2.resize(mask.astype(np.float32), size) > 0.5)[..., None]
@@ -211,7 +209,7 @@ def mark(axis: Axes, cell: tuple[int, int]) -> None:
 
 
 def overlay(axis: Axes, values: np.ndarray) -> None:
-    """Lay a map of cells over a crop."""
+    """Overlay a crop with values of its cells."""
     values = (values - values.min()) / max(values.max() - values.min(), 1e-9)
     axis.imshow(
         values, cmap="inferno", alpha=0.1 + 0.85 * values, extent=(0, 16 * CELLS, 16 * CELLS, 0),
@@ -220,7 +218,7 @@ def overlay(axis: Axes, values: np.ndarray) -> None:
 
 
 def grid(rows: int, columns: int) -> list[Axes]:
-    """Axes of a new figure, row by row."""
+    """Create a figure and return its axes, row by row."""
     _, axes = plt.subplots(
         rows, columns, figsize=(PANEL * columns, (PANEL + 0.25) * rows), layout="constrained"
     )
@@ -229,13 +227,13 @@ def grid(rows: int, columns: int) -> list[Axes]:
 
 def show(
     axis: Axes,
-    picture: np.ndarray,
+    image: np.ndarray,
     title: str,
     cmap: str | None = None,
     limits: tuple[float | None, float | None] = (None, None),
 ) -> None:
-    """Show a picture without ticks."""
-    axis.imshow(picture, cmap=cmap, vmin=limits[0], vmax=limits[1])
+    """Show an image without ticks."""
+    axis.imshow(image, cmap=cmap, vmin=limits[0], vmax=limits[1])
     axis.set_title(title, fontsize=9)
     axis.set_axis_off()
 
@@ -245,8 +243,8 @@ def save(path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     plt.savefig(path, dpi=DPI)
     plt.close()
-    with Image.open(path) as picture:
-        picture.convert("RGB").quantize(256, kmeans=1).save(path, optimize=True)
+    with Image.open(path) as image:
+        image.convert("RGB").quantize(256, kmeans=1).save(path, optimize=True)
     print(f"{path}: {path.stat().st_size / 1000:.0f} kB")
 
 

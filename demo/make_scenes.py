@@ -1,4 +1,4 @@
-"""Makes the embedded data set of generated scenes.
+"""Generate the data set of scenes.
 
 Example:
     python demo/make_scenes.py data/scenes --num-train 600 --num-val 100
@@ -13,7 +13,7 @@ from scenes import make_dataset
 
 
 def main() -> None:
-    """Parses the command line and writes the data set, unless it is there already."""
+    """Write the data set unless it exists already."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -28,7 +28,7 @@ def main() -> None:
         "--image-size", type=int, default=160, help="side in pixels (default: %(default)s)"
     )
     parser.add_argument(
-        "--seed", type=int, default=0, help="equal settings give equal files (default: %(default)s)"
+        "--seed", type=int, default=0, help="of all randomness (default: %(default)s)"
     )
     arguments = parser.parse_args()
     root = make_dataset(**vars(arguments))

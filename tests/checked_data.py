@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mmdet_discobox.datasets.checks import TrainingSettings
+from dataset_checks import TrainingSettings
 
 WIDTH, HEIGHT = 96, 64
 PLAIN = TrainingSettings(image_scale=None, scale_ranges=((1, 48), (24, 96)), batch_size=1)

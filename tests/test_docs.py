@@ -22,8 +22,15 @@ from mmdet_discobox.models.detectors.structured_teaching import StructuredTeachi
 from mmdet_discobox.models.teachers.mask_refiner import MaskRefiner
 
 ROOT = Path(__file__).parents[1]
-PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
-every_page = pytest.mark.parametrize("page", PAGES, ids=lambda path: path.stem)
+PAGES = [
+    ROOT / "README.md",
+    ROOT / "CONTRIBUTING.md",
+    *sorted((ROOT / "docs").glob("*.md")),
+    *sorted((ROOT / "benchmarks").rglob("*.md")),
+]
+every_page = pytest.mark.parametrize(
+    "page", PAGES, ids=lambda path: path.relative_to(ROOT).with_suffix("").as_posix()
+)
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 FOLDERS = "benchmarks|configs|demo|mmdet_discobox|scripts|tests|tools"
 PATH = re.compile(rf"(?<![\w/:.])((?:{FOLDERS})/[\w/]+\.\w+)")
@@ -110,6 +117,13 @@ def test_every_page_is_in_the_index(page):
     assert page.stem == "index" or f"({page.name})" in (ROOT / "docs" / "index.md").read_text()
 
 
+@pytest.mark.parametrize(
+    "note", sorted((ROOT / "benchmarks" / "notes").glob("*.md")), ids=lambda path: path.stem
+)
+def test_every_note_is_in_the_index_of_the_benchmarks(note):
+    assert f"(notes/{note.name})" in (ROOT / "benchmarks" / "README.md").read_text()
+
+
 def test_pictures_are_small():
     pictures = list((ROOT / "docs" / "images").rglob("*.png"))
     assert pictures
@@ -165,5 +179,4 @@ def test_the_figures_are_drawn(tmp_path, monkeypatch):
     monkeypatch.setattr("sys.argv", ["make_figures.py", "--out", str(tmp_path)])
     figures.main()
     drawn = {path.name for path in tmp_path.iterdir()}
-    # in the folder below are the plots of the study, which trainings made
-    assert drawn == {path.name for path in (ROOT / "docs" / "images").glob("*.png")}
+    assert drawn == {path.name for path in (ROOT / "docs" / "images").rglob("*.png")}

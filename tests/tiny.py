@@ -254,6 +254,10 @@ def tiny_semantic_yolact(**changes: Any) -> ConfigDict:
     return config
 
 
+#: one configuration of each task network
+NETWORKS = {"solov2": tiny_solov2, "yolact": tiny_yolact, "condinst": tiny_condinst}
+
+
 def build(config: ConfigDict, seed: int = 0) -> Any:
     """Build a detector with random weights that depend on the seed alone."""
     torch.manual_seed(seed)

@@ -1,4 +1,4 @@
-"""A tiny detector that matches, and pictures whose correspondence is known."""
+"""A tiny detector that matches, and images whose correspondence is known."""
 
 from __future__ import annotations
 
@@ -36,12 +36,12 @@ def inferencer_of(model, **settings):
 
 
 def texture(seed=0, size=96):
-    """A smooth random picture, BGR: no two places look alike."""
+    """A smooth random image, BGR: no two places look alike."""
     noise = np.random.default_rng(seed).uniform(0, 255, (size // 6, size // 6, 3))
-    picture = cv2.resize(noise, (size, size), interpolation=cv2.INTER_CUBIC)
-    return picture.clip(0, 255).astype(np.uint8)
+    image = cv2.resize(noise, (size, size), interpolation=cv2.INTER_CUBIC)
+    return image.clip(0, 255).astype(np.uint8)
 
 
-def shifted(picture, x, y):
-    """The picture moved, its border filled with what was there before."""
-    return np.roll(picture, (y, x), (0, 1))
+def shifted(image, x, y):
+    """The image moved, its border filled with what was there before."""
+    return np.roll(image, (y, x), (0, 1))

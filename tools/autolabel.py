@@ -25,13 +25,13 @@ from mmengine.dist import init_dist, is_main_process
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from label_truth import compare_with_truth
 from mmdet_discobox.datasets.box_formats import read_boxes
 from mmdet_discobox.datasets.coco_validation import check_coco_boxes, load_coco_json
 from mmdet_discobox.datasets.images import read_image
 from mmdet_discobox.evaluation.coco_masks import to_rle
 from mmdet_discobox.labelling.auto_labeler import AutoLabeler
 from mmdet_discobox.labelling.label_run import LabelRun
-from mmdet_discobox.labelling.label_truth import compare_with_truth
 from mmdet_discobox.labelling.labelled_boxes import (
     LabelledBoxes,
     add_masks,

@@ -16,8 +16,7 @@ from mmengine.config import Config
 from rich.console import Console
 from rich.progress import Progress
 
-from mmdet_discobox.datasets.checks import TrainingSettings
-from mmdet_discobox.datasets.dataset_check import check_dataset
+from dataset_checks import TrainingSettings, check_dataset
 from mmdet_discobox.utils.command_line import run
 
 

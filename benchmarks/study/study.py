@@ -1,12 +1,12 @@
-"""Run a whole study, and go on with it after any interruption.
+"""Run a study, and resume it after any interruption.
 
     python benchmarks/study/study.py TABLE --data DIR --out DIR [--rows NAME ...] [--seeds 0 1 2]
 
 Tables: `persons` and `animals` (losses and teachers beside a mask-supervised bound and BoxInst),
 `sensitivity` (loss weights and gates), `data-size`. Each row is trained and tested by `mim` once
-for each seed, in `OUT/DATA/ROW/seedK`; what is there is not done again. After each run the table
-`OUT/TABLE.md`, `OUT/TABLE.json` and plots are written anew. A run that fails is told in the table,
-and tried again by the next call. Several calls may share a folder and its work.
+per seed, in `OUT/DATA/ROW/seedK`; finished runs are not repeated. Each run updates the table
+`OUT/TABLE.md`, `OUT/TABLE.json` and the plots. The table reports failed runs, which the next call
+repeats. Several calls may share a folder.
 """
 
 from __future__ import annotations
@@ -24,14 +24,13 @@ from mmengine.logging import MMLogger
 
 from mmdet_discobox.utils import command_line
 from study_report import write_report
-from study_rows import chosen
 from study_runs import BUSY, Run
 from study_settings import Settings
 from study_tables import TABLES
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
-    """Read the command line."""
+    """Parse the command line."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -41,13 +40,13 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     add("--out", type=Path, required=True, help="folder of the results")
     add("--rows", nargs="+", help="rows to run, in this order (default: all)")
     add("--seeds", type=int, nargs="+", default=[0, 1, 2], help="(default: 0 1 2)")
-    add("--epochs", type=int, help="of each training (default: the config's)")
-    add("--batch", type=int, help="images of a step, with the learning rate scaled to them")
+    add("--epochs", type=int, help="epochs of each training (default: the config's)")
+    add("--batch", type=int, help="images per step, to which the learning rate is scaled")
     add("--bf16", action="store_true", help="train in bfloat16")
     add("--gpus", type=int, choices=(0, 1), default=0, help="(default: %(default)s)")
-    add("--cfg-options", nargs="+", action=DictAction, default={}, help="for every run, KEY=VALUE")
-    add("--dry-run", action="store_true", help="print what would be run, and stop")
-    add("--report", action="store_true", help="write the table of what is there, and stop")
+    add("--cfg-options", nargs="+", action=DictAction, default={}, help="for all runs, KEY=VALUE")
+    add("--dry-run", action="store_true", help="print the commands and stop")
+    add("--report", action="store_true", help="write the table of the finished runs and stop")
     return parser.parse_args(argv)
 
 
@@ -66,16 +65,16 @@ def main(argv: list[str] | None = None) -> int:
         1 if a run failed, else 0.
 
     Raises:
-        FileNotFoundError: if there is no folder of photographs.
-        ValueError: if there is no such row, or the runs that are there have other settings.
+        FileNotFoundError: if the folder of photographs does not exist.
+        ValueError: if a row does not exist, or the finished runs have other settings.
     """
     args = parse_args(argv)
     if not args.data.is_dir():
         raise FileNotFoundError(
             f"Expected a folder of photographs but got {args.data}, which is none. Its layout is "
-            "told in docs/study.md."
+            "described in benchmarks/README.md."
         )
-    MMLogger.get_current_instance().setLevel("WARNING")  # every config tells its variables
+    MMLogger.get_current_instance().setLevel("WARNING")  # configs log their variables
     settings = Settings(
         out=args.out.resolve(),
         epochs=args.epochs,
@@ -85,14 +84,14 @@ def main(argv: list[str] | None = None) -> int:
         options=args.cfg_options,
         data=args.data.resolve(),
     )
-    os.environ["DISCOBOX_DATA"] = str(settings.data)  # the configs read it
+    os.environ["DISCOBOX_DATA"] = str(settings.data)  # read by the configs
     table = TABLES[args.table]()
-    # seed by seed: the first of each row make a table already
-    runs = [Run(row, seed, settings) for seed in args.seeds for row in chosen(table, args.rows)]
+    # seed by seed: the first seed of all rows is a table already
+    runs = [Run(row, seed, settings) for seed in args.seeds for row in table.select(args.rows)]
     if args.dry_run:
         show(runs)
         return 0
-    if args.report:  # of whatever settings the runs have
+    if args.report:  # whatever the settings of the runs
         print(write_report(table, settings.out))
         return 0
     settings.check(path for run in runs for path in run.annotations)
@@ -113,5 +112,5 @@ def main(argv: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit("Ended; the same command goes on from here."))
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("Terminated; the same command resumes."))
     command_line.run(main)

@@ -1,4 +1,4 @@
-"""Files of a study, and what they say of the machine and the code."""
+"""Files of a study, and records of the machine and the code."""
 
 from __future__ import annotations
 
@@ -22,30 +22,30 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 def read_json(path: Path) -> Any:
-    """A json file, None if there is none."""
+    """Read a json file; None if it does not exist."""
     return json.loads(path.read_text()) if path.exists() else None
 
 
-def whole_json(path: Path) -> Any:
-    """A json file, None if there is none, or if whoever wrote it was ended before the end."""
+def read_complete_json(path: Path) -> Any:
+    """Read a json file; None if it does not exist, or was cut short by a kill."""
     try:
         return read_json(path)
-    except ValueError:  # of the json, or of a character that was cut
+    except ValueError:  # of the json, or of a cut character
         return None
 
 
 @contextmanager
 def locked(path: Path, *, wait: bool = False) -> Iterator[int | None]:
-    """Hold a lock file until the context ends, and until all who inherit it have ended.
+    """Hold a lock file until the end of the context and of all child processes that inherit it.
 
     Args:
-        path: of the lock file.
-        wait: whether to wait for another process that holds it.
+        path: lock file.
+        wait: whether to wait for another process that holds the lock.
 
     Yields:
-        Its descriptor, None if another process holds it.
+        Descriptor of the file, None if another process holds the lock.
     """
-    import fcntl  # not on every system; here, because reports are made without a lock
+    import fcntl  # not on every system; imported here because reports need no lock
 
     with path.open("w") as file:
         try:
@@ -57,14 +57,14 @@ def locked(path: Path, *, wait: bool = False) -> Iterator[int | None]:
 
 
 def error_in(log: str) -> str:
-    """The error that a log of `mim` ends with, which is not that of `mim` itself."""
+    """Return the last error in a log of `mim` that is not an error of `mim` itself."""
     found = re.findall(r"^(?:\w+\.)*\w*(?:Error|Exception|Interrupt)\b.*", log, re.MULTILINE)
     own = [line for line in found if "CalledProcessError" not in line]
     return (own or log.strip().splitlines() or ["no output"])[-1][:300]
 
 
 def revision() -> str | None:
-    """The commit of this repository, marked if files differ from it; None if there is no git."""
+    """Return the commit of this repository, marked if files were changed; None without git."""
     words = ["git", "describe", "--always", "--abbrev=12", "--dirty", "--exclude=*"]
     try:
         found = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=True)
@@ -74,7 +74,7 @@ def revision() -> str | None:
 
 
 def machine(gpus: int) -> Json:
-    """What seconds depend on."""
+    """Describe the hardware and the versions that the speed depends on."""
     info = Path("/proc/cpuinfo")
     models = re.findall(r"^model name\s*: (.*)$", info.read_text(), re.M) if info.exists() else []
     names = ("torch", distribution_of("mmcv"), distribution_of("mmdet"))

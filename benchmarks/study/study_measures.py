@@ -1,4 +1,4 @@
-"""What a run of the study has measured."""
+"""Measures of a run of the study."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 from mmdet_discobox.evaluation import match_masks
 from mmdet_discobox.utils.types import Json
-from study_files import read_json, whole_json
+from study_files import read_complete_json, read_json
 
 #: measure -> its title, in the order of the tables
 TITLES = dict(
@@ -23,10 +23,10 @@ PREDICTIONS = "predictions"
 
 
 def tested(folder: Path) -> tuple[Json, list[Json]] | None:
-    """Metrics and predictions of the last `mim test` of a run that was through, None without."""
+    """Return metrics and predictions of the last complete `mim test` of a run, None without one."""
     paths = sorted(folder.glob("test/*/*.json"), key=lambda path: path.stat().st_mtime)
-    metrics = [found for found in map(whole_json, paths) if found is not None]
-    predictions = whole_json(folder / f"{PREDICTIONS}.segm.json")
+    metrics = [found for found in map(read_complete_json, paths) if found is not None]
+    predictions = read_complete_json(folder / f"{PREDICTIONS}.segm.json")
     return (metrics[-1], predictions) if metrics and predictions is not None else None
 
 
@@ -34,12 +34,12 @@ def measures(folder: Path, truth: Path, *, boxes: bool) -> dict[str, float | Non
     """Measure a tested run.
 
     Args:
-        folder: of the run, with the metrics and predictions of `mim test`.
+        folder: folder of the run, with metrics and predictions of `mim test`.
         truth: COCO json with masks.
-        boxes: whether it predicts boxes.
+        boxes: whether the network predicts boxes.
 
     Returns:
-        Shares of 1 by the names in `TITLES`, None where there is nothing to measure.
+        Shares of 1 by the names in `TITLES`, None for measures without a value.
 
     Raises:
         FileNotFoundError: if the run has not been tested.
@@ -48,10 +48,10 @@ def measures(folder: Path, truth: Path, *, boxes: bool) -> dict[str, float | Non
     if found is None:
         raise FileNotFoundError(
             f"Expected metrics at {folder}/test/*/*.json and {PREDICTIONS}.segm.json but they are "
-            "absent or cut short: test the run first."
+            "absent or incomplete: test the run first."
         )
     coco, predictions = found
-    # of no predictions at all mmdet's metric has no figures
+    # without predictions, mmdet's metric returns no figures
     figures = {name: coco[f"coco/{key}"] if predictions else 0.0 for name, key in COCO.items()}
     matched = match_masks(read_json(truth), predictions)
     figures.update(matched_iou=matched.mean_iou, matched_share=matched.share)

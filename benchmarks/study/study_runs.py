@@ -1,9 +1,9 @@
-"""A run of the study: `mim train` and `mim test` of a row with a seed, and what they measured.
+"""Runs of the study: `mim train` and `mim test` of a row with a seed, and their measures.
 
-Its folder says how far it got. `run.json` is there once it has begun, `labels.json` once its boxes
-have masks (of rows that train on these), `epoch_N.pth` of the last epoch once it is trained,
-`test/*/*.json` once it is tested, `result.json` once it is done: whatever is there is not done
-again, and a training that was cut short goes on from its last checkpoint.
+Files in the folder of a run mark its progress: `run.json` its start, `labels.json` the masks of its
+training boxes (for rows that train on auto-labels), `epoch_N.pth` of the last epoch the end of
+training, `test/*/*.json` the test, `result.json` the end. Finished steps are not repeated, and a
+killed training resumes from its last checkpoint.
 """
 
 from __future__ import annotations
@@ -25,29 +25,21 @@ from mmengine.config import Config
 from mmdet_discobox.utils.files import write_json, write_text
 from mmdet_discobox.utils.types import Json
 from mmdet_discobox.utils.versions import distribution_of
-from study_configs import annotations, boxes_and_pictures, read_config
-from study_files import (
-    ROOT,
-    error_in,
-    locked,
-    machine,
-    revision,
-    whole_json,
-)
+from study_files import ROOT, error_in, locked, machine, read_complete_json, revision
 from study_measures import PREDICTIONS, measures, tested
-from study_rows import Row
-from study_settings import Settings, as_words
+from study_settings import Settings, annotations, as_words, boxes_and_images, read_config
+from study_tables import Row
 
-BUSY = "another process is at it"
+BUSY = "another process runs it"
 
 
 class Run:
     """One training of a row with one seed, and its test.
 
     Args:
-        row: of the table.
-        seed: of the training.
-        settings: of the study.
+        row: row of the table.
+        seed: seed of the training.
+        settings: settings of the study.
     """
 
     def __init__(self, row: Row, seed: int, settings: Settings) -> None:
@@ -63,12 +55,12 @@ class Run:
 
     @property
     def options(self) -> Json:
-        """What differs from the config."""
+        """Overridden keys of the config."""
         options = {
             "train_cfg.max_epochs": self.epochs,
-            "train_cfg.val_begin": self.epochs + 1,  # `mim test` does it
+            "train_cfg.val_begin": self.epochs + 1,  # `mim test` evaluates
             "default_hooks.checkpoint.interval": 1,
-            # the oldest is removed before the newest is written: of two, one is always whole
+            # the oldest is removed before the newest is complete: of two, one always is
             "default_hooks.checkpoint.max_keep_ckpts": 2,
             "randomness.seed": self.seed,
         }
@@ -78,31 +70,31 @@ class Run:
             options["optim_wrapper.type"] = "BFloat16OptimWrapper"
         if self.labeller:
             options["train_dataloader.dataset.ann_file"] = str(self.labels)
-        shared = dict(sorted(self.settings.options.items()))  # the same, in whatever order given
+        shared = dict(sorted(self.settings.options.items()))  # independent of their order
         return {**options, **self.row.options, **shared}
 
     @property
     def merged(self) -> Config:
-        """The config as `mim` runs it."""
+        """The config with the options."""
         config = copy.deepcopy(self.config)
         config.merge_from_dict(self.options)
         return config
 
     @property
     def annotations(self) -> set[Path]:
-        """The json files that it reads, but for those that the study makes."""
+        """Json files that the run reads, without those that the study writes."""
         if self.training is not self:
             return self.training.annotations
         if self.labeller:
             return self.labeller.annotations
         try:
             return annotations(self.merged)
-        except (KeyError, TypeError):  # options that do not fit: the run fails, and tells why
+        except (KeyError, TypeError):  # the options do not fit: the run reports the error
             return annotations(self.config)
 
     @property
     def trained(self) -> bool:
-        """Whether the training has ended: the name is written after the checkpoint is."""
+        """Whether the training has ended: `last_checkpoint` is written after the checkpoint."""
         if self.training is not self:
             return self.training.trained
         last = self._last
@@ -110,24 +102,21 @@ class Run:
 
     @property
     def _last(self) -> Path | None:
-        """What `last_checkpoint` names, a file or not; None if there is no such name."""
+        """The path in `last_checkpoint`, None without that file."""
         path = self.folder / "last_checkpoint"
         return Path(path.read_text(errors="replace").strip()) if path.exists() else None
 
     @property
     def state(self) -> str:
-        """How far the run got, for people."""
-        if whole_json(self.folder / "result.json"):
+        """Progress of the run."""
+        if read_complete_json(self.folder / "result.json"):
             return "done"
         if self.trained:
             return "trained"
         return "begun" if (self.folder / "last_checkpoint").exists() else "not begun"
 
     def commands(self) -> dict[str, list[str]]:
-        """The command lines, to be run in the folder of the run: of `mim train` and `mim test`.
-
-        Before them, where the row needs it, `label`: that of `tools/autolabel.py`.
-        """
+        """Return the command of each step, to be run in the folder of the run."""
         config, gpus = str(self.row.config), str(self.settings.gpus)
         mmdet = distribution_of("mmdet")
         train = ["mim", "train", mmdet, config, "--gpus", gpus, "--work-dir", str(self.folder)]
@@ -145,7 +134,7 @@ class Run:
 
     def _label_command(self, labeller: Run) -> list[str]:
         network = [labeller.folder / labeller.row.config.name, labeller.checkpoint]  # as trained
-        data = boxes_and_pictures(labeller.merged)
+        data = boxes_and_images(labeller.merged)
         tool = ROOT / "tools" / "autolabel.py"
         return [*map(str, ["python", tool, *network, *data, self.labels])]
 
@@ -156,19 +145,15 @@ class Run:
         return ("label", "train", "test") if self.labeller else ("train", "test")
 
     def execute(self) -> str | None:
-        """Do what is left to do.
+        """Run the remaining steps; return the reason of a failure, None on success."""
+        return _failure_of(self._execute)
 
-        Returns:
-            Why there is no result, None if there is one.
-        """
-        return _failure_of(self._take)
-
-    def _take(self) -> str | None:
+    def _execute(self) -> str | None:
         self.folder.mkdir(parents=True, exist_ok=True)
         with locked(self.folder / "lock") as lock:
             if lock is None:
                 return BUSY
-            record = whole_json(self.folder / "run.json") or self._record()
+            record = read_complete_json(self.folder / "run.json") or self._record()
             record.update(failure=None, data=self.settings.data and str(self.settings.data))
             if (now := revision()) not in record["revisions"]:
                 record["revisions"].append(now)
@@ -182,9 +167,9 @@ class Run:
             seed=self.seed,
             epochs=self.epochs,
             commands={step: shlex.join(words) for step, words in self.commands().items()},
-            revisions=[],  # more than 1: gone on with by other code
+            revisions=[],  # several: resumed by other code
             machine=machine(self.settings.gpus),
-            starts=dict.fromkeys(self._steps, 0),  # more: cut short, and the seconds are not all
+            starts=dict.fromkeys(self._steps, 0),  # several: killed, and the seconds incomplete
             seconds=dict.fromkeys(self._steps, 0.0),
         )
 
@@ -202,32 +187,32 @@ class Run:
         return None
 
     def _train(self, record: Json, lock: int) -> str | None:
-        """Train what is not trained yet; networks of another row are left to that row."""
+        """Finish the training; a run that tests networks of another row executes that row's run."""
         if self.training is not self:
             return None if self.training.state == "done" else self.training.execute()
-        self._mend_last_checkpoint()
+        self._fix_last_checkpoint()
         if self.trained:
             return None
         if failure := self._label(record, lock):
             return failure
-        shutil.rmtree(self.folder / "test", ignore_errors=True)  # of a checkpoint that is gone
+        shutil.rmtree(self.folder / "test", ignore_errors=True)  # of a removed checkpoint
         return self._timed("train", record, lock)
 
     def _label(self, record: Json, lock: int) -> str | None:
-        """Give the boxes masks if the row trains on these."""
+        """Predict masks of the training boxes, for rows that train on them."""
         if self.labeller is None or self.labels.exists():
             return None
         failure = None if self.labeller.state == "done" else self.labeller.execute()
         return failure or self._timed("label", record, lock)
 
-    def _mend_last_checkpoint(self) -> None:
-        """Let `last_checkpoint` name a file that is there, or be gone: else `--resume` fails."""
+    def _fix_last_checkpoint(self) -> None:
+        """Make `last_checkpoint` name an existing file, or remove it, as `--resume` requires."""
         if self.trained or self._last is None or self._last.is_file():
             return
-        # the end of a zip file is its index, so one that was cut is none
-        whole = [path for path in self.folder.glob("epoch_*.pth") if zipfile.is_zipfile(path)]
-        if whole:
-            newest = max(whole, key=lambda path: int(path.stem.removeprefix("epoch_")))
+        # a zip file ends in its index, so an incomplete file is no zip file
+        complete = [path for path in self.folder.glob("epoch_*.pth") if zipfile.is_zipfile(path)]
+        if complete:
+            newest = max(complete, key=lambda path: int(path.stem.removeprefix("epoch_")))
             write_text(self.folder / "last_checkpoint", str(newest))
         else:
             (self.folder / "last_checkpoint").unlink()
@@ -241,12 +226,12 @@ class Run:
         return failure
 
     def _call(self, step: str, lock: int) -> str | None:
-        """Run a command with its output in a file; return why it failed."""
+        """Run a command with its output in a file; return the error of a failure."""
         words, folder = self.commands()[step], Path(sys.executable).parent
         words[0] = str(folder / words[0])
         environment = {**os.environ, "PATH": f"{folder}{os.pathsep}{os.environ['PATH']}"}
         if not self.settings.gpus:
-            environment["CUDA_VISIBLE_DEVICES"] = ""  # mmdet takes a GPU that it sees
+            environment["CUDA_VISIBLE_DEVICES"] = ""  # mmdet uses a visible GPU
         path = self.folder / f"{step}.log"
         with path.open("w") as log:
             options = dict(cwd=self.folder, env=environment, stdout=log, stderr=log)
@@ -255,7 +240,7 @@ class Run:
 
 
 def _failure_of(work: Callable[[], str | None]) -> str | None:
-    """Do it, and return why it failed: whatever one run meets, the others go on."""
+    """Call a function and return its failure, also that of an exception: other runs continue."""
     try:
         return work()
     except Exception as error:  # noqa: BLE001
@@ -263,7 +248,7 @@ def _failure_of(work: Callable[[], str | None]) -> str | None:
 
 
 def _wait_for(words: list[str], **options: object) -> int:
-    """Run a command; if this process is told to end, its children end as well."""
+    """Run a command, and kill it with its children when this process is terminated."""
     with subprocess.Popen(words, start_new_session=True, **options) as child:  # type: ignore[call-overload]
         try:
             return child.wait()

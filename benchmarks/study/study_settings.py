@@ -1,11 +1,17 @@
-"""What all runs of a study share."""
+"""Settings that all runs of a study share, and the configs of the runs."""
 
 from __future__ import annotations
 
+import copy
+import functools
 import hashlib
-from collections.abc import Iterable
+import os
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
+
+from mmengine.config import Config
 
 from mmdet_discobox.utils.files import write_json
 from mmdet_discobox.utils.types import Json
@@ -16,16 +22,18 @@ FILE = "settings.json"
 
 @dataclass(frozen=True)
 class Settings:
-    """What all runs of a study share.
+    """Settings of a study.
 
     Attributes:
         out: folder of the results.
-        epochs: of a training; None leaves each config's.
-        batch: images of a step, with the learning rate scaled to it; None leaves each config's.
+        epochs: epochs of a training; None uses those of each config.
+        batch: images per step, to which the learning rate is scaled; None uses those of each
+            config.
         bf16: whether to train in bfloat16.
         gpus: 0 or 1.
         options: further keys of the configs.
-        data: folder of the photographs. It may move: they are known by what their json files hold.
+        data: folder of the photographs. It may move: they are identified by digests of their json
+            files.
     """
 
     out: Path
@@ -37,43 +45,40 @@ class Settings:
     data: Path | None = None
 
     def check(self, files: Iterable[Path] = ()) -> None:
-        """Keep runs of different lengths or photographs out of one table.
+        """Check that the folder has no runs with other settings or photographs.
 
         Args:
-            files: the json files that the runs read. Of one that is absent `mim` tells.
+            files: json files that the runs read. `mim` reports those that do not exist.
 
         Raises:
-            ValueError: if the folder has runs with other settings, or from other photographs.
+            ValueError: if the folder has runs with other settings, or of other photographs.
         """
-        wanted = dict(
+        expected = dict(
             epochs=self.epochs,
             batch=self.batch,
             bf16=self.bf16,
             options=sorted(as_words(self.options)),
         )
-        there = sorted(path for path in set(files) if path.is_file())
-        digests = {self._name(path): _digest(path) for path in there}
+        existing = sorted(path for path in set(files) if path.is_file())
+        digests = {self._name(path): _digest(path) for path in existing}
         self.out.mkdir(parents=True, exist_ok=True)
         with locked(self.out / "settings.lock", wait=True):  # two first calls may differ
-            present = read_json(self.out / FILE) or wanted
-            # those of earlier code have no digests, and options as they were given
+            present = read_json(self.out / FILE) or expected
             known = present.get("data", {})
             present = {key: value for key, value in present.items() if key != "data"}
-            present["options"] = sorted(present.get("options", []))
-            if present != wanted:
+            if present != expected:
                 raise ValueError(
-                    f"Expected the settings of the runs that are in {self.out}, {present}, but got "
-                    f"{wanted}. Give the same --epochs, --batch, --bf16 and --cfg-options, or "
+                    f"Expected the settings of the runs in {self.out}, {present}, but got "
+                    f"{expected}. Use the same --epochs, --batch, --bf16 and --cfg-options, or "
                     "another --out."
                 )
             common = sorted(known.keys() & digests.keys())
             if other := [name for name in common if known[name] != digests[name]]:
                 raise ValueError(
-                    f"Expected the photographs of the runs that are in {self.out}, but got others: "
-                    f"{', '.join(other)} in {self.data} differ. Give the same --data, or another "
-                    "--out."
+                    f"Expected the photographs of the runs in {self.out}, but {', '.join(other)} "
+                    f"in {self.data} differ. Use the same --data, or another --out."
                 )
-            write_json(self.out / FILE, {**wanted, "data": {**known, **digests}}, indent=1)
+            write_json(self.out / FILE, {**expected, "data": {**known, **digests}}, indent=1)
 
     def _name(self, path: Path) -> str:
         inside = self.data is not None and path.is_relative_to(self.data)
@@ -85,5 +90,38 @@ def _digest(path: Path) -> str:
 
 
 def as_words(options: Json) -> list[str]:
-    """Options as `--cfg-options` takes them."""
+    """Format options for `--cfg-options`."""
     return [f"{key}={value}" for key, value in options.items()]
+
+
+def read_config(path: Path) -> Config:
+    """Return a copy of a config; each config is parsed once, as most runs share it."""
+    return copy.deepcopy(_parsed(path, os.environ.get("DISCOBOX_DATA")))
+
+
+@functools.cache
+def _parsed(path: Path, data: str | None) -> Config:
+    """Parse a config; `data` is part of the key, as configs read it from the environment."""
+    return Config.fromfile(path)
+
+
+def boxes_and_images(config: Config) -> tuple[Path, Path]:
+    """Return the json file and the folder of images of the training data."""
+    data = config.train_dataloader.dataset
+    root = Path(data.get("data_root") or "")
+    return root / data.ann_file, root / data.data_prefix.img
+
+
+def annotations(config: Config) -> set[Path]:
+    """Return the json files that training and test read, also those of wrapped data sets."""
+    parts = (config.get(key) for key in ("train_dataloader", "test_dataloader", "test_evaluator"))
+    return {path for part in parts for path in _annotations(part)}
+
+
+def _annotations(part: Any) -> Iterator[Path]:
+    if isinstance(part, dict):
+        if part.get("ann_file"):
+            yield Path(part.get("data_root") or "", part["ann_file"])
+        part = list(part.values())
+    for each in part if isinstance(part, (list, tuple)) else ():
+        yield from _annotations(each)

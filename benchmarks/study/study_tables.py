@@ -1,28 +1,29 @@
-"""The tables of the study: methods side by side, and one setting changed at a time."""
+"""The tables of the study: methods side by side, and one setting changed at a time.
+
+Each row is a config with some of its keys overridden.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from mmengine.config import Config
 
-from mmdet_discobox.engine.hooks import Opening, StructuredTeacherHook
-from study_configs import read_config
-from study_rows import Plot, Row, Table
+from mmdet_discobox.engine.hooks import StartCondition, StructuredTeacherHook
+from study_settings import read_config
 
 CONFIGS = Path(__file__).resolve().parents[2] / "configs" / "lite0"
-PERSONS = 740  # photographs of persons to train on
+PERSONS = 740  # training images of persons
 SIZES = (100, 300, PERSONS)
 FACTORS = (0.1, 0.3, 1.0, 3.0, 10.0)
 WEIGHTS = dict(
-    alpha_mil="model.mask_head.loss_mask.loss_weight",
+    alpha_mil="model.loss_mil.loss_weight",
     alpha_con="model.loss_consistency.loss_weight",
     alpha_nce="model.loss_nce.loss_weight",
 )
-Options = dict[str, Any]
 GATES = dict(consistency=(0.0, 0.1, 0.25, 0.5), correspondence=(0.0, 0.2, 0.4, 0.6, 0.8))
 METHODS = dict(
     masks=("SOLOv2 from masks", "solov2_lite0_mask", dict(bound=None, boxes=False)),
@@ -35,41 +36,105 @@ METHODS = dict(
     yolact_masks=("YOLACT++ from masks", "yolact_lite0_mask", dict(bound=None)),
     yolact=("YOLACT++: L_mil + L_con + L_nce", "yolact_lite0", dict(bound="yolact_masks")),
 )
-
-
-#: rows of SOLOv2 that are tested again, with their masks refined
+#: rows of SOLOv2 that are tested again with refined masks
 REFINED = ("masks", "full", "self_trained")
+Options = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Row:
+    """A row of a table: one kind of training, run with several seeds.
+
+    Attributes:
+        name: name of its folder, and on the command line.
+        title: title in the table.
+        data: data set, and the name of its folder: equal rows of several tables are run once.
+        config: path of the config.
+        options: overridden keys of the config, with dots.
+        bound: name of the row with the same network trained from masks.
+        boxes: whether the network predicts boxes; stock SOLOv2 does not.
+        trained_as: row whose trained networks are tested with other options; None trains own ones.
+        labelled_by: row whose trained networks predict the masks for the training of this row, on
+            their own training boxes.
+        stretch: factor on the epochs, which keeps the number of steps with fewer images.
+    """
+
+    name: str
+    title: str
+    data: str
+    config: Path
+    options: Options = field(default_factory=dict)
+    bound: str | None = "masks"
+    boxes: bool = True
+    trained_as: Row | None = None
+    labelled_by: Row | None = None
+    stretch: float = 1.0
+
+
+@dataclass(frozen=True)
+class Plot:
+    """Curves over a setting.
+
+    Attributes:
+        name: name of the file.
+        x_label: description of the setting.
+        curves: for each curve by its title, the row at each value of the setting.
+        log: whether the axis of the setting is logarithmic.
+    """
+
+    name: str
+    x_label: str
+    curves: dict[str, dict[float, str]]
+    log: bool = False
+
+
+@dataclass(frozen=True)
+class Table:
+    """Rows to compare, and their plots; without plots, bars are drawn."""
+
+    name: str
+    rows: tuple[Row, ...]
+    plots: tuple[Plot, ...] = ()
+
+    def select(self, names: list[str] | None) -> list[Row]:
+        """Return the rows of these names in their order; None selects all.
+
+        Raises:
+            ValueError: if a row does not exist.
+        """
+        known = {row.name: row for row in self.rows}
+        if unknown := [name for name in names or [] if name not in known]:
+            raise ValueError(
+                f"Expected rows of '{self.name}', which are {list(known)}, but got {unknown}."
+            )
+        return [known[name] for name in names or known]
 
 
 def method(data: str, name: str) -> Row:
-    """The row of a method on a data set, as its config ships."""
+    """Return the row of a method on a data set, with its config unchanged."""
     title, stem, rest = METHODS[name]
     return Row(name, title, data, CONFIGS / f"{data}_{stem}.py", **rest)
 
 
 def comparison(data: str) -> Table:
-    """All methods on a data set; one without masks to train on has no bounds."""
+    """Compare all methods on a data set; without training masks there are no bounds."""
     methods = {name: method(data, name) for name in METHODS}
     rows = [row for row in methods.values() if row.config.exists()]
     if methods["masks"] in rows:
-        rows.append(_self_trained(methods))
+        self_trained = replace(
+            methods["masks"],
+            name="self_trained",
+            title="SOLOv2 from the auto-labels of the default",
+            bound="masks",
+            labelled_by=methods["full"],
+        )
+        rows.append(self_trained)
     rows += [_refined(row, methods["full"].config) for row in rows if row.name in REFINED]
     return Table(data, tuple(rows))
 
 
-def _self_trained(methods: dict[str, Row]) -> Row:
-    """Stock SOLOv2 from masks that the default, trained on the boxes, then gave them."""
-    return replace(
-        methods["masks"],
-        name="self_trained",
-        title="SOLOv2 from the auto-labels of the default",
-        bound="masks",
-        labelled_by=methods["full"],
-    )
-
-
 def _refined(row: Row, config: Path) -> Row:
-    """The networks of a row, whose predicted masks a DiscoBox refines at test time."""
+    """Test the networks of a row with the prediction refiner of a DiscoBox config."""
     return Row(
         f"{row.name}_refined",
         f"{row.title}, refined at test time",
@@ -82,13 +147,13 @@ def _refined(row: Row, config: Path) -> Row:
 
 
 def sensitivity() -> Table:
-    """Everything on, one weight or gate changed at a time, on persons."""
+    """Vary one loss weight or gate of the default at a time, on persons."""
     full = method("persons", "full")
     config = read_config(full.config)
     rows, plots = [method("persons", "masks"), full], []
 
     def vary(setting: str, title: str, x_label: str, options: dict[float, Options]) -> None:
-        """Add the rows of a setting and their plot; without options it is the default."""
+        """Add the rows of a setting and their plot; empty options are the default."""
         names = {x: f"{setting}_{x:g}" if options[x] else full.name for x in options}
         for x in [x for x in options if options[x]]:
             rows.append(Row(names[x], title.format(x), full.data, full.config, options[x]))
@@ -99,8 +164,8 @@ def sensitivity() -> Table:
         options = {x: {} if x == 1 else {key: round(base * x, 6)} for x in FACTORS}
         vary(weight, f"{weight} x {{:g}}", f"{weight}, in units of {base:g}", options)
     for gate, fractions in GATES.items():
-        options = {x: _opening(config, gate, x) for x in fractions}
-        vary(gate, f"{gate} from {{:.0%}}", f"{gate} opens at this share of the steps", options)
+        options = {x: _start_at(config, gate, x) for x in fractions}
+        vary(gate, f"{gate} from {{:.0%}}", f"{gate} starts at this share of the steps", options)
     return Table("sensitivity", tuple(rows), tuple(plots))
 
 
@@ -110,40 +175,38 @@ def _value(config: Config, key: str) -> Any:
     return config
 
 
-def _opening(config: Config, gate: str, fraction: float) -> Options:
-    """Options that open a gate of the teacher at a fraction; none if the config does already."""
+def _start_at(config: Config, gate: str, fraction: float) -> Options:
+    """Return options that open a gate at a fraction; none if that is the config's setting."""
     kinds = [hook["type"] for hook in config.custom_hooks]
     index = kinds.index("StructuredTeacherHook")
     hook = {key: value for key, value in config.custom_hooks[index].items() if key != "type"}
     present = getattr(StructuredTeacherHook(**hook), gate)
-    at_once = fraction == 0 and present == Opening(iteration=0)
-    if at_once or present == Opening(fraction=fraction):
+    at_once = fraction == 0 and present == StartCondition(iteration=0)
+    if at_once or present == StartCondition(fraction=fraction):
         return {}
     wanted = {**dict.fromkeys(hook.get(gate) or {}), "fraction": fraction}  # None: no condition
     return {f"custom_hooks.{index}.{gate}.{name}": value for name, value in wanted.items()}
 
 
 def data_size() -> Table:
-    """The first photographs of persons alone, for as many steps, from masks and from boxes."""
+    """Train on subsets of persons for the same number of steps, from masks and from boxes."""
     rows: list[Row] = []
     curves: dict[str, dict[float, str]] = {}
     for base in (method("persons", "masks"), method("persons", "full")):
         for size in SIZES:
             name = base.name if size == PERSONS else f"{base.name}_{size}"
             curves.setdefault(base.title, {})[size] = name
-            rows.append(base if size == PERSONS else _smaller(base, name, size))
+            rows.append(base if size == PERSONS else _subset(base, name, size))
     return Table("data-size", tuple(rows), (Plot("data_size", "photographs", curves, log=True),))
 
 
-def _smaller(base: Row, name: str, size: int) -> Row:
-    return Row(
-        name,
-        f"{base.title}, {size} photographs",
-        base.data,
-        base.config,
-        {"train_dataloader.dataset.indices": size},
+def _subset(base: Row, name: str, size: int) -> Row:
+    return replace(
+        base,
+        name=name,
+        title=f"{base.title}, {size} photographs",
+        options={"train_dataloader.dataset.indices": size},
         bound=base.bound and f"{base.bound}_{size}",
-        boxes=base.boxes,
         stretch=PERSONS / size,
     )
 

@@ -3,12 +3,22 @@
 _base_ = [
     "mmdet::condinst/condinst_r50_fpn_ms-poly-90k_coco_instance.py",
     "../_base_/models/discobox.py",
-    "../_base_/datasets/box_pipelines.py",
 ]
 custom_imports = dict(imports=["mmdet_discobox"], allow_failed_imports=False)
 custom_hooks = _base_.discobox_hooks
 # The object bank adds about 200 MB to each checkpoint of 80 classes.
 default_hooks = dict(checkpoint=dict(max_keep_ckpts=3))
 model = dict(bbox_head=dict(type="DiscoBoxCondInstBboxHead"), **_base_.discobox_condinst)
-train_dataloader = dict(dataset=dict(type="CocoBoxDataset", pipeline=_base_.multi_scale_pipeline))
+train_pipeline = [
+    dict(type="LoadImageFromFile"),
+    dict(type="LoadAnnotations", with_bbox=True),
+    dict(
+        type="RandomChoiceResize",
+        scales=[(1333, side) for side in (640, 672, 704, 736, 768, 800)],
+        keep_ratio=True,
+    ),
+    dict(type="RandomFlip", prob=0.5),
+    dict(type="PackDetInputs"),
+]
+train_dataloader = dict(dataset=dict(type="CocoBoxDataset", pipeline=train_pipeline))
 optim_wrapper = dict(clip_grad=dict(max_norm=35, norm_type=2))

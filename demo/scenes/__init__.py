@@ -1,4 +1,4 @@
-"""An embedded data set: generated scenes with exact masks and key points, nothing to download."""
+"""Generated scenes with exact masks and key points, a data set without downloads."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What lies behind the objects: textured ground, and clutter that belongs to no class."""
+"""Background of a scene: textured ground, and clutter of no class."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from .textures import noise, texture
 
 
 def draw_ground(rng: np.random.Generator, size: int, palette: Color) -> Color:
-    """Two to four textured regions with wavy borders, unevenly lit.
+    """Paint two to four textured regions with wavy borders and uneven light.
 
     Returns:
         RGB of about [0, 1], shape (size, size, 3), float32.
@@ -36,7 +36,7 @@ def draw_ground(rng: np.random.Generator, size: int, palette: Color) -> Color:
 
 
 def scatter_clutter(rng: np.random.Generator, stage: Stage, count: int) -> None:
-    """Paints ``count`` random things with the textures, relief and shadows that objects have."""
+    """Paint ``count`` random shapes with the textures, relief and shadows of objects."""
     size = len(stage.image)
     for _ in range(count):
         center, turn = rng.uniform(0, size, 2), rng.uniform(-40, 40)

@@ -1,4 +1,4 @@
-"""Writes scenes as a COCO data set with two splits, with and without masks."""
+"""Write scenes as a COCO data set of two splits, with masks and with boxes alone."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from mmdet_discobox.utils.types import Json
 from .scene import Scene, SceneObject, render_scene
 from .shapes import CLASSES, KEYPOINTS
 
-# To be raised whenever equal settings give other files: data sets made before are made anew.
+# increment when equal settings give other files: existing data sets are then replaced
 _VERSION = 3
 _JPEG = (cv2.IMWRITE_JPEG_QUALITY, 92)
 _INFO = "scenes_info.json"
@@ -29,26 +29,26 @@ def make_dataset(
     image_size: int = 160,
     seed: int = 0,
 ) -> Path:
-    """Makes the data set unless it is there already.
+    """Write the data set unless it exists already.
 
-    Writes ``images/train/*.jpg``, ``images/val/*.jpg`` and three files in COCO's format:
-    ``train_boxes.json`` has boxes alone (no masks, areas or key points), ``train_full.json`` and
-    ``val.json`` have everything. Their ``file_name`` is relative to ``root``, so the prefix of the
-    images is ``root`` itself. ``scenes_info.json`` holds the settings and is written last: an
-    interrupted call, a missing file or other settings make the next call start again.
+    It consists of ``images/train/*.jpg``, ``images/val/*.jpg`` and three COCO jsons:
+    ``train_boxes.json`` with boxes alone, ``train_full.json`` and ``val.json`` also with masks,
+    areas and key points. Their ``file_name`` is relative to ``root``. ``scenes_info.json`` has the
+    settings and is written last; if it is missing or differs, or a file is missing, the data set is
+    written again.
 
     Args:
-        root: Folder, made if needed.
-        num_train: Training images. Image i does not depend on how many there are.
-        num_val: Validation images, drawn independently of the training images.
-        image_size: Side of the images in pixels, at least 64.
-        seed: Equal settings give equal files.
+        root: folder; created if absent.
+        num_train: number of training images. Image i is independent of the number.
+        num_val: number of validation images, independent of the training images.
+        image_size: side of the images in pixels, at least 64.
+        seed: seed of all randomness; equal settings give equal files.
 
     Returns:
         ``root`` as a path.
 
     Raises:
-        ValueError: If a split is empty, the images are too small or the seed is negative.
+        ValueError: if a split is empty, the images are too small or the seed is negative.
     """
     settings = dict(num_train=num_train, num_val=num_val, image_size=image_size, seed=seed)
     if min(num_train, num_val) < 1 or image_size < 64 or seed < 0:

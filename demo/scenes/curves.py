@@ -1,4 +1,4 @@
-"""Plane curves as arrays of points, the vocabulary in which the shapes are written.
+"""Plane curves as arrays of points, from which the shapes are built.
 
 Every curve is a float array of shape (N, 2) with x to the right and y **down**, as in images.
 Outlines are closed implicitly: the last point joins the first. Angles are degrees, clockwise on
@@ -14,31 +14,31 @@ Points = NDArray[np.float64]
 
 
 def point(x: float, y: float) -> Points:
-    """A single point, shape (2,)."""
+    """Return a single point, shape (2,)."""
     return np.array([x, y], dtype=np.float64)
 
 
 def polygon(*vertices: ArrayLike) -> Points:
-    """Stacks vertices ``(x, y)`` into an array of shape (N, 2)."""
+    """Stack vertices ``(x, y)`` to an array of shape (N, 2)."""
     return np.array(vertices, dtype=np.float64)
 
 
 def ellipse(
     center: ArrayLike, radii: ArrayLike, start: float = 0.0, stop: float = 360.0, *, num: int = 48
 ) -> Points:
-    """Points of an elliptic arc from angle ``start`` to ``stop`` (degrees), shape (num, 2)."""
+    """Sample an elliptic arc from angle ``start`` to ``stop`` (degrees), shape (num, 2)."""
     angles = np.radians(np.linspace(start, stop, num))
     unit = np.stack([np.cos(angles), np.sin(angles)], axis=1)
     return np.asarray(center) + np.asarray(radii) * unit
 
 
 def smooth(vertices: ArrayLike, *, closed: bool = False, num: int = 12) -> Points:
-    """A Catmull-Rom spline through all vertices.
+    """Sample a Catmull-Rom spline through all vertices.
 
     Args:
-        vertices: Control points of shape (N, 2).
-        closed: Whether the curve returns to its first vertex.
-        num: Samples between two neighbouring vertices.
+        vertices: control points of shape (N, 2).
+        closed: whether the curve returns to its first vertex.
+        num: samples between two neighbouring vertices.
 
     Returns:
         Curve of shape (N * num, 2) if closed, otherwise ((N - 1) * num + 1, 2).
@@ -46,7 +46,7 @@ def smooth(vertices: ArrayLike, *, closed: bool = False, num: int = 12) -> Point
     knots = np.asarray(vertices, dtype=np.float64)
     if closed:
         knots = np.concatenate([knots[-1:], knots, knots[:2]])
-    else:  # Mirrored ends give the first and the last segment a neighbour too.
+    else:  # mirrored ends are the neighbours of the first and last segment
         knots = np.concatenate([2 * knots[:1] - knots[1:2], knots, 2 * knots[-1:] - knots[-2:-1]])
     before, start, stop, after = (knots[i : len(knots) - 3 + i, None] for i in range(4))
     t = np.linspace(0, 1, num, endpoint=False)[:, None]
@@ -58,14 +58,11 @@ def smooth(vertices: ArrayLike, *, closed: bool = False, num: int = 12) -> Point
 
 
 def stroke(curve: Points, width: ArrayLike) -> Points:
-    """The outline of a band along an open curve.
+    """Compute the outline of a band along an open curve, shape (2 * N, 2).
 
     Args:
-        curve: Centre line of shape (N, 2), N >= 2.
-        width: Full width: a number, or several that are interpolated along the curve (a taper).
-
-    Returns:
-        Outline of shape (2 * N, 2).
+        curve: centre line of shape (N, 2), N >= 2.
+        width: full width: one number, or several that are interpolated along the curve (a taper).
     """
     tangent = np.gradient(curve, axis=0)
     tangent /= np.linalg.norm(tangent, axis=1, keepdims=True) + 1e-12
@@ -77,6 +74,6 @@ def stroke(curve: Points, width: ArrayLike) -> Points:
 
 
 def rotate(curve: ArrayLike, degrees: float, center: ArrayLike = (0.0, 0.0)) -> Points:
-    """Turns points about ``center``, clockwise on the screen; the shape (N, 2) or (2,) stays."""
+    """Rotate points of shape (N, 2) or (2,) about ``center``, clockwise on the screen."""
     cos, sin = np.cos(np.radians(degrees)), np.sin(np.radians(degrees))
     return (np.asarray(curve) - center) @ np.array([[cos, sin], [-sin, cos]]) + center

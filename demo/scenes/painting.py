@@ -1,4 +1,4 @@
-"""Rasterising shapes exactly, and painting them with texture, relief and shadow."""
+"""Rasterise shapes, and paint them with texture, relief and shadow."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from .shape import Shape
 from .textures import Field, texture
 
 _SUBPIXELS = 4
-_SHIFT = 6  # OpenCV takes vertices as integers with this many fractional bits.
+_SHIFT = 6  # fractional bits of the vertices, which OpenCV takes as integers
 _PLAIN = {"dark": (14, 2, -4), "light": (94, 0, 4)}  # CIE Lab
 _SHADOW_LENGTH = 3.0  # pixels
 
 
 class Window(NamedTuple):
-    """A rectangle of whole pixels, the far edges exclusive."""
+    """A rectangle of pixels with exclusive far edges."""
 
     left: int
     top: int
@@ -30,18 +30,18 @@ class Window(NamedTuple):
 
     @classmethod
     def around(cls, shape: Shape, *, margin: int = 1) -> Window:
-        """The smallest window that contains the shape and a margin."""
+        """Return the smallest window that contains the shape and a margin."""
         low, high = shape.bounds
         near, far = np.floor(low - margin).astype(int), np.ceil(high + margin).astype(int)
         return cls(*near.tolist(), *far.tolist())
 
     def clip(self, size: int) -> Window:
-        """The part inside a square image, possibly of no extent."""
+        """Return the part inside a square image, possibly empty."""
         return Window(*(min(max(edge, 0), size) for edge in self))
 
     @property
     def slices(self) -> tuple[slice, slice]:
-        """Index of the window in an image array."""
+        """Index of the window in an array of the image."""
         return slice(self.top, self.bottom), slice(self.left, self.right)
 
     @property
@@ -52,12 +52,12 @@ class Window(NamedTuple):
 
 @dataclass(frozen=True)
 class Stage:
-    """What everything in a scene shares.
+    """The canvas of a scene, with its palette and light.
 
     Attributes:
-        image: RGB in [0, 1], shape (S, S, 3), float32; painting changes it in place.
+        image: RGB in [0, 1], shape (S, S, 3), float32; painted in place.
         palette: CIE Lab, shape (N, 3).
-        light: Unit vector towards the light, shape (2,).
+        light: unit vector towards the light, shape (2,).
     """
 
     image: Color
@@ -66,12 +66,12 @@ class Stage:
 
 
 def coverage(outlines: list[Points], window: Window) -> Field:
-    """The share of each pixel that the union of the outlines covers, from 16 samples a pixel.
+    """Compute the share of each pixel covered by the union of outlines, from 16 samples a pixel.
 
     Args:
-        outlines: Polygons of shape (N, 2) in image coordinates: the pixel in column c and row r
+        outlines: polygons of shape (N, 2) in image coordinates: the pixel in column c and row r
             covers [c, c + 1) x [r, r + 1).
-        window: Where to look.
+        window: window of the image.
 
     Returns:
         Values in [0, 1], shape (H, W) of the window.
@@ -79,7 +79,7 @@ def coverage(outlines: list[Points], window: Window) -> Field:
     height, width = window.shape
     fine = np.zeros((height * _SUBPIXELS, width * _SUBPIXELS), np.uint8)
     for outline in outlines:
-        # OpenCV counts from the centre of the first pixel.
+        # the origin of OpenCV is the centre of the first pixel
         vertices = (outline - window[:2]) * _SUBPIXELS - 0.5
         cv2.fillPoly(fine, [np.round(vertices * 2**_SHIFT).astype(np.int32)], 255, shift=_SHIFT)
     coarse = cv2.resize(fine, (width, height), interpolation=cv2.INTER_AREA)
@@ -87,13 +87,13 @@ def coverage(outlines: list[Points], window: Window) -> Field:
 
 
 def paint(rng: np.random.Generator, stage: Stage, shape: Shape, *, turn: float) -> None:
-    """Paints a shape with its shadow onto the stage.
+    """Paint a shape with its shadow onto the stage.
 
     Args:
-        rng: Source of colours and patterns.
-        stage: Image to paint on, palette and light.
-        shape: In image coordinates.
-        turn: Degrees by which patterns are turned, so that they follow the object.
+        rng: generator of colours and patterns.
+        stage: canvas, palette and light.
+        shape: shape in image coordinates.
+        turn: rotation of the patterns in degrees, that of the object.
     """
     window = Window.around(shape, margin=6).clip(len(stage.image))
     if 0 in window.shape:
@@ -118,7 +118,7 @@ def paint(rng: np.random.Generator, stage: Stage, shape: Shape, *, turn: float) 
 
 
 def _turned_pixels(window: Window, degrees: float) -> tuple[Field, Field]:
-    """Coordinates x and y of the window's pixels in axes turned by an angle, each (H, W)."""
+    """Return coordinates x and y of the window's pixels in rotated axes, each (H, W)."""
     rows, columns = np.mgrid[window.slices].astype(np.float32)
     cos, sin = np.float32(np.cos(np.radians(degrees))), np.float32(np.sin(np.radians(degrees)))
     return cos * columns + sin * rows, cos * rows - sin * columns
@@ -131,7 +131,7 @@ def _cast_shadow(canvas: Color, alpha: Field, light: Points, strength: float) ->
 
 
 def _relief(alpha: Field, light: Points, radius: float) -> Field:
-    """Brightness, about 1, of a surface that bulges inside ``alpha``; shape (H, W)."""
+    """Shade a surface that bulges inside ``alpha``: brightness of about 1, shape (H, W)."""
     height = cv2.GaussianBlur(alpha, (0, 0), radius)
     slope_x = cv2.Sobel(height, -1, 1, 0, scale=0.25 * radius)
     slope_y = cv2.Sobel(height, -1, 0, 1, scale=0.25 * radius)

@@ -1,4 +1,4 @@
-"""Colours that go together: one palette per scene, for objects, clutter and background alike."""
+"""Palettes of matching colours; objects, clutter and background of a scene share one."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ Color = NDArray[np.floating[Any]]  # (..., 3): CIE Lab, or RGB in [0, 1]
 
 
 def draw_palette(rng: np.random.Generator, *, num_colors: int = 9) -> Color:
-    """Colours of three related hues and many lightnesses; CIE Lab, shape (num_colors, 3)."""
+    """Draw colours of three related hues and varied lightness, CIE Lab (num_colors, 3)."""
     accents = [0, rng.uniform(25, 60), 180 + rng.uniform(-40, 40)]
     hues = rng.uniform(0, 360) + rng.choice(accents, num_colors) + rng.normal(0, 8, num_colors)
     lightness = rng.permutation(np.linspace(28, 90, num_colors)) + rng.normal(0, 3, num_colors)
-    # Very light and very dark colours cannot be vivid: more chroma would leave the gamut.
+    # very light and very dark colours with more chroma would leave the gamut
     chroma = rng.uniform(12, 52, num_colors) * (1 - (np.abs(lightness - 58) / 65) ** 2)
     a, b = chroma * np.cos(np.radians(hues)), chroma * np.sin(np.radians(hues))
     return np.stack([lightness, a, b], axis=1).astype(np.float32)
@@ -25,15 +25,15 @@ def draw_palette(rng: np.random.Generator, *, num_colors: int = 9) -> Color:
 def rank_by_contrast(
     rng: np.random.Generator, palette: Color, behind: Color, *, enough: float = 22.0
 ) -> Color:
-    """Shuffles a palette, but colours that resemble what lies behind come last.
+    """Shuffle a palette, with colours similar to the background last.
 
-    Without this, one object in ten could not be seen by a person either.
+    Otherwise one object in ten would be invisible.
 
     Args:
-        rng: Source of the order.
+        rng: generator of the order.
         palette: CIE Lab, shape (N, 3).
-        behind: CIE Lab, shape (M, 3).
-        enough: Distance in Lab to all of ``behind`` above which colours count as equally good.
+        behind: colours of the background, CIE Lab, shape (M, 3).
+        enough: distance in Lab to the background above which colours are equally good.
 
     Returns:
         The palette in another order, shape (N, 3).
@@ -44,10 +44,10 @@ def rank_by_contrast(
 
 
 def with_companion(rng: np.random.Generator, color: Color, palette: Color) -> Color:
-    """A colour and a second one for its pattern, CIE Lab, shape (2, 3).
+    """Draw a second colour for the pattern of a surface; both in CIE Lab, shape (2, 3).
 
-    Mostly a shade of the first, sometimes half way to another colour of the palette: real surfaces
-    are calmer than the borders between them.
+    It is mostly a shade of the first, sometimes a mixture with another colour of the palette: the
+    contrast within a surface is mostly lower than at its border.
     """
     if rng.random() < 0.65:
         lighter = rng.choice([-1, 1]) * rng.uniform(6, 14)
@@ -58,12 +58,12 @@ def with_companion(rng: np.random.Generator, color: Color, palette: Color) -> Co
 
 
 def lab_to_rgb(lab: Color) -> Color:
-    """CIE Lab to RGB in [0, 1], shape (..., 3)."""
+    """Convert CIE Lab to RGB in [0, 1], shape (..., 3)."""
     return np.clip(_convert(lab, cv2.COLOR_Lab2RGB), 0, 1)
 
 
 def rgb_to_lab(rgb: Color) -> Color:
-    """RGB in [0, 1] to CIE Lab, shape (..., 3)."""
+    """Convert RGB in [0, 1] to CIE Lab, shape (..., 3)."""
     return _convert(rgb, cv2.COLOR_RGB2Lab)
 
 

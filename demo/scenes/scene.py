@@ -1,4 +1,4 @@
-"""One scene: objects over clutter, with exact visible masks, tight boxes and key points."""
+"""Render a scene: objects over clutter, with exact visible masks, tight boxes and key points."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from .palettes import Color, draw_palette
 from .shape import Shape
 from .shapes import CLASSES, SHAPES
 
-_MIN_VISIBLE = 0.75  # share of an object that others and the border must leave
+_MIN_VISIBLE = 0.75  # share of an object that is not hidden or outside the image
 _MIN_PIXELS = 120
 _ATTEMPTS = 12
 _LONG_SIDE = (0.4, 0.85)  # of an object, as a share of the image
@@ -24,15 +24,14 @@ Mask = NDArray[np.bool_]
 
 @dataclass(frozen=True)
 class SceneObject:
-    """What is known about one object.
+    """The annotation of one object.
 
     Attributes:
-        label: Index into ``CLASSES``.
-        mask: Visible pixels, shape (S, S).
-        box: Tight box of the visible pixels ``(x1, y1, x2, y2)``, in pixels, the far edges
-            exclusive; shape (4,).
-        keypoints: Columns x, y in pixels and visibility as in COCO: 2 visible, 1 hidden by another
-            object, 0 outside the image (then x = y = 0). Shape (K, 3), in the order of
+        label: index into ``CLASSES``.
+        mask: visible pixels, shape (S, S).
+        box: tight box of the visible pixels ``(x1, y1, x2, y2)``, far edges exclusive, shape (4,).
+        keypoints: x and y in pixels and visibility as in COCO (2 visible, 1 hidden by another
+            object, 0 outside the image, where x = y = 0), shape (K, 3), in the order of
             ``KEYPOINTS[CLASSES[label]]``.
     """
 
@@ -52,7 +51,7 @@ class Scene:
 
 @dataclass(frozen=True)
 class _Placed:
-    """An object in image coordinates; ``area`` counts its pixels outside of the image too."""
+    """An object in image coordinates; ``area`` includes its pixels outside the image."""
 
     label: int
     shape: Shape
@@ -62,18 +61,15 @@ class _Placed:
 
 
 def render_scene(rng: np.random.Generator, size: int = 224, *, max_objects: int = 3) -> Scene:
-    """Draws a random scene.
+    """Render a random scene with at least one object.
 
     Args:
-        rng: The only source of randomness: equal generators give equal scenes.
-        size: Side of the square image in pixels, at least 64.
-        max_objects: One to this many objects are tried; any that would hide another is left out.
-
-    Returns:
-        Image and truth, with at least one object.
+        rng: generator of all randomness; equal generators give equal scenes.
+        size: side of the square image in pixels, at least 64.
+        max_objects: largest number of objects; objects that would hide others are dropped.
 
     Raises:
-        ValueError: If ``size`` or ``max_objects`` is too small.
+        ValueError: if ``size`` or ``max_objects`` is too small.
     """
     if size < 64 or max_objects < 1:
         raise ValueError(
@@ -122,7 +118,7 @@ def _draw_object(rng: np.random.Generator, size: int) -> _Placed:
 
 
 def _pose(rng: np.random.Generator, turn: float, *, mirrored: bool) -> NDArray[np.float64]:
-    """Mirroring, stretch, shear, turn and a slight perspective; homography of shape (3, 3)."""
+    """Draw a homography (3, 3): mirroring, stretch, shear, rotation, slight perspective."""
     cos, sin = np.cos(np.radians(turn)), np.sin(np.radians(turn))
     stretch, shear = np.exp(rng.uniform(-0.1, 0.1)), rng.uniform(-0.12, 0.12)
     affine = np.array([[cos, -sin], [sin, cos]]) @ np.array([[stretch, shear], [0, 1 / stretch]])
@@ -133,7 +129,7 @@ def _pose(rng: np.random.Generator, turn: float, *, mirrored: bool) -> NDArray[n
 
 
 def _silhouette(shape: Shape, size: int) -> tuple[int, Mask]:
-    """Number of pixels on an unbounded canvas, and those inside the image, shape (size, size)."""
+    """Return the area on an unbounded canvas, and the mask in the image (size, size)."""
     window = Window.around(shape)
     inside = window.clip(size)
     whole = coverage(shape.outlines, window) >= 0.5
@@ -144,7 +140,7 @@ def _silhouette(shape: Shape, size: int) -> tuple[int, Mask]:
 
 
 def _visible_masks(masks: list[Mask]) -> list[Mask]:
-    """Removes from each mask what later masks cover."""
+    """Remove the pixels of later masks from each mask."""
     visible, covered = [], np.zeros_like(masks[0])
     for mask in reversed(masks):
         visible.append(mask & ~covered)
@@ -160,7 +156,7 @@ def _describe(item: _Placed, mask: Mask) -> SceneObject:
 
 def _keypoints(shape: Shape, mask: Mask) -> NDArray[np.float64]:
     xy = np.stack(list(shape.keypoints.values()))
-    # At the rim of a thin part the pixel itself may be less than half covered: neighbours count.
+    # at the rim of a thin part the pixel itself may be covered by less than half: dilate
     near = cv2.dilate(mask.astype(np.uint8), np.ones((3, 3), np.uint8))
     inside = np.all((xy >= 0) & (xy < len(mask)), axis=1)
     xy = np.where(inside[:, None], xy, 0)
@@ -169,7 +165,7 @@ def _keypoints(shape: Shape, mask: Mask) -> NDArray[np.float64]:
 
 
 def _photograph(rng: np.random.Generator, image: Color) -> NDArray[np.uint8]:
-    """Exposure, contrast, blur and noise of a camera; uint8 RGB of the same shape."""
+    """Apply exposure, contrast, blur and noise of a camera; return uint8 RGB."""
     image = np.clip(image, 0, 1) ** rng.uniform(0.8, 1.2)
     image = 0.5 + rng.uniform(0.8, 1.1) * (image - 0.5) + rng.uniform(-0.05, 0.05)
     blurred = np.float32(cv2.GaussianBlur(image, (0, 0), rng.uniform(0.3, 0.75)))

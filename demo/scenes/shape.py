@@ -1,4 +1,4 @@
-"""The record of a drawn object: parts with materials, and named key points."""
+"""Records of a shape: parts with materials, and named key points."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from .curves import Points
 
 @dataclass(frozen=True)
 class Part:
-    """A filled outline (N, 2) and the name of the material it is made of."""
+    """A filled outline (N, 2) and the name of its material."""
 
     material: str
     outline: Points
@@ -23,11 +23,11 @@ class Shape:
     """Parts in painting order, and key points by name.
 
     Attributes:
-        parts: The first part lies at the back. Parts of equal material share a texture; ``'dark'``
-            and ``'light'`` are plain.
-        keypoints: Semantic points, each of shape (2,). All shapes of a class have the same names
-            in the same order.
-        symmetric: Whether a mirror image would exchange the names "left" and "right"; such shapes
+        parts: parts from back to front. Parts of one material share a texture; ``'dark'`` and
+            ``'light'`` have none.
+        keypoints: semantic points, each of shape (2,), with the same names in the same order for
+            all shapes of a class.
+        symmetric: whether a mirror image would exchange the names "left" and "right"; such shapes
             are never flipped.
     """
 
@@ -36,7 +36,7 @@ class Shape:
     symmetric: bool = False
 
     def warp(self, homography: NDArray[np.float64]) -> Shape:
-        """Maps the shape through a 3x3 homography."""
+        """Map the shape by a 3x3 homography."""
         return Shape(
             tuple(Part(part.material, _project(part.outline, homography)) for part in self.parts),
             {name: _project(point, homography) for name, point in self.keypoints.items()},
@@ -45,7 +45,7 @@ class Shape:
 
     @property
     def outlines(self) -> list[Points]:
-        """Outlines of the parts; their union is the silhouette."""
+        """Outlines of the parts, whose union is the silhouette."""
         return [part.outline for part in self.parts]
 
     @property

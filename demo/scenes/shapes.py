@@ -1,8 +1,8 @@
-"""Six kinds of objects with parts and named key points.
+"""Six classes of objects with parts and named key points.
 
-A class is one function that draws random proportions and returns a :class:`Shape` in its own frame:
-roughly the square [-1, 1]^2, x to the right, y down, upright, facing left where it has a face.
-None of them resembles its bounding box: each has concavities, thin parts or a hole.
+Each class is a function that draws random proportions and returns a :class:`Shape` in its own
+frame: about the square [-1, 1]^2, x to the right, y down, upright, facing left. No shape fills its
+bounding box: each has concavities, thin parts or a hole.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Procedural textures: a scalar pattern in [0, 1] that mixes two colours.
 
-Objects, clutter and backgrounds all draw from here, so a pattern does not tell them apart. Patterns
-are functions of (turned) pixel coordinates with a period in pixels, and have soft edges, hence no
-aliasing.
+Objects, clutter and backgrounds share the patterns, which therefore do not reveal the objects.
+Patterns are functions of rotated pixel coordinates with a period in pixels, and have soft edges,
+which avoids aliasing.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ Field = NDArray[np.floating[Any]]  # (H, W)
 def noise(
     rng: np.random.Generator, shape: tuple[int, ...], cell: float, *, octaves: int = 3
 ) -> Field:
-    """A smooth field in about [-1, 1], shape (H, W); its coarsest grain is ``cell`` pixels."""
+    """Draw smooth noise in about [-1, 1], shape (H, W); its coarsest grain is ``cell`` pixels."""
     height, width = shape
     field, amplitude = np.zeros(shape, np.float32), 0.6
     for octave in range(octaves):
@@ -47,7 +47,7 @@ def _checks(rng: np.random.Generator, x: Field, y: Field, period: float) -> Fiel
 
 
 def _cells(x: Field, y: Field, width: float, height: float) -> tuple[Field, Field]:
-    """Coordinates in [0, 1) within cells whose every other row is shifted by half a cell."""
+    """Return coordinates in [0, 1) within cells; every other row is shifted by half a cell."""
     row = np.floor(y / height)
     return (x / width + 0.5 * row) % 1, y / height - row
 
@@ -95,14 +95,14 @@ _PATTERNS: tuple[Callable[[np.random.Generator, Field, Field, float], Field], ..
 
 
 def texture(rng: np.random.Generator, x: Field, y: Field, colors: Color, *, period: float) -> Color:
-    """Paints a random pattern.
+    """Paint a random pattern.
 
     Args:
-        rng: Source of all randomness.
-        x: Horizontal coordinate of each pixel, shape (H, W).
-        y: Vertical coordinate of each pixel, shape (H, W).
-        colors: The two colours to mix, CIE Lab, shape (2, 3).
-        period: Size of the pattern in pixels.
+        rng: generator of all randomness.
+        x: horizontal coordinate of each pixel, shape (H, W).
+        y: vertical coordinate of each pixel, shape (H, W).
+        colors: two colours to mix, CIE Lab, shape (2, 3).
+        period: size of the pattern in pixels.
 
     Returns:
         RGB in [0, 1], shape (H, W, 3).

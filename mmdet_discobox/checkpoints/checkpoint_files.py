@@ -1,4 +1,4 @@
-"""Read checkpoints without running what they hold, and write them in one piece."""
+"""Read checkpoints without executing code, and write them atomically."""
 
 from __future__ import annotations
 
@@ -14,22 +14,19 @@ from torch import Tensor
 
 from mmdet_discobox.utils.files import write_bytes
 
-#: what a DiscoBox detector adds to the task network, by prefix: a published student has none of it
-ADDITIONS = ("teacher.", "structured_teacher.")
-
 
 def read_checkpoint(path: str | Path) -> dict[str, Any]:
-    """Read a checkpoint onto the CPU with ``weights_only=True``: no code of the file is run.
+    """Read a checkpoint onto the CPU with ``weights_only=True``, which executes no code.
 
     Args:
-        path: a file of mmengine, of mmcv 1.x, or a bare dictionary of weights.
+        path: checkpoint of mmengine or mmcv 1.x, or a dictionary of weights.
 
     Returns:
         The checkpoint, with its weights under ``state_dict``.
 
     Raises:
-        FileNotFoundError: if there is no such file.
-        ValueError: if it is no checkpoint, or holds Python objects that may not be loaded.
+        FileNotFoundError: if the file does not exist.
+        ValueError: if the file is no checkpoint, or contains Python objects that are not allowed.
     """
     if not Path(path).is_file():
         raise FileNotFoundError(f"Expected a checkpoint at '{path}', but there is no such file.")
@@ -38,9 +35,9 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
     except UnpicklingError as error:
         raise ValueError(
             f"Expected '{path}' to be a checkpoint of tensors, numbers and text, but reading it "
-            f"safely failed: {error}\nIf the file is a checkpoint that you trust, its `meta` or "
-            "`optimizer` names other Python objects. Where it was trained, or in a throw-away "
-            "container, keep the weights alone:\n    torch.save({'state_dict': "
+            f"safely failed: {error}\nIf you trust the file, its `meta` or `optimizer` contains "
+            "other Python objects. On the machine of the training, or in a disposable container, "
+            "keep the weights alone:\n    torch.save({'state_dict': "
             "torch.load(SRC, weights_only=False)['state_dict']}, DST)"
         ) from error
     except (RuntimeError, EOFError, KeyError) as error:
@@ -52,24 +49,24 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
 
 
 def save_checkpoint(checkpoint: Mapping[str, Any], path: str | Path) -> None:
-    """Write a checkpoint in one piece: whoever looks finds the whole file or none.
+    """Write or replace a checkpoint atomically; its folder is created.
 
     Args:
-        checkpoint: what to write.
-        path: file to write or replace; its folder is made.
+        checkpoint: content of the file.
+        path: file to write.
     """
     _write(Path(path), _as_bytes(checkpoint))
 
 
 def save_hashed_checkpoint(checkpoint: Mapping[str, Any], path: str | Path) -> Path:
-    """Write a checkpoint under a name that ends in the start of its SHA-256, as OpenMMLab does.
+    """Write a checkpoint whose name ends in the start of its SHA-256, as OpenMMLab does.
 
     Args:
-        checkpoint: what to write.
-        path: the name without the suffix; ``.pth`` at its end is taken off first.
+        checkpoint: content of the file.
+        path: file to write; a suffix ``.pth`` is replaced.
 
     Returns:
-        The file ``NAME-xxxxxxxx.pth``. Equal contents give equal names.
+        The path ``NAME-xxxxxxxx.pth``. Equal contents have equal names.
     """
     content = _as_bytes(checkpoint)
     path = Path(path)
@@ -77,6 +74,17 @@ def save_hashed_checkpoint(checkpoint: Mapping[str, Any], path: str | Path) -> P
     hashed = path.with_name(f"{stem}-{hashlib.sha256(content).hexdigest()[:8]}.pth")
     _write(hashed, content)
     return hashed
+
+
+def shape_mismatches(
+    weights: Mapping[str, Tensor], expected: Mapping[str, torch.Size]
+) -> dict[str, str]:
+    """Describe both shapes of each weight whose shape is not the expected one, by its key."""
+    return {
+        key: f"{tuple(weights[key].shape)} instead of {tuple(shape)}"
+        for key, shape in expected.items()
+        if key in weights and weights[key].shape != shape
+    }
 
 
 def _with_state_dict(checkpoint: Any, path: str | Path) -> dict[str, Any]:
@@ -88,13 +96,13 @@ def _with_state_dict(checkpoint: Any, path: str | Path) -> dict[str, Any]:
     if others := [key for key, value in weights.items() if not isinstance(value, Tensor)]:
         raise ValueError(
             f"Expected the `state_dict` of '{path}' to hold tensors, but {others[:5]} are none. "
-            "Give the file that the training wrote."
+            "Use the checkpoint written by the training."
         )
     return dict(checkpoint)
 
 
 def _as_bytes(checkpoint: Mapping[str, Any]) -> bytes:
-    # Written to a file, torch keeps the file's name inside, and equal contents would differ.
+    # torch stores the name of a file in it: written directly, equal contents would differ
     buffer = io.BytesIO()
     torch.save(dict(checkpoint), buffer)
     return buffer.getvalue()

@@ -1,4 +1,4 @@
-"""Make a small checkpoint for others out of one that a training left."""
+"""Reduce the checkpoint of a training to the weights of one network."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from torch import Tensor
 
-from .checkpoint_files import ADDITIONS
+from mmdet_discobox.models.teachers import ADDITIONS
 
 _TEACHER = "teacher.module."
 _KEPT_META = ("dataset_meta", "cfg", "epoch", "iter", "mmengine_version")
@@ -16,40 +16,36 @@ _KEPT_META = ("dataset_meta", "cfg", "epoch", "iter", "mmengine_version")
 def publish_weights(
     state_dict: Mapping[str, Tensor], *, network: Literal["student", "teacher"] = "student"
 ) -> dict[str, Tensor]:
-    """Keep one task network under stock keys.
+    """Select the weights of one task network, under stock keys.
 
-    Teacher network, structured teacher and object bank are left out: what remains loads into the
-    detector it was trained as, and into the stock one (stock YOLACT passes over the layers that
-    re-score the masks of a YOLACT++).
+    Teacher network, structured teacher and object bank are dropped. The rest loads into the trained
+    detector and into the stock one (stock YOLACT ignores the re-scoring layers of a YOLACT++).
 
     Args:
         state_dict: weights of a detector, with or without a teacher network.
-        network: ``'teacher'`` takes the exponential average (Sec. 3.5) in place of the student.
-
-    Returns:
-        Weights of the network.
+        network: ``'teacher'`` selects the exponential moving average (Sec. 3.5).
 
     Raises:
-        ValueError: if ``network`` is neither, or is asked for and not there.
+        ValueError: if ``network`` is another name, or the network is not in the weights.
     """
     if network not in ("student", "teacher"):
         raise ValueError(f"Expected `network` to be 'student' or 'teacher' but got {network!r}.")
     student = {key: value for key, value in state_dict.items() if not key.startswith(ADDITIONS)}
-    if network == "student":
-        if not student:
-            raise ValueError("Expected the weights of a detector, but there is no student in them.")
-        return student
-    return _teacher(state_dict, student)
+    if network == "teacher":
+        return _teacher_weights(state_dict, student)
+    if not student:
+        raise ValueError("Expected the weights of a detector, but there is no student in them.")
+    return student
 
 
 def publish_checkpoint(
     checkpoint: Mapping[str, Any], *, network: Literal["student", "teacher"] = "student"
 ) -> dict[str, Any]:
-    """Keep the weights of one network and what describes them.
+    """Reduce a checkpoint to the weights of one network and their description.
 
-    Optimiser, schedules, logs and the averages of an ``EMAHook`` are dropped (that hook has put
-    its average into ``state_dict`` already). The result holds tensors, numbers and text alone, so
-    that every torch reads it with ``weights_only=True``.
+    Optimiser, schedules, logs and the average of an ``EMAHook`` are dropped (with that hook, the
+    average is the ``state_dict`` already). The result holds tensors, numbers and text alone, so
+    every version of torch reads it with ``weights_only=True``.
 
     Args:
         checkpoint: a checkpoint of mmengine.
@@ -69,7 +65,9 @@ def publish_checkpoint(
     )
 
 
-def _teacher(state_dict: Mapping[str, Tensor], student: Mapping[str, Tensor]) -> dict[str, Tensor]:
+def _teacher_weights(
+    state_dict: Mapping[str, Tensor], student: Mapping[str, Tensor]
+) -> dict[str, Tensor]:
     teacher = {
         key.removeprefix(_TEACHER): value
         for key, value in state_dict.items()
@@ -82,9 +80,8 @@ def _teacher(state_dict: Mapping[str, Tensor], student: Mapping[str, Tensor]) ->
         )
     if not int(state_dict.get("teacher.steps", 0)):
         raise ValueError(
-            "Expected a teacher network that has followed the student, but it was never updated: "
-            "its weights are those of the start. Train with a TeacherEMAHook, or publish the "
-            "student."
+            "Expected an average of the student as teacher network, but it was never updated and "
+            "has its initial weights. Train with a TeacherEMAHook, or publish the student."
         )
     if difference := sorted(teacher.keys() ^ student.keys()):
         raise ValueError(
@@ -95,7 +92,7 @@ def _teacher(state_dict: Mapping[str, Tensor], student: Mapping[str, Tensor]) ->
 
 
 def _plain(value: Any) -> Any:
-    """Copy containers of numbers and text into those of Python; anything else becomes text."""
+    """Convert containers of numbers and text to those of Python, and other objects to text."""
     if isinstance(value, Mapping):
         return {str(key): _plain(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):

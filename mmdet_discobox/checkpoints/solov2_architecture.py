@@ -1,4 +1,4 @@
-"""Read off its weights which SOLOv2 they belong to."""
+"""Infer the architecture of a SOLOv2 from its weights."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _DEPTHS: dict[tuple[bool, tuple[int, ...]], int] = {
     (True, (3, 4, 23, 3)): 101,
     (True, (3, 8, 36, 3)): 152,
 }
-#: tensors without which nothing can be told
+#: tensors that determine the architecture
 _ANCHORS = (
     "backbone.conv1.weight",
     "backbone.layer1.0.conv2.weight",
@@ -36,13 +36,13 @@ _ANCHORS = (
 
 @dataclass(frozen=True)
 class SOLOv2Architecture:
-    """The parts of a SOLOv2 config that its weights determine.
+    """The settings of a SOLOv2 that its weights determine.
 
     Attributes:
         backbone: settings of a ``ResNet`` or ``ResNeXt``.
         neck: settings of the ``FPN``.
-        mask_head: settings of the ``SOLOV2Head``. What no weight tells (grids, scale ranges, groups
-            of the normalisation) is left out.
+        mask_head: settings of the ``SOLOV2Head``, except those that no weight determines (grids,
+            scale ranges, groups of the normalisation).
     """
 
     backbone: dict[str, Any]
@@ -56,13 +56,13 @@ class SOLOv2Architecture:
 
     @classmethod
     def from_weights(cls, weights: Mapping[str, Tensor]) -> SOLOv2Architecture:
-        """Read depth, channels, classes and deformable convolutions.
+        """Infer depth, channels, classes and deformable convolutions.
 
         Args:
             weights: weights of a SOLOv2 under stock keys.
 
         Raises:
-            ValueError: if a tensor that tells them is missing, or the backbone is no ResNet.
+            ValueError: if a required tensor is missing, or the backbone is no ResNet.
         """
         if missing := [key for key in _ANCHORS if key not in weights]:
             raise ValueError(
@@ -72,7 +72,7 @@ class SOLOv2Architecture:
         return cls(_backbone(weights), _neck(weights), _mask_head(weights))
 
     def shapes(self) -> dict[str, torch.Size]:
-        """Keys and shapes of the weights of stock SOLOv2 with these settings."""
+        """Return the keys and shapes of the weights of a stock SOLOv2 with these settings."""
         norm = dict(type="GN", num_groups=1)  # the number of groups changes no shape
         mask_head = dict(self.mask_head, num_grids=[1] * 5, strides=[8, 8, 16, 32, 32])
         mask_head.update(scale_ranges=((1, 2),) * 5, pos_scale=0.2, norm_cfg=norm)
@@ -159,7 +159,7 @@ def _mask_head(weights: Mapping[str, Tensor]) -> dict[str, Any]:
 
 
 def _count(weights: Mapping[str, Tensor], prefix: str) -> int:
-    """Number of modules in a list, by the largest index: those between are missed by name."""
+    """Return the length of a module list by its largest index; gaps are found by their keys."""
     matches = (re.match(rf"{prefix}(\d+)\.", key) for key in weights)
     return max((int(match[1]) + 1 for match in matches if match), default=0)
 

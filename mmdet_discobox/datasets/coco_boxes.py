@@ -15,7 +15,7 @@ from mmengine.logging import print_log
 
 from mmdet_discobox.utils.types import Json
 
-from .checks.box_table import BoxTable
+from .box_table import BoxTable
 from .coco_validation import check_coco_boxes, load_coco_json
 
 

@@ -3,7 +3,6 @@
 from .auto_labeler import AutoLabeler
 from .boxed_image import BoxedImage, BoxMask
 from .label_run import LabelRun
-from .label_truth import TruthReport, compare_with_truth
 from .labelled_boxes import LabelledBoxes, add_masks, keep_accepted
 
 __all__ = [
@@ -12,8 +11,6 @@ __all__ = [
     "BoxedImage",
     "LabelRun",
     "LabelledBoxes",
-    "TruthReport",
     "add_masks",
-    "compare_with_truth",
     "keep_accepted",
 ]

@@ -8,25 +8,28 @@ from typing import Any
 
 import numpy as np
 import torch
+from mmdet.registry import TRANSFORMS
+from mmdet.utils import get_test_pipeline_cfg
 from torch import Tensor
 
+from mmdet_discobox.checkpoints import build_detector
 from mmdet_discobox.functional import expand_boxes
+from mmdet_discobox.models.detectors import StructuredTeachingMixin
 from mmdet_discobox.models.teachers import StructuredTeacher, box_windows, paste_window
 from mmdet_discobox.structures import BoxObjects
 
 from .boxed_image import BoxedImage, BoxMask
 from .coarse_masks import CoarseMaskPredictor, CoarseMasks, ImageFeatures
-from .detector_files import load_detector
 from .fine_teacher import FineTeacher
 
 
 class AutoLabeler:
-    """Turn boxes into masks with a trained detector, or with colours alone.
+    """Predict masks of boxes with a trained detector, or from colours alone.
 
-    The coarse mask of a box comes from the detector's own kernels (SOLOv2) or prototypes (YOLACT)
-    at the cells or anchors that are assigned to the box; the structured teacher refines it on the
-    image in full resolution. Without a detector, the ellipse in the box takes the place of the
-    coarse mask, and the masks are worse. ::
+    The detector predicts the coarse mask of a box by its own kernels (SOLOv2) or prototypes
+    (YOLACT) at the cells or anchors assigned to the box; the structured teacher refines it at the
+    full resolution of the image. Without a detector, the coarse mask is the ellipse in the box, and
+    the masks are worse. ::
 
         labeler = AutoLabeler.from_files("config.py", "epoch_12.pth")
         image = BoxedImage(pixels, boxes, ["person", "dog"])
@@ -36,7 +39,7 @@ class AutoLabeler:
         model: a DiscoBox detector on its device; None for colours alone.
         transforms: the transforms of its test pipeline between loading and packing.
         classes: names of its classes. Boxes of other classes are labelled from colours alone,
-            which gives better masks than a network that was not trained on the class.
+            which is better than a network that was not trained on the class.
         device: device to compute on without a model; a model stays on its own.
         crop_size: cells along each side of the finer grid over an object: the detail of the masks.
         max_objects: objects computed at once, a bound of the memory.
@@ -77,7 +80,7 @@ class AutoLabeler:
             FileNotFoundError: if a file is missing.
             ValueError: if the model is no DiscoBox detector, or the weights do not fit it.
         """
-        model, transforms, classes = load_detector(config, checkpoint, device=device)
+        model, transforms, classes = _load_detector(config, checkpoint, device)
         return cls(model, transforms=transforms, classes=classes, **kwargs)
 
     def __call__(self, images: Sequence[BoxedImage]) -> list[list[BoxMask]]:
@@ -87,9 +90,8 @@ class AutoLabeler:
             images: the images to label; images of one size make one batch of the backbone.
 
         Returns:
-            For each image exactly one mask for each box, never empty, and without a pixel outside
-            the box (a pixel belongs to the box if its centre does; a box that contains no centre
-            gets the pixel or line in its middle).
+            For each image one mask per box, never empty, and without pixels whose centre is outside
+            the box (the mask of a box without any pixel centre is the pixel or line in its middle).
         """
         predictor = self.predictor
         features = [None] * len(images) if predictor is None else predictor.extract(images)
@@ -131,23 +133,47 @@ class AutoLabeler:
         return CoarseMasks(coarse, found.predicted, found.features)
 
 
+def _load_detector(
+    config: str | Path, checkpoint: str | Path, device: str | None
+) -> tuple[Any, list[Any], tuple[str, ...]]:
+    """Return a trained detector, its transforms between loading and packing, and its classes."""
+    model = build_detector(config, checkpoint, device)
+    if not isinstance(model, StructuredTeachingMixin):
+        raise ValueError(
+            f"Expected the model of '{config}' to be a DiscoBox detector but got "
+            f"{type(model).__name__}. Load a published student with the config of its training."
+        )
+    classes = model.dataset_meta.get("classes")
+    if not classes:
+        raise ValueError(
+            f"Expected the names of the classes in '{checkpoint}' (`meta.dataset_meta.classes`) or "
+            f"in '{config}' (`test_dataloader.dataset.metainfo`), but neither has them."
+        )
+    transforms = [
+        TRANSFORMS.build(transform)
+        for transform in get_test_pipeline_cfg(model.cfg)
+        if not str(transform["type"]).split(".")[-1].startswith(("Load", "Pack"))
+    ]
+    return model, transforms, (classes,) if isinstance(classes, str) else tuple(classes)
+
+
 def ellipse_logits(boxes: Tensor, regions: Tensor, size: int) -> Tensor:
-    """Return the log-odds of the ellipse in a box: 4 in its middle, 0 on the ellipse.
+    """Compute the log-odds of the ellipse in a box: 4 at its centre, 0 on the ellipse.
 
     Args:
         boxes: ``(G, 4)`` ``(x1, y1, x2, y2)``.
         regions: ``(G, 4)`` region of each grid.
-        size: S.
+        size: cells S along each side of the grids.
 
     Returns:
         ``(G, S, S)``.
     """
     steps = (torch.arange(size, device=boxes.device) + 0.5) / size  # (S,)
     half = (boxes[:, 2:] - boxes[:, :2]).clamp_min(1e-6) / 2
-    middle = (boxes[:, 2:] + boxes[:, :2]) / 2
+    centres = (boxes[:, 2:] + boxes[:, :2]) / 2
     sides = regions[:, 2:] - regions[:, :2]
-    places = regions[:, None, :2] + steps[:, None] * sides[:, None]  # (G, S, 2)
-    squares = ((places - middle[:, None]) / half[:, None]) ** 2
+    points = regions[:, None, :2] + steps[:, None] * sides[:, None]  # (G, S, 2)
+    squares = ((points - centres[:, None]) / half[:, None]) ** 2
     return 4 * (1 - squares[:, None, :, 0] - squares[:, :, None, 1])
 
 

@@ -105,8 +105,8 @@ class CoarseMaskPredictor:
     ) -> CoarseMasks:
         """Predict the masks of the boxes of one image.
 
-        Objects that compete for a cell or an anchor take turns, until the network has predicted
-        every mask that it can.
+        Objects that compete for a cell or an anchor are assigned in several rounds, until no
+        further object gets one.
 
         Args:
             image: the features of the image.

@@ -21,11 +21,11 @@ _COLOUR_CELLS = 32
 
 
 class FineTeacher:
-    """Refine masks with the detector's own teacher, and then once more on a finer grid.
+    """Refine masks with the detector's own teacher, and then on a finer grid.
 
-    The first pass is that of the training: same grid, same settings, same object bank. It decides
-    where the object is. The second pass starts from the result of the first and moves the boundary
-    to the edges of the finer grid; it uses neither the tightness of the box nor the bank.
+    The first pass localises the object; its grid, settings and object bank are those of the
+    training. The second pass starts from its result and aligns the boundary with the image edges on
+    the finer grid; it uses neither the tightness of the box nor the bank.
 
     Args:
         teacher: teacher of the detector, or a :class:`StructuredTeacher` with the defaults.

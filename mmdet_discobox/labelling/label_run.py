@@ -19,7 +19,7 @@ from mmdet_discobox.utils.paths import is_file
 from mmdet_discobox.utils.types import Json
 
 from .auto_labeler import AutoLabeler
-from .image_task import ImageTask
+from .boxed_image import ImageTask
 from .labelled_boxes import has_own_mask, is_unread
 
 #: takes the number of images that this process has labelled, and the number of all its images

@@ -1,4 +1,4 @@
-"""Add masks to the json of the boxes, and choose among them."""
+"""Add masks to the json of the boxes, and select the accepted ones."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class LabelledBoxes:
 
 
 def has_own_mask(annotation: Json) -> bool:
-    """Return whether a box is a crowd with a mask: the mask marks a region, and stays."""
+    """Return whether a box is a crowd with a mask, which marks a region and is kept."""
     return bool(annotation.get("iscrowd")) and bool(annotation.get("segmentation"))
 
 
@@ -111,7 +111,7 @@ def keep_accepted(dataset: Json, path: str | Path) -> Json:
 
 
 def _never_rated(annotation: Json) -> bool:
-    """Return whether an annotation kept its own mask, and so is on no page."""
+    """Return whether an annotation kept its own mask, so that no page shows it."""
     return has_own_mask(annotation) and "mask_quality" not in annotation
 
 

@@ -1,7 +1,7 @@
-"""Predict how good a mask is without the true one.
+"""Predict the quality of masks without ground truth.
 
-Four signals that need no training, each in [0, 1], whose geometric mean predicts the IoU; a fifth
-where a network knows the class. ``docs/autolabel.md`` has their rank correlation with the truth.
+The geometric mean of four signals in [0, 1], which need no training, predicts the IoU; a network
+that knows the class adds a fifth. ``docs/results.md`` has their rank correlation with the IoU.
 """
 
 from __future__ import annotations
@@ -12,11 +12,11 @@ from torch import Tensor
 
 from mmdet_discobox.functional import check_shapes
 
-#: weight of the boundary's length, in square roots of the area, in the compactness
+#: weight of the boundary's length (relative to the square root of the area) in the compactness
 _LENGTH = 0.1
-#: lower bound of each signal, so that none alone decides
+#: lower bound of each signal, so that no single one dominates
 _LEAST = 0.02
-#: differences of colour, in Lab, that are noise
+#: colour differences in Lab that are noise
 _NOISE = 1.0
 
 
@@ -25,15 +25,15 @@ def mask_quality(
 ) -> Tensor:
     """Predict the IoU of masks with the truth.
 
-    1. Sureness: the IoU that is expected if the first pass's marginals are right.
-    2. Separation: how far apart the colours of the mask and those around it are.
-    3. Contrast: how strong the edges of the image are along the mask's boundary.
-    4. Compactness: how short that boundary is.
-    5. Agreement, where a network predicted: the IoU that is expected if it is right.
+    1. Certainty: expected IoU under the marginals of the first pass.
+    2. Separation: distance between the colours inside and outside the mask.
+    3. Contrast: strength of the image edges along the mask's boundary.
+    4. Compactness: decreases with the length of the boundary.
+    5. Agreement, for objects with a network's prediction: expected IoU under its probabilities.
 
     Args:
         masks: ``(G, S, S)`` refined masks over the objects' regions, in [0, 1].
-        probs: ``(G, S, S)`` marginals that they came from.
+        probs: ``(G, S, S)`` marginals of the first pass.
         colours: ``(G, 3, s, s)`` Lab over the same regions; s divides S.
         network: ``(G, S, S)`` probabilities of the network.
         predicted: ``(G,)`` boolean, objects with a prediction of the network.
@@ -54,14 +54,14 @@ def mask_quality(
 
 
 def _expected_iou(probs: Tensor, masks: Tensor) -> Tensor:
-    """Expected overlap by expected union, if each pixel is foreground with its probability."""
+    """Divide the expected intersection by the expected union with independent random pixels."""
     overlap = (probs * masks).sum((1, 2))
     union = masks.sum((1, 2)) + (probs * ~masks).sum((1, 2))
     return overlap / union.clamp_min(1e-6)
 
 
 def _separation(colours: Tensor, masks: Tensor) -> Tensor:
-    """Distance of the mean colours inside and outside in standard deviations ``d``: d / (1 + d)."""
+    """Map the distance d of the mean colours, in standard deviations, to d / (1 + d)."""
     (inner, inner_var), (outer, outer_var) = (
         _moments(colours, weights) for weights in (masks, 1 - masks)
     )
@@ -71,7 +71,7 @@ def _separation(colours: Tensor, masks: Tensor) -> Tensor:
 
 
 def _moments(colours: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
-    """Mean and variance ``(G, 3)`` of the colours under weights ``(G, s, s)``."""
+    """Compute mean and variance ``(G, 3)`` of the colours under weights ``(G, s, s)``."""
     shares = weights / weights.sum((1, 2), keepdim=True).clamp_min(1e-3)
     # g: objects, c: channels, h, w: cells
     mean = torch.einsum("gchw,ghw->gc", colours, shares)
@@ -80,7 +80,7 @@ def _moments(colours: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _boundary(colours: Tensor, masks: Tensor) -> tuple[Tensor, Tensor]:
-    """Contrast and compactness, from the steps between neighbouring cells."""
+    """Compute contrast and compactness from the differences between neighbouring cells."""
     colour_steps = [colours.diff(dim=axis).norm(dim=1) for axis in (2, 3)]
     mask_steps = [masks.diff(dim=axis).abs() for axis in (1, 2)]
     pairs = list(zip(colour_steps, mask_steps, strict=True))

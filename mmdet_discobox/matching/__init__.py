@@ -1,4 +1,4 @@
-"""Dense correspondence between the objects of images, and its benchmarks."""
+"""Dense correspondence between objects, and the tasks of its benchmarks."""
 
 from .correspondence_inferencer import CorrespondenceInferencer, ImageObjects, MatchedImages
 from .correspondence_model import CorrespondenceModel

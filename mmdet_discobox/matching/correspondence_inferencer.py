@@ -1,4 +1,4 @@
-"""Objects of images and the dense correspondence of those of a class, from a checkpoint."""
+"""Detect the objects of images and match those of the same class."""
 
 from __future__ import annotations
 
@@ -42,11 +42,11 @@ class ImageObjects:
 
 @dataclass(frozen=True, eq=False)
 class MatchedImages:
-    """What :class:`CorrespondenceInferencer` returns.
+    """The result of :class:`CorrespondenceInferencer`.
 
     Attributes:
         objects: the objects of each image.
-        matches: a record for each pair of objects of a class, the earlier one as the source.
+        matches: one record per pair of objects of a class; the earlier object is the source.
     """
 
     objects: tuple[ImageObjects, ...]
@@ -54,27 +54,26 @@ class MatchedImages:
 
 
 class CorrespondenceInferencer:
-    """Detect the objects of images and match those of a class (Fig. 1).
+    """Detect the objects of images and match those of the same class (Fig. 1).
 
-    The network runs once on each image, and all pairs are solved in batches. At the default
-    settings the structured teacher's solver matches stride-16 features of the backbone, which
-    measures best on real photographs with ImageNet weights.
+    The network runs once per image, and all pairs are solved in batches. By default, the solver of
+    the structured teacher matches stride-16 features of the backbone, which measures best on
+    photographs with ImageNet weights.
 
     Args:
-        model: as of :func:`build_detector`, as are the next two. Any detector of mmdet will do; one
-            without masks matches full boxes.
+        model: see :func:`build_detector`, also for the next two. Any detector of mmdet is possible;
+            without masks, full boxes are matched.
         weights: checkpoint.
-        device: default is the GPU if there is one.
-        features: part of the detector (``'backbone'`` or ``'neck'``) and which of its outputs, 0
-            being the finest.
-        size: S, cells along a side of the grid over a box. The cost of a pair grows with its
-            fourth power.
-        matcher: name of a way to match, see :func:`build_matcher`, or what that returns.
-        score_thr: detections below are left out.
-        image_scale: ``(width, height)`` for the test pipeline's ``Resize``; None leaves its own.
+        device: by default the GPU if there is one.
+        features: part of the detector (``'backbone'`` or ``'neck'``), and the index of its output;
+            0 is the finest.
+        size: cells S along each side of the grid over a box. The cost of a pair is of order S^4.
+        matcher: name of a matcher, or the result of :func:`build_matcher`.
+        score_thr: detections of lower scores are dropped.
+        image_scale: ``(width, height)`` for the test pipeline's ``Resize``; None keeps its own.
 
     Raises:
-        ValueError: if no such matcher exists; for the model see :func:`build_detector`.
+        ValueError: if the matcher is unknown, or for the reasons of :func:`build_detector`.
     """
 
     def __init__(
@@ -108,25 +107,24 @@ class CorrespondenceInferencer:
         labels: Sequence[Any] | None = None,
         across_images: bool = False,
     ) -> MatchedImages:
-        """Match the objects of some images.
+        """Match the objects of one or more images.
 
         Args:
-            images: paths, or ``(H, W, 3)`` uint8 BGR; usually two, but one with several objects
-                works as well.
-            boxes: for each image ``(n, 4)`` ``(x1, y1, x2, y2)`` in its pixels, to be taken instead
-                of detections; None for an image that is to be detected in.
-            labels: for each image the ``(n,)`` classes of these boxes; None where all are of one
-                class that the model need not know.
-            across_images: leave out pairs of objects of a single image.
+            images: paths, or ``(H, W, 3)`` uint8 BGR arrays.
+            boxes: for each image ``(n, 4)`` ``(x1, y1, x2, y2)`` in its pixels; None detects the
+                objects of an image.
+            labels: for each image the ``(n,)`` classes of its boxes; None for boxes of one class,
+                which may be unknown to the model.
+            across_images: whether to match only objects of different images.
 
         Raises:
-            FileNotFoundError: if an image is not there.
-            TypeError: if ``images`` is a single one.
+            FileNotFoundError: if an image does not exist.
+            TypeError: if ``images`` is a single image.
             ValueError: if boxes or labels do not fit the images.
         """
         if isinstance(images, (str, Path)) or getattr(images, "ndim", 4) == 3:
             raise TypeError("Expected a list of images, but got a single one: put it into a list.")
-        given = _for_each(images, boxes, "boxes"), _for_each(images, labels, "labels")
+        given = _per_image(images, boxes, "boxes"), _per_image(images, labels, "labels")
         found = [self.describe(*args) for args in zip(images, *given, strict=True)]
         described = [objects for objects, _ in found]
         pairs = _same_class_pairs(described, across_images=across_images)
@@ -139,7 +137,7 @@ class CorrespondenceInferencer:
         )
 
 
-def _for_each(images: Sequence[Image], given: Sequence[Any] | None, name: str) -> Sequence[Any]:
+def _per_image(images: Sequence[Image], given: Sequence[Any] | None, name: str) -> Sequence[Any]:
     if given is None:
         return [None] * len(images)
     if len(given) != len(images):
@@ -150,12 +148,12 @@ def _for_each(images: Sequence[Image], given: Sequence[Any] | None, name: str) -
 
 
 def _same_class_pairs(images: list[DescribedObjects], *, across_images: bool) -> Tensor:
-    """``(P, 2)`` places in the objects of all images together, the earlier one first."""
+    """Return ``(P, 2)`` indices into the objects of all images, the earlier object first."""
     if not images:
         return torch.zeros(0, 2, dtype=torch.long)
     labels = torch.cat([objects.labels for objects in images]).cpu()
-    homes = torch.arange(len(images)).repeat_interleave(torch.tensor([len(o) for o in images]))
-    wanted = (labels[:, None] == labels).triu(1)
+    image_inds = torch.arange(len(images)).repeat_interleave(torch.tensor([*map(len, images)]))
+    selected = (labels[:, None] == labels).triu(1)
     if across_images:
-        wanted &= homes[:, None] != homes
-    return wanted.nonzero()
+        selected &= image_inds[:, None] != image_inds
+    return selected.nonzero()

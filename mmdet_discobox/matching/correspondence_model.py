@@ -1,4 +1,4 @@
-"""A detector as mmdet's test script runs it on pairs of images."""
+"""A model that predicts correspondence in mmdet's test script."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from .matchers import build_matcher
 
 @MODELS.register_module()
 class CorrespondenceModel(BaseModel):
-    """Predicts what a task asks of a pair of images; its checkpoints are those of the detector.
+    """Predict the correspondence of image pairs with a detector, from its own checkpoints.
 
     Args:
         detector: config of the detector.
-        describer: arguments of :class:`.ImageDescriber`, with the test ``pipeline`` of the
-            detector: images are read here, not by the data set.
+        describer: arguments of :class:`.ImageDescriber`, including the test ``pipeline`` of the
+            detector: the model reads the images, not the data set.
         task: config of a :class:`.KeypointTransfer` or a :class:`.MultiObjectMatching`.
         matcher: arguments of :func:`.build_matcher`.
     """
@@ -40,21 +40,21 @@ class CorrespondenceModel(BaseModel):
         self.task = TASK_UTILS.build(task, default_args=dict(describe=describe))
 
     def forward(self, item: Sequence[Any], mode: str = "predict") -> list[dict[str, Any]]:
-        """Do the task for a batch.
+        """Predict a batch.
 
         Args:
             item: items of a ``KeypointPairDataset`` or an ``ObjectPairDataset``.
-            mode: there is none but ``'predict'``.
+            mode: ``'predict'``; there is no other mode.
 
         Returns:
-            A sample for the task's metric for each.
+            One sample per item, for the metric of the task.
         """
         return [self.task(one, self.matcher) for one in item]
 
     def _load_from_state_dict(
         self, state_dict: dict[str, Any], prefix: str, *args: Any, **kwargs: Any
     ) -> None:
-        """Take the weights of a detector's checkpoint for those of ``detector``."""
+        """Load the checkpoint of a detector into ``detector``."""
         inner = f"{prefix}detector."
         for key in [key for key in state_dict if not key.startswith(inner)]:
             state_dict[inner + key.removeprefix(prefix)] = state_dict.pop(key)

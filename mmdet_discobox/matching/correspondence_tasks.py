@@ -1,4 +1,4 @@
-"""Turn an item of a benchmark into a prediction: key points transferred, objects matched."""
+"""Tasks of the correspondence benchmarks: transfer key points, match objects."""
 
 from __future__ import annotations
 
@@ -18,29 +18,28 @@ from .image_describer import ImageDescriber
 from .matchers import Matcher
 from .object_matches import DescribedObjects, ObjectMatch, match_objects
 
-#: where boxes come from
+#: sources of the boxes
 BOXES = ("annotated", "detected", "image")
-#: where the predictions of a pair of objects start
+#: source points of a pair of objects
 SPREADS = ("box", "mask")
-#: predictions along a side of a box: the finest threshold is 0.75 % of the diagonal, and closer
-#: points than that change nothing
+#: predictions along a side of a box; the finest threshold is 0.75 % of the diagonal, so denser
+#: points have no effect
 _DENSITY = 84
-#: from the data sets' coordinates, 0 in the middle of the first pixel, to those of boxes
+#: offset from coordinates of the data sets (0 is the centre of the first pixel) to those of boxes
 _HALF = 0.5
 
 
 class CorrespondenceTask:
-    """What both tasks share: the boxes, the classes, and a memory of images.
+    """Base of the tasks: boxes, classes, and a :class:`.DescriptorCache` of the images.
 
     Args:
-        describe: finds the objects of an image. Images are in many pairs, so what it finds is
-            kept, see :class:`.DescriptorCache`.
+        describe: describer of the objects of an image.
         classes: names of the detector's classes.
         boxes: ``'annotated'``, ``'detected'``, or the whole ``'image'``.
-        cache_bytes: memory of the host for the objects of the images that were seen last.
+        cache_bytes: memory of the host for the cache of described images.
 
     Raises:
-        ValueError: if boxes come from elsewhere.
+        ValueError: for another value of ``boxes``.
     """
 
     def __init__(
@@ -58,14 +57,14 @@ class CorrespondenceTask:
         self._cache = DescriptorCache(describe, cache_bytes)
 
     def _describe(self, path: Any, boxes: Any = None, labels: Any = None) -> DescribedObjects:
-        """Objects of an image, in its boxes or (None) where the detector sees them."""
+        """Return the objects in boxes of an image; None detects them."""
         if boxes is None:
             return self._cache(str(path), None, None)
         rows = tuple(map(tuple, np.asarray(boxes, dtype=float).tolist()))
         return self._cache(str(path), rows, tuple(labels))
 
     def _label(self, class_name: str) -> int:
-        """The detector's label of a class, -1 for a class that it does not know."""
+        """Return the detector's label of a class, -1 for an unknown class."""
         return self.classes.index(class_name) if class_name in self.classes else -1
 
 
@@ -73,17 +72,17 @@ class CorrespondenceTask:
 class KeypointTransfer(CorrespondenceTask):
     """Transfer the key points of pairs, for ``PCKMetric``.
 
-    A data set without boxes has those of the whole images, and so has an image in which no object
-    of the class is detected; of several, the one with the highest score is taken. ``flip`` of a
-    pair is not looked at.
+    Of several detections of the class, the one with the highest score is used. The box is the whole
+    image for data sets without boxes, and for images without a detection of the class. ``flip`` of
+    a pair is ignored.
 
     Args:
-        *args: of the parent.
+        *args: arguments of the parent.
         compared_in: ``'target'``, or ``'source'`` for protocols that transfer the points back.
-        **kwargs: of the parent.
+        **kwargs: keyword arguments of the parent.
 
     Raises:
-        ValueError: if the points are compared elsewhere.
+        ValueError: for another value of ``boxes`` or ``compared_in``.
     """
 
     def __init__(self, *args: Any, compared_in: str = "target", **kwargs: Any) -> None:
@@ -99,10 +98,10 @@ class KeypointTransfer(CorrespondenceTask):
 
         Args:
             pair: the pair.
-            matcher: how to match.
+            matcher: see :func:`.build_matcher`.
 
         Returns:
-            ``pair.to_sample()`` with ``predicted_points`` ``(K, 2)``, NaN where not visible.
+            ``pair.to_sample()`` with ``predicted_points`` ``(K, 2)``, NaN for invisible points.
         """
         sides = [pair.source, pair.target]
         if self.compared_in == "source":
@@ -132,14 +131,14 @@ class MultiObjectMatching(CorrespondenceTask):
     """Match the objects of two images, for ``MultiObjectCorrespondenceMetric``.
 
     Args:
-        *args: of the parent.
-        spread: predictions start all over the source's ``'box'``, or on its ``'mask'`` alone. Paws,
-            noses and ears are where masks end: on the mask, what it leaves out counts as missed,
-            however well it would be matched. The metric ignores what is near no point.
-        **kwargs: of the parent; boxes are ``'annotated'`` or ``'detected'``.
+        *args: arguments of the parent.
+        spread: source points: a raster on the whole ``'box'`` of the source, or on its ``'mask'``
+            alone. With ``'mask'``, key points outside the predicted mask, often those at the ends
+            of limbs, count as false negatives. The metric ignores predictions near no key point.
+        **kwargs: keyword arguments of the parent; ``boxes`` is ``'annotated'`` or ``'detected'``.
 
     Raises:
-        ValueError: if boxes are to be the whole images, or ``spread`` is none of the two.
+        ValueError: for another value of ``boxes`` or ``spread``.
     """
 
     def __init__(self, *args: Any, spread: str = "box", **kwargs: Any) -> None:
@@ -149,7 +148,7 @@ class MultiObjectMatching(CorrespondenceTask):
         self.spread = spread
         if self.boxes == "image":
             raise ValueError(
-                "Expected `boxes` to be 'annotated' or 'detected', but got 'image': there are "
+                "Expected `boxes` to be 'annotated' or 'detected', but got 'image': there may be "
                 "several objects in an image."
             )
 
@@ -158,14 +157,14 @@ class MultiObjectMatching(CorrespondenceTask):
 
         Args:
             sample: item of an ``ObjectPairDataset``.
-            matcher: how to match.
+            matcher: see :func:`.build_matcher`.
 
         Returns:
-            The sample with ``predicted_pairs``. All detections of a class are paired, of annotated
-            objects the pairs that are to be scored.
+            The sample with ``predicted_pairs``: all pairs of detections of a class, or the scored
+            pairs of annotated objects.
 
         Raises:
-            ValueError: if the detector knows none of the classes that it is to detect.
+            ValueError: if boxes are detected, and the detector has none of the classes.
         """
         (sources, source_labels), (targets, target_labels) = (
             self._objects(sample[side], list(sample["classes"])) for side in ("source", "target")
@@ -178,29 +177,29 @@ class MultiObjectMatching(CorrespondenceTask):
             [sources, targets], pairs + torch.tensor([0, len(sources)]), matcher
         )
         predictions = [
-            _prediction(match, self._start(sources, match), int(source_labels[match.source[1]]))
+            _prediction(match, self._mask(sources, match), int(source_labels[match.source[1]]))
             for match in matches
         ]
         return {**sample, "predicted_pairs": predictions}
 
-    def _start(self, sources: DescribedObjects, match: ObjectMatch) -> Tensor:
+    def _mask(self, sources: DescribedObjects, match: ObjectMatch) -> Tensor:
         mask = sources.masks[match.source[1]]
         return mask if self.spread == "mask" else torch.ones_like(mask)
 
     def _objects(
         self, side: Mapping[str, Any], classes: list[str]
     ) -> tuple[DescribedObjects, Tensor]:
-        """Objects of an image and their labels in the data set."""
+        """Return the objects of an image and their labels in the data set."""
         if self.boxes == "annotated":
             labels = torch.as_tensor(side["labels"], dtype=torch.long)
-            ours = [self._label(classes[label]) for label in labels.tolist()]
-            return self._describe(side["image"], side["boxes"], ours), labels
+            model_labels = [self._label(classes[label]) for label in labels.tolist()]
+            return self._describe(side["image"], side["boxes"], model_labels), labels
         found = self._describe(side["image"])
         labels = self._labels_in(classes)[found.labels.cpu()]
         return found[(labels >= 0).to(found.labels.device)], labels[labels >= 0]
 
     def _labels_in(self, classes: list[str]) -> Tensor:
-        """Labels in a data set of the detector's classes, -1 for those it does not have."""
+        """Return the label of each detector class in a data set, -1 for classes not in it."""
         if not set(self.classes) & set(classes):
             raise ValueError(
                 f"Expected a detector of some of {classes}, but its classes are {self.classes}. "
@@ -210,20 +209,20 @@ class MultiObjectMatching(CorrespondenceTask):
 
 
 def _prediction(match: ObjectMatch, mask: Tensor, label: int) -> dict[str, Any]:
-    """Correspondences of a dense raster of points on a mask in the source's box."""
-    points = _points_on(match.source_box, mask.cpu())
-    there, _ = match.transfer(points)
+    """Predict the correspondences of a dense raster of points on a mask in the source box."""
+    points = _raster_points(match.source_box, mask.cpu())
+    matched, _ = match.transfer(points)
     return {
         "source_box": match.source_box.numpy(),
         "target_box": match.target_box.numpy(),
         "label": label,
-        "correspondences": torch.cat([points, there], 1).numpy() - _HALF,
+        "correspondences": torch.cat([points, matched], 1).numpy() - _HALF,
         "score": match.confidence,
     }
 
 
-def _points_on(box: Tensor, mask: Tensor) -> Tensor:
-    """``(n, 2)`` points of the raster whose place in the mask is foreground."""
+def _raster_points(box: Tensor, mask: Tensor) -> Tensor:
+    """Return the ``(n, 2)`` points of the raster that lie in the foreground."""
     fine = F.interpolate(mask[None, None].float(), size=(_DENSITY, _DENSITY), mode="bilinear")[0, 0]
     rows, columns = (fine > 0.5).nonzero().unbind(1)
     low, high = box.view(2, 2)

@@ -1,4 +1,4 @@
-"""A cache of the objects of images, so that the network runs once on an image in many pairs."""
+"""Cache of described images, so that the network runs once on an image in many pairs."""
 
 from __future__ import annotations
 
@@ -29,15 +29,9 @@ class DescriptorCache:
         self.num_bytes = 0
 
     def __call__(
-        self,
-        path: str,
-        boxes: tuple[Sequence[float], ...] | None,
-        labels: tuple[Any, ...] | None,
+        self, path: str, boxes: tuple[Sequence[float], ...] | None, labels: tuple[Any, ...] | None
     ) -> DescribedObjects:
-        """Return the objects of an image, in given boxes or (None) in detected ones.
-
-        They are on the describer's device.
-        """
+        """Return the objects in the given boxes of an image, on its device; None detects them."""
         key = (path, boxes, labels)
         if key in self._images:
             self._images.move_to_end(key)

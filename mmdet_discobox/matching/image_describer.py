@@ -1,4 +1,4 @@
-"""From an image to its objects: boxes, masks, and the features of their cells."""
+"""Describe the objects of an image: boxes, masks, and the features of their cells."""
 
 from __future__ import annotations
 
@@ -25,36 +25,41 @@ Image = str | Path | np.ndarray
 
 
 @dataclass(frozen=True)
-class _Network:
-    """One image as the network reads it."""
+class _NetworkInput:
+    """One preprocessed image.
 
-    inputs: Tensor  # (1, 3, H, W)
+    Attributes:
+        inputs: ``(1, 3, H, W)`` input of the network.
+        sample: meta information of the image.
+        name: path of the image in quotes for errors, empty for an array.
+    """
+
+    inputs: Tensor
     sample: DetDataSample
-    name: str  # for errors: the image's path in quotes, if it has one
+    name: str
 
     @property
     def scale(self) -> Tensor:
-        """``(4,)`` what boxes of the image are multiplied with."""
+        """``(4,)`` pixels of the network's input per pixel of the image, for x, y, x, y."""
         return self.inputs.new_tensor(self.sample.scale_factor).repeat(2)
 
     @property
-    def size(self) -> tuple[int, int]:
-        """Height and width of the image as it is."""
+    def image_size(self) -> tuple[int, int]:
+        """Height and width of the image before resizing."""
         height, width = self.sample.ori_shape[:2]
         return height, width
 
 
 class ImageDescriber:
-    """Find the objects of an image, or take given boxes, in a single forward pass.
+    """Describe the objects of an image, detected or in given boxes, in one forward pass.
 
     Args:
         model: a detector of mmdet, in evaluation mode.
-        pipeline: test pipeline of its config; what loads annotations is left out.
-        features: part of the detector and index of its output that the features come from.
-        size: S, cells along a side of the grid over a box.
-        score_thr: detections below are left out.
-        image_scale: ``(width, height)`` that the image is resized to, or into, instead of the
-            pipeline's.
+        pipeline: test pipeline of its config; transforms that load annotations are dropped.
+        features: part of the detector and index of its output, for the features.
+        size: cells S along each side of the grid over a box.
+        score_thr: detections of lower scores are dropped.
+        image_scale: ``(width, height)`` for the pipeline's ``Resize``; None keeps its own.
     """
 
     def __init__(
@@ -72,134 +77,121 @@ class ImageDescriber:
         self.size = size
         self.score_thr = score_thr
         first, *rest = _without_annotations(pipeline, image_scale)
-        self._read = Compose([first])
-        self._take = Compose([dict(type="mmdet.LoadImageFromNDArray")])
-        self._prepare = Compose(rest)
+        self._load_file = Compose([first])
+        self._load_array = Compose([dict(type="mmdet.LoadImageFromNDArray")])
+        self._transform = Compose(rest)
 
     @torch.no_grad()
     def __call__(
         self, image: Image, boxes: Any = None, labels: Any = None
     ) -> tuple[DescribedObjects, Tensor]:
-        """Describe one image.
+        """Describe the objects of one image.
 
         Args:
             image: path, or ``(H, W, 3)`` uint8 BGR.
-            boxes: ``(n, 4)`` ``(x1, y1, x2, y2)`` in pixels of the image; None detects.
-            labels: ``(n,)`` classes of the boxes. None means one class that the model does not
-                know.
+            boxes: ``(n, 4)`` ``(x1, y1, x2, y2)`` in pixels of the image; None detects the objects.
+            labels: ``(n,)`` classes of the boxes; None for boxes of one class that is unknown to
+                the model.
 
         Returns:
             The objects, on the model's device, and their masks ``(n, H, W)`` boolean in pixels of
-            the image. The mask of a given box is what a structured teacher makes of it, if the
-            model has one that accepts it and knows the class; else it is the full box.
+            the image. The mask of a given box is that of the structured teacher, if the model has
+            one, it is valid and its class is known; otherwise it is the full box.
 
         Raises:
-            FileNotFoundError: if there is no such image.
-            ValueError: if the image or the boxes cannot be used; it names the image.
+            FileNotFoundError: if the image does not exist.
+            ValueError: if the image or the boxes are invalid; the error names the image.
         """
-        view = self._load(image)
+        source = self._load(image)
         with captured_maps(self.model, self.level[0]) as maps:
             if boxes is None:
-                found, masks = self._detect(view)
+                found, masks = self._detect(source)
             else:
-                found, masks = self._accept(view, *_checked(boxes, labels, view))
-            if not maps:  # nothing of the student has run
-                self.model.extract_feat(view.inputs)
-        places = found.bboxes * view.scale
-        return (
-            DescribedObjects(
-                boxes=found.bboxes,
-                labels=found.labels,
-                scores=found.scores,
-                features=object_features(
-                    maps,
-                    places,
-                    level=self.level,
-                    size=self.size,
-                    input_size=(view.inputs.shape[-2], view.inputs.shape[-1]),
-                ),
-                masks=self._grids(masks, found.bboxes),
-            ),
-            masks,
+                found, masks = self._accept(source, *_checked(boxes, labels, source))
+            if not maps:  # the student has not run
+                self.model.extract_feat(source.inputs)
+        features = object_features(
+            maps,
+            found.bboxes * source.scale,
+            level=self.level,
+            size=self.size,
+            input_size=(source.inputs.shape[-2], source.inputs.shape[-1]),
         )
+        shares = crop_masks(masks, found.bboxes, self.size)
+        return DescribedObjects(found.bboxes, found.labels, found.scores, features, shares), masks
 
-    def _load(self, image: Image) -> _Network:
+    def _load(self, image: Image) -> _NetworkInput:
         if isinstance(image, np.ndarray):
             if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8:
                 raise ValueError(
                     f"Expected an image of shape (H, W, 3), uint8 BGR, but got {image.shape}, "
                     f"{image.dtype}."
                 )
-            name, data = "", self._take(dict(img=image))
+            name, data = "", self._load_array(dict(img=image))
         else:
-            name, data = f" '{image}'", self._open(image)
-        data = self._prepare(data)
+            name, data = f" '{image}'", self._read(image)
+        data = self._transform(data)
         batch = dict(inputs=[data["inputs"]], data_samples=[data["data_samples"]])
         batch = self.model.data_preprocessor(batch, False)
-        return _Network(batch["inputs"], batch["data_samples"][0], name)
+        return _NetworkInput(batch["inputs"], batch["data_samples"][0], name)
 
-    def _open(self, path: str | Path) -> Any:
+    def _read(self, path: str | Path) -> Any:
         if not Path(path).is_file():
             raise FileNotFoundError(f"Expected an image at '{path}', but there is no file.")
         try:
-            return self._read(dict(img_path=str(path)))
-        except (AssertionError, cv2.error) as error:  # mmcv's loader, of what it cannot decode
+            return self._load_file(dict(img_path=str(path)))
+        except (AssertionError, cv2.error) as error:  # mmcv's loader cannot decode the file
             raise ValueError(
-                f"Expected an image at '{path}', but the file cannot be read as one. Mend it, or "
-                "leave it out."
+                f"Expected an image at '{path}', but the file cannot be decoded. Fix or remove it."
             ) from error
 
-    def _detect(self, view: _Network) -> tuple[InstanceData, Tensor]:
-        """Detections and their masks in pixels of the image; full boxes of a plain detector."""
-        (result,) = self.model.predict(view.inputs, [view.sample], rescale=True)
+    def _detect(self, source: _NetworkInput) -> tuple[InstanceData, Tensor]:
+        """Return the detections and their masks; full boxes for a detector without masks."""
+        (result,) = self.model.predict(source.inputs, [source.sample], rescale=True)
         found = result.pred_instances
         found = found[found.scores >= self.score_thr]
         if "masks" not in found:
-            return found, box_masks(found.bboxes, view.size)
+            return found, box_masks(found.bboxes, source.image_size)
         masks = torch.as_tensor(found.masks, device=found.scores.device).bool()
-        # mmdet's SOLOv2 leaves the boxes at zero
-        flat = (found.bboxes[:, 2:] <= found.bboxes[:, :2]).any(1)
-        found.bboxes = torch.where(flat[:, None], masks_to_boxes(masks), found.bboxes)
-        real = (found.bboxes[:, 2:] > found.bboxes[:, :2]).all(1)
-        return found[real], masks[real]
+        # the boxes of mmdet's SOLOv2 are zeros
+        empty = (found.bboxes[:, 2:] <= found.bboxes[:, :2]).any(1)
+        found.bboxes = torch.where(empty[:, None], masks_to_boxes(masks), found.bboxes)
+        valid = (found.bboxes[:, 2:] > found.bboxes[:, :2]).all(1)
+        return found[valid], masks[valid]
 
-    def _accept(self, view: _Network, boxes: Tensor, labels: Tensor) -> tuple[InstanceData, Tensor]:
-        """Given boxes, with a score of 1, and masks of the teacher where there are any."""
-        masks = box_masks(boxes, view.size)
-        taught = (labels >= 0) & (labels < self._taught_classes())
-        if taught.any():
-            self._refine_masks(view, boxes, labels, taught.nonzero()[:, 0], into=masks)
+    def _accept(
+        self, source: _NetworkInput, boxes: Tensor, labels: Tensor
+    ) -> tuple[InstanceData, Tensor]:
+        """Return the given boxes with scores of 1, and their masks."""
+        masks = box_masks(boxes, source.image_size)
+        if getattr(self.model, "structured_teacher", None) is not None:
+            known = ((labels >= 0) & (labels < self.model.num_classes)).nonzero()[:, 0]
+            if len(known):
+                self._refine(source, boxes[known], labels[known], masks=masks, rows=known)
         return InstanceData(bboxes=boxes, labels=labels, scores=boxes.new_ones(len(boxes))), masks
 
-    def _taught_classes(self) -> int:
-        if getattr(self.model, "structured_teacher", None) is None:
-            return 0
-        return int(self.model.num_classes)
-
-    def _refine_masks(
-        self, view: _Network, boxes: Tensor, labels: Tensor, rows: Tensor, *, into: Tensor
+    def _refine(
+        self, source: _NetworkInput, boxes: Tensor, labels: Tensor, *, masks: Tensor, rows: Tensor
     ) -> None:
-        """Replace full boxes by valid masks of the structured teacher, each in its window."""
-        sample = view.sample.clone()
-        sample.gt_instances = InstanceData(bboxes=boxes[rows] * view.scale, labels=labels[rows])
-        pseudo = self.model.teach(view.inputs, [sample])
-        regions, windows = pseudo.regions / view.scale, box_windows(boxes[rows], view.size)
+        """Replace rows of the masks in place by valid masks of the structured teacher."""
+        sample = source.sample.clone()
+        sample.gt_instances = InstanceData(bboxes=boxes * source.scale, labels=labels)
+        pseudo = self.model.teach(source.inputs, [sample])
+        regions = pseudo.regions / source.scale
+        windows = box_windows(boxes, source.image_size)
         for index in pseudo.valid.nonzero()[:, 0].tolist():
             x1, y1, x2, y2 = windows[index]
             mask = paste_window(pseudo.masks[index], regions[index], windows[index])
-            into[rows[index], y1:y2, x1:x2] = mask
-
-    def _grids(self, masks: Tensor, boxes: Tensor) -> Tensor:
-        return crop_masks(masks, boxes, self.size)
+            masks[rows[index], y1:y2, x1:x2] = mask
 
 
-def _checked(boxes: Any, labels: Any, view: _Network) -> tuple[Tensor, Tensor]:
-    """Boxes cut at the image's border, and their labels."""
-    device = view.inputs.device
+def _checked(boxes: Any, labels: Any, source: _NetworkInput) -> tuple[Tensor, Tensor]:
+    """Validate boxes and labels, and clip the boxes to the image."""
+    device = source.inputs.device
     boxes = torch.as_tensor(np.asarray(boxes, dtype=np.float32), device=device)
     if boxes.ndim != 2 or boxes.shape[1] != 4:
         raise ValueError(
-            f"Expected `boxes` of an image{view.name} of shape (n, 4), but got "
+            f"Expected `boxes` of an image{source.name} of shape (n, 4), but got "
             f"{tuple(boxes.shape)}."
         )
     if labels is None:
@@ -207,26 +199,26 @@ def _checked(boxes: Any, labels: Any, view: _Network) -> tuple[Tensor, Tensor]:
     labels = torch.as_tensor(np.asarray(labels, dtype=np.int64), device=device)
     if labels.shape != boxes.shape[:1]:
         raise ValueError(
-            f"Expected a label for each of the {len(boxes)} boxes of an image{view.name}, but got "
-            f"{tuple(labels.shape)}."
+            f"Expected a label for each of the {len(boxes)} boxes of an image{source.name}, but "
+            f"got {tuple(labels.shape)}."
         )
-    height, width = view.size
-    inside = boxes.clamp_min(0).minimum(boxes.new_tensor([width, height, width, height]))
-    empty = ~(inside[:, 2:] > inside[:, :2]).all(1)  # of NaN, too
+    height, width = source.image_size
+    clipped = boxes.clamp_min(0).minimum(boxes.new_tensor([width, height, width, height]))
+    empty = ~(clipped[:, 2:] > clipped[:, :2]).all(1)  # also NaN
     if empty.any():
         first = int(empty.nonzero()[0])
         raise ValueError(
             "Expected boxes (x1, y1, x2, y2) with x1 < x2 and y1 < y2 that touch the "
-            f"image{view.name} of {width} x {height} pixels, but no. {first} of its boxes (from 0) "
-            f"is {boxes[first].tolist()}. Mend it, or leave it out."
+            f"image{source.name} of {width} x {height} pixels, but no. {first} of its boxes (from "
+            f"0) is {boxes[first].tolist()}. Fix or remove it."
         )
-    return inside, labels
+    return clipped, labels
 
 
 def _without_annotations(
     pipeline: Sequence[Any], image_scale: tuple[int, int] | None
 ) -> list[dict[str, Any]]:
-    """The steps of a test pipeline that an image alone can take."""
+    """Return the transforms of a test pipeline that need no annotations."""
     steps = [dict(step) for step in pipeline if "Annotations" not in step["type"]]
     for step in steps:
         if step["type"].endswith("Resize") and image_scale is not None:

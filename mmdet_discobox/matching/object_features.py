@@ -1,4 +1,4 @@
-"""Features of objects, of a chosen level at a chosen grid, out of one forward pass."""
+"""Features of objects from a level of the backbone or the neck."""
 
 from __future__ import annotations
 
@@ -10,21 +10,21 @@ from torch import Tensor
 
 from mmdet_discobox.models.teachers import crop_regions
 
-#: a part of the detector, and which of its outputs: 0 is the finest
+#: part of the detector, and the index of its output; 0 is the finest
 FeatureLevel = tuple[str, int]
 PARTS = ("backbone", "neck")
 
 
 @contextmanager
 def captured_maps(model: Any, part: str) -> Iterator[list[Tensor]]:
-    """Keep the feature maps that a detector computes anyway, whatever it computes them for.
+    """Capture the feature maps of the forward passes inside the context.
 
     Args:
         model: a detector of mmdet.
         part: ``'backbone'`` or ``'neck'``.
 
     Yields:
-        A list that holds the outputs of the last forward pass of the part, finest first.
+        A list with the outputs of the part's last forward pass, finest first.
 
     Raises:
         ValueError: if the detector has no such part.
@@ -55,14 +55,14 @@ def object_features(
     size: int,
     input_size: tuple[int, int],
 ) -> Tensor:
-    """Average a feature map of one image over grids of S x S cells on boxes.
+    """Crop a feature map of one image to grids of S x S cells over boxes.
 
     Args:
-        maps: ``(1, C, h, w)`` each.
+        maps: outputs of the part, ``(1, C, h, w)`` each.
         boxes: ``(n, 4)`` in pixels of the network's input.
-        level: whose second item tells which map.
+        level: part and index of the map.
         size: S.
-        input_size: ``(height, width)`` of the network's input, with its padding.
+        input_size: ``(height, width)`` of the network's input, with padding.
 
     Returns:
         ``(n, C, S, S)`` float32.

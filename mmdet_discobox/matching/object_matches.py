@@ -1,4 +1,4 @@
-"""Records of objects and of what matches them."""
+"""Records of described objects and of the matches between them."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from mmdet_discobox.functional import check_shapes, interpolate_matches, match_c
 
 from .matchers import Matcher
 
-#: pairs that are solved at once
+#: pairs per batch
 _CHUNK = 16
 
 
 @dataclass(frozen=True, eq=False)
 class DescribedObjects:
-    """The n objects of an image, and what their cells look like.
+    """The n objects of an image, with the features of their cells.
 
     Attributes:
         boxes: ``(n, 4)`` ``(x1, y1, x2, y2)`` in pixels of the image, whose left edge is 0.
         labels: ``(n,)``.
         scores: ``(n,)`` in [0, 1].
-        features: ``(n, C, S, S)`` of the cells of a grid over each box.
+        features: ``(n, C, S, S)`` features of the cells of a grid over each box.
         masks: ``(n, S, S)`` share of each cell that is foreground.
     """
 
@@ -61,25 +61,25 @@ class DescribedObjects:
 
     @classmethod
     def cat(cls, images: Sequence[DescribedObjects]) -> DescribedObjects:
-        """Put the objects of some images behind each other."""
+        """Concatenate the objects of images."""
         return cls(*(torch.cat([getattr(i, field.name) for i in images]) for field in fields(cls)))
 
 
 @dataclass(frozen=True, eq=False)
 class ObjectMatch:
-    """Dense correspondence of a source object with a target object, on the CPU.
+    """Dense correspondence from a source object to a target object, on the CPU.
 
     Attributes:
-        source: place of the source: its image, and which of the image's objects it is.
-        target: place of the target.
-        label: class of both.
+        source: image of the source object, and its index in that image.
+        target: image of the target object, and its index in that image.
+        label: class of both objects.
         confidence: product of the scores of their boxes (Sec. 4.1).
-        source_box: ``(4,)`` ``(x1, y1, x2, y2)`` in pixels of the source's image.
-        target_box: ``(4,)`` in pixels of the target's image.
-        cells: ``(S, S, 2)`` where the centres of the source's cells lie in the target, x and y in
-            [0, 1] of its box.
-        certainty: ``(S, S)`` in [0, 1], how sure the plan is of each: the share of the cell that
-            goes to within a cell of its mode.
+        source_box: ``(4,)`` ``(x1, y1, x2, y2)`` in pixels of the source image.
+        target_box: ``(4,)`` in pixels of the target image.
+        cells: ``(S, S, 2)`` matches of the source's cell centres, x and y in [0, 1] of the target
+            box.
+        certainty: ``(S, S)`` in [0, 1], share of each cell's mass that the plan moves to within a
+            cell of its mode.
     """
 
     source: tuple[int, int]
@@ -93,19 +93,19 @@ class ObjectMatch:
 
     @property
     def positions(self) -> Tensor:
-        """``(S, S, 2)``, the dense map from the source's cells to pixels of the target's image."""
-        return _leave(self.cells, self.target_box)
+        """``(S, S, 2)`` matches of the source's cell centres in pixels of the target image."""
+        return _to_pixels(self.cells, self.target_box)
 
     def transfer(self, points: Tensor) -> tuple[Tensor, Tensor]:
-        """Carry points from the source to the target.
+        """Transfer points from the source to the target.
 
         Args:
-            points: ``(K, 2)`` x and y in pixels of the source's image, whose left edge is 0: the
-                middle of the first pixel is 0.5. Outside the source's box they move as its border
-                does.
+            points: ``(K, 2)`` x and y in pixels of the source image, whose left edge is 0: the
+                centre of the first pixel is 0.5. Points outside the source box move with its
+                border.
 
         Returns:
-            ``(K, 2)`` in pixels of the target's image and certainties ``(K,)`` in [0, 1].
+            ``(K, 2)`` in pixels of the target image, and certainties ``(K,)`` in [0, 1].
 
         Raises:
             ValueError: if the points have another shape.
@@ -119,11 +119,11 @@ class ObjectMatch:
             ((points - low) / (high - low))[None],
             size=len(self.certainty),
         )
-        return _leave(moved[0], self.target_box), certainty[0]
+        return _to_pixels(moved[0], self.target_box), certainty[0]
 
 
-def _leave(points: Tensor, box: Tensor) -> Tensor:
-    """From shares of a box to pixels."""
+def _to_pixels(points: Tensor, box: Tensor) -> Tensor:
+    """Convert points in [0, 1] of a box to pixels."""
     low, high = box.view(2, 2)
     return low + points * (high - low)
 
@@ -132,25 +132,25 @@ def _leave(points: Tensor, box: Tensor) -> Tensor:
 def match_objects(
     images: Sequence[DescribedObjects], pairs: Tensor, matcher: Matcher
 ) -> list[ObjectMatch]:
-    """Match pairs of objects, some at a time.
+    """Match pairs of objects, in batches.
 
     Args:
-        images: the objects of all images.
-        pairs: ``(P, 2)`` source and target, as places in the objects of all images together.
-        matcher: how to, see :func:`.build_matcher`.
+        images: the objects of each image.
+        pairs: ``(P, 2)`` source and target, as indices into the objects of all images.
+        matcher: see :func:`.build_matcher`.
 
     Returns:
-        A record for each pair.
+        One record per pair.
     """
     if not len(pairs):
         return []
     objects = DescribedObjects.cat(images)
     places = [(i, n) for i, image in enumerate(images) for n in range(len(image))]
     chunks = pairs.split(_CHUNK)
-    return [match for chunk in chunks for match in _solve(objects, chunk, matcher, places)]
+    return [match for chunk in chunks for match in _match_batch(objects, chunk, matcher, places)]
 
 
-def _solve(
+def _match_batch(
     objects: DescribedObjects, pairs: Tensor, matcher: Matcher, places: list[tuple[int, int]]
 ) -> list[ObjectMatch]:
     source, target = pairs.to(objects.features.device).unbind(1)
@@ -174,14 +174,7 @@ def _solve(
 
 
 def best_matches(matches: Sequence[ObjectMatch]) -> list[ObjectMatch]:
-    """Choose matches such that each object is in one: the surest first.
-
-    Args:
-        matches: of some images.
-
-    Returns:
-        Some of them, by falling confidence times mean certainty.
-    """
+    """Select matches greedily by confidence times mean certainty, each object in one at most."""
     taken: set[tuple[int, int]] = set()
     best = []
     for match in sorted(matches, key=lambda m: -m.confidence * float(m.certainty.mean())):

@@ -13,7 +13,6 @@ from mmengine.config import Config
 from tiny import tiny_solov2, write_boxes
 
 import study
-import study_rows
 import study_runs
 import study_settings
 import study_tables
@@ -76,7 +75,7 @@ def tiny_config(root, path, *, box_supervised):
 @pytest.mark.slow
 def test_a_study_from_end_to_end(tmp_path, monkeypatch, capsys):
     root, out = write_boxes(tmp_path / "set 图"), tmp_path / "out"
-    row, name = study_rows.Row, "tiny"
+    row, name = study_tables.Row, "tiny"
     configs = [tiny_config(root, tmp_path / f"{i}.py", box_supervised=bool(i)) for i in range(2)]
     rows = (
         row("masks", "From masks", name, configs[0], bound=None, boxes=False),
@@ -85,7 +84,7 @@ def test_a_study_from_end_to_end(tmp_path, monkeypatch, capsys):
     )
     again = replace(rows[0], name="again", title="From the labels", labelled_by=rows[1])
     rows = (*rows, again)
-    table = study_rows.Table("persons", rows)
+    table = study_tables.Table("persons", rows)
     monkeypatch.setitem(study_tables.TABLES, "persons", lambda: table)
     words = ["persons", "--data", str(root), "--out", str(out), "--seeds", "0"]
     settings = study_settings.Settings(out)

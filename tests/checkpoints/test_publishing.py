@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 import torch
 from mmdet.registry import MODELS
-from tiny import build, tiny_solov2, tiny_yolact
+from tiny import NETWORKS, build, tiny_solov2
 
 from mmdet_discobox.apis import publish_checkpoint, read_checkpoint
 from mmdet_discobox.checkpoints import publish_weights, save_checkpoint, save_hashed_checkpoint
 
 
-@pytest.fixture(params=[tiny_solov2, tiny_yolact], ids=["solov2", "yolact"])
+@pytest.fixture(params=NETWORKS.values(), ids=NETWORKS)
 def network(request):
     """Maker of the config of a tiny detector."""
     return request.param

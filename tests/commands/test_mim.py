@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from mmengine.config import Config
-from tiny import tiny_solov2, tiny_yolact, write_boxes
+from tiny import NETWORKS, tiny_solov2, write_boxes
 
 from mmdet_discobox.utils.versions import distribution_of
 
@@ -74,7 +74,7 @@ def user_config(root, *, ann_file="boxes.json", model=tiny_solov2, **dataset):
     )
 
 
-@pytest.fixture(scope="module", params=[tiny_solov2, tiny_yolact], ids=["solov2", "yolact"])
+@pytest.fixture(scope="module", params=NETWORKS.values(), ids=NETWORKS)
 def trained(tmp_path_factory, request):
     folder = tmp_path_factory.mktemp("mim")
     root = write_boxes(folder / "set")

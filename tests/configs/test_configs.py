@@ -43,6 +43,7 @@ def shrunken(path):
     model.neck.out_channels = 16
     if model.type == "BoxInst":
         pytest.importorskip("skimage", reason="the extra [study] is missing")
+    if "CondInst" in model.type or model.type == "BoxInst":
         model.bbox_head.update(in_channels=16, feat_channels=16, num_classes=3, norm_cfg=norm)
         model.mask_head.mask_feature_head.update(in_channels=16, feat_channels=16)
         return model
@@ -121,7 +122,21 @@ def test_the_papers_schedule():
     assert config.optim_wrapper.optimizer.lr == 0.01
     assert config.model.teacher_network.momentum == pytest.approx(1 - 0.999)
     assert config.model.loss_nce.loss_weight == 0.1
-    assert config.model.mask_head.loss_mask == dict(type="BoxMILLoss", form="dice", loss_weight=1.0)
+    assert config.model.loss_mil == dict(type="BoxMILLoss", form="dice", loss_weight=1.0)
+
+
+def test_condinst_and_boxinst_are_one_network():
+    """They differ in the types of their parts, and in what BoxInst needs for its pairwise loss."""
+    ours, theirs = (
+        load(FOLDER / "lite0" / f"persons_{name}_lite0.py").model
+        for name in ("condinst", "boxinst")
+    )
+    own = {"type", "mask_stride", "bottom_pixels_removed", "warmup_iters"}
+    for key in ("data_preprocessor", "backbone", "neck", "bbox_head", "mask_head", "test_cfg"):
+        first, second = (
+            {k: v for k, v in model[key].items() if k not in own} for model in (ours, theirs)
+        )
+        assert first == second, key
 
 
 def test_the_papers_yolact():
@@ -132,9 +147,8 @@ def test_the_papers_yolact():
         assert config.optim_wrapper.optimizer.lr == 0.001
         assert config.train_dataloader.batch_size == 8
         assert config.train_cfg.max_iters > drops[-1]
-        head = config.model.mask_head
-        assert head.loss_mil == dict(type="BoxMILLoss", form="bce", loss_weight=10.0)
-        assert head.rescoring
+        assert config.model.loss_mil == dict(type="BoxMILLoss", form="bce", loss_weight=10.0)
+        assert config.model.mask_head.rescoring
         assert config.model.loss_consistency.loss_weight == 2
     assert voc.model.bbox_head.num_classes == voc.model.mask_head.num_classes == 20
 

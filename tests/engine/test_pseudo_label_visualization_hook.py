@@ -54,20 +54,20 @@ def run(root, work_dir, *hooks, model=None):
     return runner.model.state_dict()
 
 
-def test_pictures_are_written_and_the_weights_are_the_same(tmp_path):
+def test_drawings_are_written_and_the_weights_are_the_same(tmp_path):
     root = write_boxes(tmp_path / "set")
     without = run(root, tmp_path / "without", EMA)
     weights = run(root, tmp_path / "with", EMA, HOOK)
     for key, value in without.items():
         assert torch.equal(weights[key], value), key
-    pictures = sorted((tmp_path / "with").glob("*/vis_data/vis_image/*.png"))
-    assert [path.name for path in pictures] == [
+    drawings = sorted((tmp_path / "with").glob("*/vis_data/vis_image/*.png"))
+    assert [path.name for path in drawings] == [
         "pseudo_labels_0_2.png",
         "pseudo_labels_0_4.png",
         "pseudo_labels_1_2.png",
         "pseudo_labels_1_4.png",
     ]
-    assert cv2.imread(str(pictures[0])).shape == (96, 3 * 96, 3)
+    assert cv2.imread(str(drawings[0])).shape == (96, 3 * 96, 3)
 
 
 def test_a_model_without_a_teacher_is_refused(tmp_path):

@@ -8,7 +8,7 @@ from mmengine.config import Config
 from mmengine.dataset import InfiniteSampler
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
-from tiny import tiny_solov2, tiny_yolact, write_boxes
+from tiny import NETWORKS, tiny_solov2, write_boxes
 
 # A resumed stock mmengine loads the data of the past iterations, and draws what their augmentations
 # drew. The maintained fork skips them in the sampler: the next flips are others there.
@@ -36,7 +36,7 @@ def data_root(tmp_path_factory):
     return write_boxes(tmp_path_factory.mktemp("data") / "set")
 
 
-@pytest.fixture(params=[tiny_solov2, tiny_yolact], ids=["solov2", "yolact"])
+@pytest.fixture(params=NETWORKS.values(), ids=NETWORKS)
 def model(request):
     return request.param()
 

@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 import torch
 from mmdet.registry import TRANSFORMS
-from tiny import build, tiny_solov2, tiny_yolact
+from tiny import NETWORKS as TINY
+from tiny import build, tiny_solov2
 
 from mmdet_discobox.apis import AutoLabeler, BoxedImage
 from mmdet_discobox.labelling.auto_labeler import ellipse_logits
@@ -40,7 +41,7 @@ def detector(config, **kwargs):
     return AutoLabeler(model, transforms=transforms, classes=CLASSES, **kwargs)
 
 
-NETWORKS = pytest.mark.parametrize("config", [tiny_solov2, tiny_yolact])
+NETWORKS = pytest.mark.parametrize("config", TINY.values(), ids=TINY)
 
 
 def test_colours_alone_find_a_disc():
@@ -58,14 +59,14 @@ def test_quality_tells_a_disc_from_noise():
     image, truth = disc()
     noise = np.random.default_rng(1).integers(0, 255, image.shape, dtype=np.uint8)
     box = np.array([tight_box(truth)])
-    pictures = [BoxedImage(pixels, box, ["x"]) for pixels in (image, noise)]
-    good, bad = (masks[0].quality for masks in AutoLabeler()(pictures))
+    images = [BoxedImage(pixels, box, ["x"]) for pixels in (image, noise)]
+    good, bad = (masks[0].quality for masks in AutoLabeler()(images))
     assert 0 <= bad < good - 0.2 <= 1
 
 
 ODD_BOXES = [
     [10, 10, 40.5, 30.5],
-    [-30, -20, 12, 9],  # reaches past the picture
+    [-30, -20, 12, 9],  # reaches past the image
     [100, 60, 400, 300],
     [0, 0, 120, 80],  # all of it
     [50.1, 20.1, 50.3, 60],  # thinner than a pixel
@@ -98,15 +99,15 @@ def test_every_box_has_one_mask_inside_it(config):
 def test_masks_do_not_depend_on_neighbours_or_batches(config):
     labeler = detector(config())
     rng = np.random.default_rng(0)
-    pictures = []
+    images = []
     for size in ((80, 120), (96, 96), (80, 120)):
         image = rng.integers(0, 255, (*size, 3), dtype=np.uint8)
         corners = rng.uniform(0, 40, (3, 2))
         boxes = np.concatenate([corners, corners + rng.uniform(10, 40, (3, 2))], 1)
-        pictures.append(BoxedImage(image, boxes, ["one", "two", "three"]))
-    together = labeler(pictures)
-    for picture, masks in zip(pictures, together, strict=True):
-        for ours, alone in zip(masks, labeler([picture])[0], strict=True):
+        images.append(BoxedImage(image, boxes, ["one", "two", "three"]))
+    together = labeler(images)
+    for image, masks in zip(images, together, strict=True):
+        for ours, alone in zip(masks, labeler([image])[0], strict=True):
             assert np.array_equal(ours.window, alone.window)
             assert ours.quality == pytest.approx(alone.quality, abs=1e-4)
 
@@ -146,20 +147,20 @@ class LeftHalf:
 def test_the_masks_are_the_networks_own():
     image = np.full((80, 120, 3), 90, np.uint8)  # nothing to see: colours have no opinion
     labeler = detector(tiny_solov2(structured_teacher=None, teacher_network=None))
-    scale = 96 / 120  # the network sees a picture of 96 x 64
+    scale = 96 / 120  # the network sees an image of 96 x 64
     labeler.predictor.network = fake = LeftHalf(column=50 * scale)
-    picture = BoxedImage(image, np.array([[20.0, 10, 80, 70]]), ["two"])
-    (mask,) = labeler([picture])[0]
+    image = BoxedImage(image, np.array([[20.0, 10, 80, 70]]), ["two"])
+    (mask,) = labeler([image])[0]
     assert fake.asked[0].boxes[0].tolist() == pytest.approx([16, 8, 64, 56])
     assert fake.asked[0].labels.tolist() == [1]
     left, right = np.split(mask.window, 2, axis=1)
     assert left.mean() > 0.95
     assert right.mean() < 0.8  # not 0: a tight box has foreground in each of its columns
 
-    seen = labeler.predictor.extract([picture])[0]
-    objects = picture.objects([1])
+    seen = labeler.predictor.extract([image])[0]
+    objects = image.objects([1])
     start = labeler.predictor(seen, objects, objects.boxes, 60)
-    # a cell is a pixel of the picture, and the logit falls by `scale` with each
+    # a cell is a pixel of the image, and the logit falls by `scale` with each
     columns = torch.arange(20, 80) + 0.5
     assert torch.allclose(start.coarse[0, 30], (50 - columns) * scale, atol=1e-3)
 
@@ -181,7 +182,7 @@ def test_the_averaged_network_is_asked_once_it_has_started():
     assert AutoLabeler(model, classes=CLASSES).predictor.network is model.teacher.module
 
 
-def test_pictures_without_boxes_and_no_pictures():
+def test_images_without_boxes_and_no_images():
     image, _ = disc()
     assert AutoLabeler()([]) == []
     assert detector(tiny_solov2())([BoxedImage(image, np.zeros((0, 4)), [])]) == [[]]

@@ -13,7 +13,7 @@ from mmengine.structures import InstanceData
 from tiny import write_boxes
 
 from mmdet_discobox.apis import AutoLabeler, LabelRun
-from mmdet_discobox.labelling.image_task import ImageTask
+from mmdet_discobox.labelling.boxed_image import ImageTask
 from mmdet_discobox.structures import BoxObjects
 
 HERE = Path(__file__).parent
@@ -31,11 +31,11 @@ class Labeler(AutoLabeler):
         self.seen = []
         self.kill_at = kill_at
 
-    def __call__(self, pictures):
-        self.seen += [picture.image_id for picture in pictures]
+    def __call__(self, images):
+        self.seen += [image.image_id for image in images]
         if self.kill_at is not None and len(self.seen) >= self.kill_at:
             raise Killed
-        return super().__call__(pictures)
+        return super().__call__(images)
 
 
 @pytest.fixture(scope="module")
@@ -56,7 +56,7 @@ def ids_of(records):
     return sorted(mask["id"] for record in records.values() for mask in record["masks"])
 
 
-def test_all_boxes_are_labelled_and_the_empty_picture_is_not_read(make_run):
+def test_all_boxes_are_labelled_and_the_empty_image_is_not_read(make_run):
     labeler, steps = Labeler(), []
     records = make_run().label(labeler, on_image=lambda *step: steps.append(step))
     assert ids_of(records) == list(range(1, 11))
@@ -138,16 +138,16 @@ def test_what_cannot_be_done_is_named_and_costs_the_others_nothing(make_run, roo
     assert "no area" in reasons[6]
 
 
-def test_a_picture_that_could_not_be_read_is_tried_again(make_run, root):
-    picture = root / "images" / "2.png"
-    away = picture.with_suffix(".away")
+def test_an_image_that_could_not_be_read_is_tried_again(make_run, root):
+    image = root / "images" / "2.png"
+    away = image.with_suffix(".away")
     whole = make_run().label(Labeler())
     make_run().remove_journals()
-    picture.rename(away)
+    image.rename(away)
     try:
         failed = make_run().label(Labeler())
     finally:
-        away.rename(picture)
+        away.rename(image)
     assert failed["2"] == dict(masks=[], failed=failed["2"]["failed"], unread=True)
     labeler = Labeler()
     assert make_run().label(labeler) == whole
@@ -162,8 +162,8 @@ def test_a_picture_that_could_not_be_read_is_tried_again(make_run, root):
     assert labeler.seen == []
 
 
-def test_pictures_with_names_for_ids_are_those_of_the_bank(root):
-    """By the number that training gives the name, the bank leaves out a picture's own objects."""
+def test_images_with_names_for_ids_are_those_of_the_bank(root):
+    """By the number that training gives the name, the bank leaves out an image's own objects."""
     sample = DetDataSample(metainfo=dict(img_shape=(96, 96), img_id="2008_000001"))
     sample.gt_instances = InstanceData(bboxes=torch.ones(1, 4), labels=torch.zeros(1).long())
     trained = BoxObjects.from_samples([sample])
@@ -184,7 +184,7 @@ def test_a_wrong_folder_is_told_before_anything_is_written(make_run, tmp_path):
 
 
 @pytest.mark.slow
-def test_two_processes_share_the_pictures(root, tmp_path):
+def test_two_processes_share_the_images(root, tmp_path):
     tool = HERE.parents[1] / "tools" / "autolabel.py"
     paths = [root / "boxes.json", root / "images", tmp_path / "two.json"]
     options = ["--teacher-only", "--device", "cpu", "--crop-size", "32"]

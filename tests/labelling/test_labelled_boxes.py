@@ -6,8 +6,8 @@ import json
 import numpy as np
 import pytest
 
+from label_truth import compare_with_truth
 from mmdet_discobox.labelling import add_masks, keep_accepted
-from mmdet_discobox.labelling.label_truth import compare_with_truth
 from mmdet_discobox.labelling.mask_encoding import encode_rle
 
 

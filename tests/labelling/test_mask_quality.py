@@ -46,7 +46,7 @@ def test_a_network_that_disagrees_lowers_the_quality():
     assert differs < agrees
 
 
-def test_a_mask_along_the_edges_of_the_picture_is_better_than_one_across():
+def test_a_mask_along_the_edges_of_the_image_is_better_than_one_across():
     mask = square(8, 24)
     assert quality(mask, mask, colours_of(mask)) > quality(mask, mask, colours_of(square(2, 16)))
 

@@ -6,8 +6,9 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from tiny import build, tiny_solov2, tiny_yolact
+from tiny import build, tiny_condinst, tiny_solov2, tiny_yolact
 from tiny_matching import config_of, inferencer_of, shifted, texture
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from mmdet_discobox.apis import CorrespondenceInferencer
 from mmdet_discobox.functional import masks_to_boxes
@@ -19,6 +20,7 @@ BOX = [16.0, 24.0, 64.0, 72.0]
 NETWORKS = {
     "solov2": tiny_solov2(),
     "yolact": tiny_yolact(),
+    "condinst": tiny_condinst(),
     "stock solov2": tiny_solov2(box_supervised=False),
     "stock yolact": tiny_yolact(box_supervised=False),
 }
@@ -38,10 +40,10 @@ def points_in(box, count=30):
 
 @pytest.mark.parametrize("features", [("backbone", 0), ("neck", 0)])
 def test_an_object_that_moved(features):
-    picture = texture()
+    image = texture()
     moved = [x + d for x, d in zip(BOX, (16, -8, 16, -8), strict=True)]
     infer = inferencer_of(tiny_solov2(), features=features)
-    (match,) = infer([picture, shifted(picture, 16, -8)], boxes=[[BOX], [moved]]).matches
+    (match,) = infer([image, shifted(image, 16, -8)], boxes=[[BOX], [moved]]).matches
     points = points_in(BOX)
     there, certainty = match.transfer(points)
     assert (there - points - torch.tensor([16, -8])).norm(dim=1).max() < 2
@@ -74,17 +76,15 @@ def test_key_points_of_a_turned_scene():
     errors = {"icm": [], "identity": []}
     for seed in (1, 4):
         scene = render_scene(np.random.default_rng(seed), 224)
-        picture = np.ascontiguousarray(scene.image[..., ::-1])
-        turned = cv2.warpAffine(picture, turn, (224, 224), borderMode=cv2.BORDER_REFLECT)
+        image = np.ascontiguousarray(scene.image[..., ::-1])
+        turned = cv2.warpAffine(image, turn, (224, 224), borderMode=cv2.BORDER_REFLECT)
         boxes = np.array([item.box for item in scene.objects])
         ends = _moved(boxes.reshape(-1, 2), turn).reshape(-1, 2, 2)
         loose = np.concatenate([ends.min(1) - [24, 4], ends.max(1) + [4, 24]], 1).clip(0, 224)
         for name, found in errors.items():
             infer.matcher = build_matcher(name)
             labels = range(len(boxes))
-            for match in infer(
-                [picture, turned], boxes=[boxes, loose], labels=[labels] * 2
-            ).matches:
+            for match in infer([image, turned], boxes=[boxes, loose], labels=[labels] * 2).matches:
                 points = scene.objects[match.label].keypoints
                 points = points[points[:, 2] == 2, :2]
                 gaps = match.transfer(points)[0].numpy() - _moved(points, turn)
@@ -162,26 +162,48 @@ def test_the_teachers_masks_are_taken(inferencer):
     assert 0 < objects.masks.sum() < inside.sum()
 
 
+class PastedMasks(TorchDispatchMode):
+    """Count floating masks at the size of an image that are computed at once."""
+
+    count = 0
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        result = func(*args, **(kwargs or {}))
+        masks = isinstance(result, torch.Tensor) and result.shape[1:] == (960, 960)
+        if masks and result.is_floating_point():
+            self.count = max(self.count, len(result))
+        return result
+
+
+def test_masks_are_pasted_into_the_windows_of_their_boxes(inferencer):
+    large = cv2.resize(texture(), (960, 960))
+    boxes = [[x, y, x + 60, y + 80] for x in range(0, 900, 300) for y in range(0, 880, 300)]
+    with PastedMasks() as pasted:
+        (objects,) = inferencer([large], boxes=[boxes], labels=[[0] * len(boxes)]).objects
+    assert objects.masks.any((1, 2)).all()
+    assert pasted.count < len(boxes)
+
+
 def test_pairs_are_of_one_class_and_each_is_there_once(inferencer):
     boxes = [[BOX, BOX], [BOX, BOX, BOX]]
     labels = [[0, 1], [1, 1, 0]]
-    pictures = [texture(0), texture(1)]
-    found = inferencer(pictures, boxes=boxes, labels=labels)
+    images = [texture(0), texture(1)]
+    found = inferencer(images, boxes=boxes, labels=labels)
     places = [(m.source, m.target) for m in found.matches]
     assert places == [
         ((0, 0), (1, 2)), ((0, 1), (1, 0)), ((0, 1), (1, 1)), ((1, 0), (1, 1))
     ]  # fmt: skip
-    across = inferencer(pictures, boxes=boxes, labels=labels, across_images=True)
+    across = inferencer(images, boxes=boxes, labels=labels, across_images=True)
     assert [(m.source, m.target) for m in across.matches] == places[:3]
 
 
 def test_many_pairs_at_once_are_those_one_by_one(inferencer):
-    pictures = [texture(seed) for seed in range(7)]  # 21 pairs: more than a chunk
+    images = [texture(seed) for seed in range(7)]  # 21 pairs: more than a chunk
     boxes = [[[8 + s, 8, 60 + 2 * s, 70]] for s in range(7)]
-    found = {(m.source[0], m.target[0]): m for m in inferencer(pictures, boxes=boxes).matches}
+    found = {(m.source[0], m.target[0]): m for m in inferencer(images, boxes=boxes).matches}
     assert len(found) == 21
     for i, j in ((0, 1), (2, 6), (5, 6)):
-        (alone,) = inferencer([pictures[i], pictures[j]], boxes=[boxes[i], boxes[j]]).matches
+        (alone,) = inferencer([images[i], images[j]], boxes=[boxes[i], boxes[j]]).matches
         torch.testing.assert_close(found[i, j].positions, alone.positions)
         torch.testing.assert_close(found[i, j].certainty, alone.certainty)
 
@@ -199,11 +221,11 @@ def test_the_dense_map_is_the_transfer_of_its_cells(inferencer):
 
 
 def test_files_and_arrays_are_the_same(inferencer, tmp_path):
-    pictures = [texture(0), texture(1)]
+    images = [texture(0), texture(1)]
     paths = [tmp_path / f"bild ö{i}.png" for i in range(2)]
-    for path, picture in zip(paths, pictures, strict=True):
-        path.write_bytes(cv2.imencode(".png", picture)[1].tobytes())
-    one, other = (inferencer(x, boxes=[[BOX], [BOX]]).matches for x in (pictures, paths))
+    for path, image in zip(paths, images, strict=True):
+        path.write_bytes(cv2.imencode(".png", image)[1].tobytes())
+    one, other = (inferencer(x, boxes=[[BOX], [BOX]]).matches for x in (images, paths))
     assert torch.equal(one[0].positions, other[0].positions)
 
 
@@ -252,7 +274,7 @@ def test_images_that_are_none(inferencer, tmp_path):
             inferencer(single)
     with pytest.raises(FileNotFoundError, match="Expected an image at"):
         inferencer([tmp_path / "no.png"])
-    for content in (b"", b"no picture"):
+    for content in (b"", b"no image"):
         (tmp_path / "bad.png").write_bytes(content)
         with pytest.raises(ValueError, match=r"Expected an image at '.*bad\.png', but the file"):
             inferencer([tmp_path / "bad.png"])

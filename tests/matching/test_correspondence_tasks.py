@@ -30,7 +30,7 @@ BOX = np.array([16.0, 24.0, 64.0, 72.0])
 
 @pytest.fixture(scope="module")
 def pair(tmp_path_factory):
-    """A picture and the same, shifted."""
+    """An image and a shifted copy."""
     folder = tmp_path_factory.mktemp("pair")
     cv2.imwrite(str(folder / "a.png"), texture())
     cv2.imwrite(str(folder / "b.png"), shifted(texture(), *SHIFT.astype(int)))
@@ -60,7 +60,7 @@ def test_key_points_of_a_shifted_picture(describe, pair, boxes, compared_in):
 
 
 def test_identity_keeps_pixels_exactly(describe, pair):
-    """Half pixels go in and come out: whole pictures of one size, so nothing may move."""
+    """Half pixels go in and come out: whole images of one size, so nothing may move."""
     task = KeypointTransfer(describe, boxes="image")
     sample = task(pair, build_matcher("identity"))
     np.testing.assert_allclose(sample["predicted_points"][:3], POINTS[:3], atol=1e-4)
@@ -94,9 +94,9 @@ def test_the_best_detection_of_the_class_is_taken(pair):
     task = KeypointTransfer(describe, classes=("one", "two"), boxes="detected")
     assert task._object(pair.source, "one").boxes.tolist() == [best]
     assert task._object(pair.source, "two").boxes.tolist() == [other]
-    assert len(calls) == 1  # the picture is remembered
+    assert len(calls) == 1  # the image is cached
     assert task._object(pair.source, "three").boxes.tolist() == [[0, 0, 96, 96]]
-    assert calls[-1][2] == (-1,)  # a whole picture is not taught
+    assert calls[-1][2] == (-1,)  # the whole image has no class
 
 
 def test_images_are_remembered_up_to_a_number_of_bytes():
@@ -246,7 +246,7 @@ def test_a_detectors_checkpoint_fits(tmp_path):
         experiment_name=tmp_path.name,
     )
     metrics = runner.test()
-    assert metrics["correspondence/PCK@0.1"] == 1  # a picture and itself
+    assert metrics["correspondence/PCK@0.1"] == 1  # an image and itself
     for name, weight in trained.state_dict().items():
         assert torch.equal(runner.model.state_dict()[f"detector.{name}"], weight), name
 

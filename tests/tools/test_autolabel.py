@@ -16,7 +16,7 @@ import pytest
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
 from mmengine.runner import save_checkpoint
-from tiny import build, tiny_solov2, tiny_yolact, write_boxes
+from tiny import NETWORKS, build, tiny_solov2, write_boxes
 
 TOOL = Path(__file__).parents[2] / "tools" / "autolabel.py"
 CLASSES = ("one", "two", "three")
@@ -39,7 +39,7 @@ def root(tmp_path_factory):
     return write_boxes(tmp_path_factory.mktemp("wörk 图") / "set", num_images=5)
 
 
-@pytest.fixture(scope="module", params=[tiny_solov2, tiny_yolact], ids=["solov2", "yolact"])
+@pytest.fixture(scope="module", params=NETWORKS.values(), ids=NETWORKS)
 def trained(request, tmp_path_factory):
     """Config and checkpoint of a network whose classes are in the checkpoint alone."""
     init_default_scope("mmdet")
@@ -200,7 +200,7 @@ def test_other_detectors_and_checkpoints_are_refused(tool, root, trained, tmp_pa
     save_checkpoint(
         dict(state_dict=build(stock.model).state_dict(), meta={}), str(tmp_path / "stock.pth")
     )
-    with pytest.raises(ValueError, match="to be a DiscoBoxSOLOv2 or DiscoBoxYOLACT but got SOLOv2"):
+    with pytest.raises(ValueError, match="to be a DiscoBox detector but got SOLOv2"):
         tool(tmp_path / "stock.py", tmp_path / "stock.pth", *rest)
     other = Config.fromfile(config)
     head = "bbox_head" if "bbox_head" in other.model else "mask_head"

@@ -178,7 +178,7 @@ def test_check_dataset_creates_the_folder_of_its_report_first(tool, folder, tmp_
     tool("check_dataset", root / "boxes.json", root / "images", "--json", out, status=0)
     assert json.loads(out.read_text(encoding="utf-8"))["stops_training"] is False
     (tmp_path / "file").touch()
-    monkeypatch.setattr("mmdet_discobox.datasets.dataset_check.image_findings", pytest.fail)
+    monkeypatch.setattr("dataset_checks.dataset_check.image_findings", pytest.fail)
     for path in (tmp_path, tmp_path / "file" / "report.json"):
         with pytest.raises(
             OSError, match=r"is a folder\. Pass a file in it|exists|Not a directory"

@@ -19,7 +19,7 @@ def folders(tmp_path):
     return [str(voc), str(sbd), str(tmp_path / "out")]
 
 
-def test_lists_to_leave_out(folders, tmp_path, capsys):
+def test_lists_to_exclude(folders, tmp_path, capsys):
     pairs = f"source_image,target_image,class,XA,YA,XB,YB\n{files.BOTH}.jpg,x.jpg,1,1,1,1,1\n"
     (tmp_path / "test_pairs.csv").write_text(pairs)
     (tmp_path / "list.txt").write_text(f"{files.SBD_VAL}\n")
@@ -28,12 +28,12 @@ def test_lists_to_leave_out(folders, tmp_path, capsys):
     content = json.loads((tmp_path / "out" / "train_aug_boxes.json").read_text())
     assert content["info"]["excluded"] == [files.SBD_VAL, files.BOTH]
     output = capsys.readouterr().out
-    assert "2 images (10582 published, 2 left out), 4 objects" in output
+    assert "2 images (10582 published, 2 excluded), 4 objects" in output
     assert "--pf-pascal-test" not in output
 
 
-def test_without_lists_it_tells_that_the_test_images_stay(folders, capsys):
+def test_without_lists_the_test_images_are_reported_as_included(folders, capsys):
     main(folders)
     output = capsys.readouterr().out
-    assert "4 images (10582 published, 0 left out), 8 objects" in output
-    assert "PF-PASCAL's test pairs were not left out: see --pf-pascal-test" in output
+    assert "4 images (10582 published, 0 excluded), 8 objects" in output
+    assert "PF-PASCAL's test pairs are included: see --pf-pascal-test" in output

@@ -1,14 +1,14 @@
-"""Converts VOC 2012 and SBD, as downloaded, to COCO json: train_aug and val, masks or boxes alone.
+"""Convert VOC 2012 and SBD to COCO json: train_aug and val, with masks and with boxes alone.
 
-The configs look for images and json in `data/VOC12`. With that a link to `VOCdevkit/VOC2012`:
+The configs read images and json from `data/VOC12`. If that is a link to `VOCdevkit/VOC2012`:
 
     python tools/dataset_converters/voc12_sbd.py data/VOC12 benchmark_RELEASE/dataset data/VOC12
 
-To train for PF-PASCAL, leave out the images of its test pairs:
+To train for PF-PASCAL, exclude the images of its test pairs:
 
     ... --pf-pascal-test PF-PASCAL/test_pairs.csv
 
-It can be killed at any time, and goes on when called again.
+A killed conversion resumes when started again.
 """
 
 from __future__ import annotations
@@ -19,17 +19,13 @@ from pathlib import Path
 
 from rich.progress import track
 
-from voc_sbd import (
-    convert_voc12_sbd,
-    read_exclusion,
-    read_pf_pascal_test,
-)
+from voc_sbd import convert_voc12_sbd, read_exclusion, read_pf_pascal_test
 
 PUBLISHED = {"train_aug": 10_582, "val": 1_449}
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Parses the command line, converts, and tells what was written."""
+    """Convert the data sets and print the size of each split."""
     options = _parser().parse_args(arguments)
     exclude = set().union(*map(read_exclusion, options.exclude))
     if options.pf_pascal_test:
@@ -38,10 +34,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     for name, split in splits.items():
         print(
             f"{options.out / name}.json, {name}_boxes.json: {split.images} images "
-            f"({PUBLISHED[name]} published, {split.excluded} left out), {split.objects} objects"
+            f"({PUBLISHED[name]} published, {split.excluded} excluded), {split.objects} objects"
         )
     if not options.pf_pascal_test:
-        print("The images of PF-PASCAL's test pairs were not left out: see --pf-pascal-test.")
+        print("The images of PF-PASCAL's test pairs are included: see --pf-pascal-test.")
 
 
 def _bar(names: Sequence[str]) -> Iterable[str]:
@@ -61,14 +57,14 @@ def _parser() -> argparse.ArgumentParser:
         nargs="+",
         default=[],
         metavar="LIST",
-        help="images to leave out of train_aug: a text file with one in each line, or a csv of "
-        "pairs with a header",
+        help="images to exclude from train_aug: a text file with one per line, or a csv of pairs "
+        "with a header",
     )
     parser.add_argument(
         "--pf-pascal-test",
         type=Path,
         metavar="CSV",
-        help="test pairs of PF-PASCAL, the images of which are left out of train_aug",
+        help="test pairs of PF-PASCAL, whose images are excluded from train_aug",
     )
     return parser
 

@@ -1,10 +1,6 @@
 """mmdet's SOLOv2 with ResNet-50 on COCO, trained from boxes. A leaf adds the schedule."""
 
-_base_ = [
-    "mmdet::solov2/solov2_r50_fpn_1x_coco.py",
-    "./discobox.py",
-    "../datasets/box_pipelines.py",
-]
+_base_ = ["mmdet::solov2/solov2_r50_fpn_1x_coco.py", "./discobox.py"]
 custom_imports = dict(imports=["mmdet_discobox"], allow_failed_imports=False)
 custom_hooks = _base_.discobox_hooks
 # The object bank adds about 200 MB to each checkpoint of 80 classes.
@@ -14,4 +10,23 @@ model = dict(
     # test_cfg=dict(mask_thr=0.4) was released for COCO; VOC12 with ResNet-50 had stock's 0.5.
     **_base_.discobox_solov2,
 )
-train_dataloader = dict(dataset=dict(type="CocoBoxDataset", pipeline=_base_.box_train_pipeline))
+box_train_pipeline = [
+    dict(type="LoadImageFromFile"),
+    dict(type="LoadAnnotations", with_bbox=True),
+    dict(type="Resize", scale=(1333, 800), keep_ratio=True),
+    dict(type="RandomFlip", prob=0.5),
+    dict(type="PackDetInputs"),
+]
+# Appendix C: for the DCN backbones.
+multi_scale_pipeline = [
+    dict(type="LoadImageFromFile"),
+    dict(type="LoadAnnotations", with_bbox=True),
+    dict(
+        type="RandomChoiceResize",
+        scales=[(1333, 800), (1333, 768), (1333, 736), (1333, 704), (1333, 672), (1333, 640)],
+        keep_ratio=True,
+    ),
+    dict(type="RandomFlip", prob=0.5),
+    dict(type="PackDetInputs"),
+]
+train_dataloader = dict(dataset=dict(type="CocoBoxDataset", pipeline=box_train_pipeline))

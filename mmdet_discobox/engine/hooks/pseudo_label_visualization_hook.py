@@ -1,4 +1,4 @@
-"""Show during the training what the teacher teaches."""
+"""Hook that draws the refined masks of the teacher during training."""
 
 from __future__ import annotations
 
@@ -7,31 +7,32 @@ from typing import Any
 from mmdet.registry import HOOKS
 from mmengine.dist import master_only
 from mmengine.hooks import Hook
-from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 
-from mmdet_discobox.models.detectors.taught_images import taught_images
+from mmdet_discobox.models.detectors import taught_images
 from mmdet_discobox.visualization import draw_pseudo_labels
+
+from .model_access import require_part, unwrap
 
 
 @HOOKS.register_module()
 class PseudoLabelVisualizationHook(Hook):
-    """Send pictures of the present batch to the backends of mmengine's visualizer.
+    """Send drawings of the current batch to the backends of mmengine's visualizer.
 
-    Each shows the picture with its boxes, the student's masks and the teacher's refined masks, see
-    :func:`draw_pseudo_labels`, under the name ``pseudo_labels_0``, ``pseudo_labels_1``, ... A
-    training with this hook gives the same weights, to the last bit, as one without.
+    Each drawing shows an image with its boxes, the student's masks and the teacher's refined masks,
+    see :func:`draw_pseudo_labels`. It is named ``pseudo_labels_0``, ``pseudo_labels_1``, ... The
+    hook does not change the training: the weights are bit-identical to those without the hook.
 
     Args:
-        interval: iterations between two looks.
-        max_images: pictures of the batch to show.
+        interval: iterations between two drawings of the batch.
+        max_images: number of images of the batch to draw.
 
     Raises:
         ValueError: if ``interval`` or ``max_images`` is below 1.
-        TypeError: when the training starts, if the model has no structured teacher.
+        TypeError: at the start of training, if the model has no structured teacher.
     """
 
-    # After the teacher has moved and the gates were looked at.
+    # after the updates of the average and the gates
     priority = "LOW"
 
     def __init__(self, interval: int = 500, max_images: int = 2) -> None:
@@ -42,26 +43,17 @@ class PseudoLabelVisualizationHook(Hook):
         self.max_images = max_images
 
     def before_train(self, runner: Runner) -> None:
-        """Check that there is a teacher to look at."""
-        if getattr(_unwrap(runner), "structured_teacher", None) is None:
-            raise TypeError(
-                "Expected the model of PseudoLabelVisualizationHook to have a "
-                f"`structured_teacher` but got {type(_unwrap(runner)).__name__} without one. "
-                "Remove the hook."
-            )
+        """Check that the model has a structured teacher."""
+        require_part(self, runner, "structured_teacher")
 
     @master_only
     def after_train_iter(
         self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Any = None
     ) -> None:
-        """Every ``interval`` iterations, draw the first pictures of the batch."""
+        """Draw the first images of the batch, every ``interval`` iterations."""
         if not self.every_n_train_iters(runner, self.interval):
             return
-        images = taught_images(_unwrap(runner), data_batch, limit=self.max_images)
-        for index, taught in enumerate(images):
-            picture = draw_pseudo_labels(taught)
-            runner.visualizer.add_image(f"pseudo_labels_{index}", picture, step=runner.iter + 1)
-
-
-def _unwrap(runner: Runner) -> Any:
-    return runner.model.module if is_model_wrapper(runner.model) else runner.model
+        records = taught_images(unwrap(runner), data_batch, limit=self.max_images)
+        for index, record in enumerate(records):
+            drawing = draw_pseudo_labels(record)
+            runner.visualizer.add_image(f"pseudo_labels_{index}", drawing, step=runner.iter + 1)

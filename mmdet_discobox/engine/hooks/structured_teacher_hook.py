@@ -1,4 +1,4 @@
-"""The schedule of the structured losses."""
+"""Hook for the schedule of the structured losses."""
 
 from __future__ import annotations
 
@@ -9,42 +9,42 @@ import torch
 from mmdet.registry import HOOKS
 from mmengine.dist import all_reduce
 from mmengine.hooks import Hook
-from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 
 from mmdet_discobox.models.teachers import Gate
 
-from .opening import Opening
+from .model_access import require_part
+from .start_condition import StartCondition
 
 
 @HOOKS.register_module()
 class StructuredTeacherHook(Hook):
-    """Keep the running MIL loss and open the gates of ``L_con``, and of correspondences.
+    """Update the running MIL loss, and open the gates of ``L_con`` and of correspondence.
 
-    The paper says nothing of when they start. ``L_con`` starts at once: of a student that knows
-    nothing yet the teacher makes masks by colour, which keep it from the trivial solution of
-    multiple-instance learning, the full box. A student that has settled in it before is hard to
-    move. Matching waits for features that are worth it, and for a bank to match with, which fills
-    while ``L_con`` is on.
+    The paper specifies no schedule. By default ``L_con`` starts at once: for an untrained student
+    the teacher computes masks from colours, which keep the student away from full boxes, the
+    trivial solution of multiple-instance learning; a student that has converged to them rarely
+    leaves them. Correspondence starts later: it needs trained features and a filled bank, and the
+    bank is filled while ``L_con`` is active.
 
-    What it keeps lives in buffers of the ``StructuredTeacher``: a resumed training goes on as it
-    would have. A fresh one, also from the weights of another (``load_from``), begins with gates
-    shut, no running loss and an empty bank.
+    All state lives in buffers of the ``StructuredTeacher``, so a resumed training continues the
+    schedule. A new training, also one from pretrained weights (``load_from``), starts with closed
+    gates, no running loss and an empty bank.
 
-    The running mean is that of the batches with objects, over all ranks alike: a batch without
-    masks to compare, or with a loss that is not finite, says nothing of the student.
+    The running loss is a mean over the batches with objects of all ranks: a batch without masks to
+    compare, or with a loss that is not finite, carries no information about the student.
 
     Args:
-        consistency: arguments of :class:`Opening` for ``L_con``.
-        correspondence: arguments of :class:`Opening` for the cross-image term and ``L_nce``, if
-            the teacher has them; never before ``L_con``.
+        consistency: arguments of the :class:`StartCondition` of ``L_con``.
+        correspondence: arguments of the :class:`StartCondition` of the cross-image term and
+            ``L_nce``, if the teacher has them; they never start before ``L_con``.
         smoothing: weight of a new value in the running mean of the MIL loss, in (0, 1].
-        interval: iterations between two looks at the running mean, each of which waits for the
-            device. Only a shut gate with ``mil_below`` takes them; conditions on the iteration
-            hold exactly.
+        interval: iterations between two reads of the running mean, each of which synchronises with
+            the device. Only a closed gate with ``mil_below`` reads it; conditions on the iteration
+            are exact.
 
     Raises:
-        TypeError: when the training starts, if the model has no structured teacher.
+        TypeError: at the start of training, if the model has no structured teacher.
     """
 
     priority = "NORMAL"
@@ -56,13 +56,13 @@ class StructuredTeacherHook(Hook):
         smoothing: float = 0.1,
         interval: int = 10,
     ) -> None:
-        self.consistency = Opening(**(consistency or dict(iteration=0)))
-        self.correspondence = Opening(**(correspondence or dict(fraction=0.4)))
+        self.consistency = StartCondition(**(consistency or dict(iteration=0)))
+        self.correspondence = StartCondition(**(correspondence or dict(fraction=0.4)))
         self.smoothing = smoothing
         self.interval = interval
 
     def before_train(self, runner: Runner) -> None:
-        """Begin a fresh training anew; a resumed one keeps what its checkpoint says."""
+        """Reset the schedule of a new training; a resumed one keeps its state."""
         teacher = self._teacher(runner)
         if runner.iter == 0:
             teacher.running_mil.fill_(math.inf)
@@ -70,7 +70,7 @@ class StructuredTeacherHook(Hook):
                 gate.set(False)
             if teacher.cross_image is not None:
                 teacher.cross_image.bank.clear()
-            self._look(runner, iteration=0)
+            self._open_gates(runner, iteration=0)
 
     def after_train_iter(
         self,
@@ -79,52 +79,43 @@ class StructuredTeacherHook(Hook):
         data_batch: Any = None,
         outputs: dict[str, torch.Tensor] | None = None,
     ) -> None:
-        """Update the running mean, and look whether a gate opens."""
+        """Update the running mean, and open the gates whose condition holds."""
         if outputs is not None and "loss_mil" in outputs:
-            self._follow(self._teacher(runner).running_mil, outputs["loss_mil"].detach())
-        self._look(runner, iteration=runner.iter + 1)
+            self._update(self._teacher(runner).running_mil, outputs["loss_mil"].detach())
+        self._open_gates(runner, iteration=runner.iter + 1)
 
-    def _follow(self, running: torch.Tensor, value: torch.Tensor) -> None:
-        """Move the running mean towards the mean of the ranks whose batch says something."""
+    def _update(self, running: torch.Tensor, value: torch.Tensor) -> None:
+        """Move the running mean towards the mean over the ranks with an informative batch."""
         value = value.to(running)
-        counts = value.isfinite() & (value != 0)  # exactly 0 is the loss of no mask at all
+        counts = value.isfinite() & (value != 0)  # exactly 0: a batch without masks
         total = torch.stack([torch.where(counts, value, 0), counts.to(value)])
         all_reduce(total)
         value = total[0] / total[1].clamp_min(1)
         moved = torch.lerp(running, value, self.smoothing)
-        moved = torch.where(running.isfinite(), moved, value)  # it has no value yet
+        moved = torch.where(running.isfinite(), moved, value)  # the first value
         running.copy_(torch.where(total[1] > 0, moved, running))
 
-    def _gates(self, teacher: Any) -> list[tuple[str, Gate, Opening]]:
-        """What opens, in its order."""
+    def _gates(self, teacher: Any) -> list[tuple[str, Gate, StartCondition]]:
+        """Return message, gate and condition of each part, in their order."""
         gates = [("L_con starts", teacher.consistency_gate, self.consistency)]
         if teacher.cross_image is not None:
-            matching = "The cross-image term and L_nce start"
-            gates.append((matching, teacher.cross_image.gate, self.correspondence))
+            message = "The cross-image term and L_nce start"
+            gates.append((message, teacher.cross_image.gate, self.correspondence))
         return gates
 
-    def _look(self, runner: Runner, iteration: int) -> None:
+    def _open_gates(self, runner: Runner, iteration: int) -> None:
         teacher = self._teacher(runner)
-        shut = [gate for gate in self._gates(teacher) if not gate[1].is_open]
+        closed = [gate for gate in self._gates(teacher) if not gate[1].is_open]
         running_mil = math.inf
-        follows = any(opening.mil_below is not None for _, _, opening in shut)
-        if follows and iteration % self.interval == 0:
+        reads_loss = any(condition.mil_below is not None for _, _, condition in closed)
+        if reads_loss and iteration % self.interval == 0:
             running_mil = float(teacher.running_mil)
-        for message, gate, opening in shut:
-            reason = opening.reason(runner, iteration, running_mil)
+        for message, gate, condition in closed:
+            reason = condition.reason(runner, iteration, running_mil)
             if reason is None:
                 return
             gate.set(True)
             runner.logger.info(f"{message} after iteration {iteration}: {reason}.")
 
-    @staticmethod
-    def _teacher(runner: Runner) -> Any:
-        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
-        teacher = getattr(model, "structured_teacher", None)
-        if teacher is None:
-            raise TypeError(
-                "Expected the model of StructuredTeacherHook to have a `structured_teacher` but "
-                f"got {type(model).__name__} without one. Use a DiscoBox detector with "
-                "`structured_teacher=dict(type='StructuredTeacher')`, or remove the hook."
-            )
-        return teacher
+    def _teacher(self, runner: Runner) -> Any:
+        return require_part(self, runner, "structured_teacher")

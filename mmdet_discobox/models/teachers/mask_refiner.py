@@ -47,7 +47,7 @@ class MaskField:
 class MaskRefiner:
     """Mean field over colours with the settings of one config.
 
-    The defaults are what measures best on photographs; ``docs/benchmarks.md`` has the figures.
+    The defaults are what measures best on photographs; ``docs/results.md`` has the figures.
 
     Args:
         algorithm: ``'soft'`` for :func:`mean_field`, ``'alg1'`` for the paper's Alg. 1 as printed.

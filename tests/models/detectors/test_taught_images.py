@@ -6,16 +6,14 @@ import copy
 
 import pytest
 import torch
-from tiny import batch, build, tiny_condinst, tiny_solov2, tiny_yolact
+from tiny import NETWORKS, batch, build, tiny_solov2
 
 from mmdet_discobox.models.detectors import look, taught_images
 from mmdet_discobox.models.teachers import paste_regions
 from mmdet_discobox.structures import BoxObjects
 
 
-@pytest.fixture(
-    params=[tiny_solov2, tiny_yolact, tiny_condinst], ids=["solov2", "yolact", "condinst"]
-)
+@pytest.fixture(params=NETWORKS.values(), ids=NETWORKS)
 def detector(request):
     return build(request.param())
 

@@ -1,4 +1,4 @@
-"""Conversion of VOC 2012 and SBD, as downloaded, to COCO json."""
+"""Conversion of VOC 2012 and SBD to COCO json."""
 
 from __future__ import annotations
 

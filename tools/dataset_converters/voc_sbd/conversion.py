@@ -1,9 +1,9 @@
-"""VOC 2012 with the additional training images of SBD, as COCO json.
+"""Convert VOC 2012 with the additional training images of SBD to COCO json.
 
-``train_aug`` has the images of VOC 2012's segmentation ``train`` and of SBD's ``train`` and ``val``
-together, without those of VOC 2012's segmentation ``val``: 10,582 images. ``val`` is that ``val``:
-1,449 images. An image that both sets have is taken once, with the masks of VOC, which are the finer
-ones and leave the uncertain border void; SBD has drawn the same objects anew, and at times others.
+``val`` is VOC 2012's segmentation ``val``, 1,449 images. ``train_aug`` is the union of VOC 2012's
+segmentation ``train`` and of SBD's ``train`` and ``val`` without it, 10,582 images. Images of both
+sets get the masks of VOC, which are finer and leave uncertain borders void; SBD annotated the same
+images independently, sometimes with other objects.
 """
 
 from __future__ import annotations
@@ -25,19 +25,19 @@ from .sbd import read_sbd_instances, read_sbd_names, require_sbd_files
 from .voc12 import SOURCE as VOC_SOURCE
 from .voc12 import read_image_size, read_voc_instances, read_voc_names, require_voc_files
 
-# To be raised whenever the same image gives another record.
+# increment when the records of the same images change
 _VERSION = 1
 
 Track = Callable[[Sequence[str]], Iterable[str]]
 
 
 class Split(NamedTuple):
-    """What was written of a split.
+    """The size of a converted split.
 
     Attributes:
-        images: Number of images.
-        objects: Number of objects.
-        excluded: Number of images left out.
+        images: number of images.
+        objects: number of objects.
+        excluded: number of excluded images.
     """
 
     images: int
@@ -56,28 +56,27 @@ def convert_voc12_sbd(
     """Write ``train_aug`` and ``val``, each with masks and with boxes alone.
 
     ``train_aug.json`` and ``val.json`` have masks; ``train_aug_boxes.json`` and ``val_boxes.json``
-    have nothing that is not known from the boxes, their ``area`` is that of the box. Boxes are
-    tight around the masks. ``file_name`` is relative to ``JPEGImages`` of VOC 2012, which has the
-    images of SBD, too. Image ids are the digits of the names, and do not depend on what is left
-    out.
+    have boxes alone, and their ``area`` is the area of the box. Boxes are tight around the masks.
+    ``file_name`` is relative to ``JPEGImages`` of VOC 2012, which includes the images of SBD. Image
+    ids are the digits of the names, independent of the excluded images.
 
-    Nothing is ever half-written. A call that was cut short is taken up where it ended, by a file
-    ``voc12_sbd.journal`` in ``out``, which the last step removes.
+    Files are written atomically. A killed conversion resumes from the journal
+    ``voc12_sbd.journal`` in ``out``, which is removed at the end.
 
     Args:
-        voc: Folder ``VOCdevkit/VOC2012``.
-        sbd: Folder ``benchmark_RELEASE/dataset``.
-        out: Folder to write into, made if needed.
-        exclude: Names of images to leave out of ``train_aug``, such as ``2008_000008``. Names that
-            it does not have change nothing.
-        track: Wraps the names of the images while they are read, for a progress bar.
+        voc: folder ``VOCdevkit/VOC2012``.
+        sbd: folder ``benchmark_RELEASE/dataset``.
+        out: folder to write; created if absent.
+        exclude: names of images to exclude from ``train_aug``, such as ``2008_000008``; unknown
+            names are ignored.
+        track: wraps the names of the images for a progress bar.
 
     Returns:
-        What was written of "train_aug" and "val".
+        The sizes of "train_aug" and "val".
 
     Raises:
-        FileNotFoundError: If something of the sets is missing; nothing is read or written then.
-        ValueError: If a file is broken, or does not fit its image.
+        FileNotFoundError: if a file of the sets is missing; nothing is written.
+        ValueError: if a file is invalid, or does not fit its image.
     """
     require_paths([voc], source=VOC_SOURCE)
     require_paths([sbd], source=SBD_SOURCE)

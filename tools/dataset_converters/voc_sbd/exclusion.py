@@ -1,9 +1,8 @@
-"""Lists of images to leave out of a training set.
+"""Read lists of images to exclude from a training set.
 
-The paper trains on VOC12 without the images that PF-PASCAL is evaluated on (Sec. 4.4). Departure:
-it names PF-PASCAL's validation images, but its results are those of the test pairs, so these are
-the images that training must not see. The released script leaves out those of the training pairs
-unless told otherwise.
+The paper trains on VOC12 without the images of PF-PASCAL's evaluation (Sec. 4.4). Departure: it
+names PF-PASCAL's validation images, but reports results on the test pairs, so the images of the
+test pairs are excluded here. The released script excludes those of the training pairs by default.
 """
 
 from __future__ import annotations
@@ -11,9 +10,9 @@ from __future__ import annotations
 import csv
 from pathlib import Path, PurePosixPath
 
-_MEND = (
-    "A csv has a header and an image in each of the first two columns, a text file one image in "
-    "each line"
+_FORMATS = (
+    "A csv has a header and an image in each of the first two columns, a text file one image per "
+    "line"
 )
 
 
@@ -21,22 +20,22 @@ def read_exclusion(path: Path) -> set[str]:
     """Read the names of images from a list.
 
     Args:
-        path: A csv of pairs, with a header and an image in each of the first two columns, or a text
-            file with an image at the start of each line. Folders and extensions are left away.
+        path: a csv of pairs, with a header and an image in each of the first two columns, or a text
+            file with an image at the start of each line. Folders and extensions are dropped.
 
     Returns:
         Names such as ``2008_000008``.
 
     Raises:
-        FileNotFoundError: If there is no such file.
-        ValueError: If there are no names in it.
+        FileNotFoundError: if the file does not exist.
+        ValueError: if it has no names.
     """
     if path.suffix.lower() == ".csv":
         entries = [entry for row in _csv_rows(path)[1:] for entry in row[:2]]
     else:
         entries = [line.split()[0] for line in _text(path).splitlines() if line.strip()]
     if not entries:
-        raise ValueError(f"Expected names of images in '{path}', but there are none. {_MEND}.")
+        raise ValueError(f"Expected names of images in '{path}', but there are none. {_FORMATS}.")
     return {PurePosixPath(entry.strip().replace("\\", "/")).stem for entry in entries}
 
 
@@ -44,21 +43,22 @@ def read_pf_pascal_test(path: Path) -> set[str]:
     """Read the images of PF-PASCAL's test pairs.
 
     Args:
-        path: The csv of the test pairs, ``test_pairs.csv`` or ``test_pairs_pf_pascal.csv``.
+        path: csv of the test pairs, ``test_pairs.csv`` or ``test_pairs_pf_pascal.csv``.
 
     Returns:
         Names such as ``2008_000008``.
 
     Raises:
-        FileNotFoundError: If there is no such file.
-        ValueError: If it is empty, or a list of pairs without key points, as those to train on.
+        FileNotFoundError: if the file does not exist.
+        ValueError: if it is empty, or a list of pairs without key points, such as the training
+            pairs.
     """
     header = (_csv_rows(path) or [[]])[0]
     if len(header) < 7:
         raise ValueError(
             f"Expected the test pairs of PF-PASCAL in '{path}', a csv with the columns of two "
             f"images, a class and the key points XA, YA, XB, YB, but its header is {header}. The "
-            "lists of the training pairs have no key points; to leave out others, use --exclude."
+            "lists of the training pairs have no key points; use --exclude for other lists."
         )
     return read_exclusion(path)
 
@@ -71,7 +71,7 @@ def _csv_rows(path: Path) -> list[list[str]]:
 def _text(path: Path) -> str:
     if not path.is_file():
         raise FileNotFoundError(
-            f"Expected a list of images at '{path}', but there is no such file. {_MEND}; those of "
-            "PF-PASCAL come with the code of NCNet and of those after it."
+            f"Expected a list of images at '{path}', but there is no such file. {_FORMATS}; "
+            "those of PF-PASCAL come with the code of NCNet and its successors."
         )
     return path.read_text(encoding="utf-8-sig")

@@ -1,4 +1,4 @@
-"""One image's instances as a map of indices, and their COCO annotations."""
+"""Instances of an image as a map of indices, and their COCO annotations."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ class Instances(NamedTuple):
     """The instances of an image.
 
     Attributes:
-        indices: (H, W) uint8, the index of each pixel's instance; 0 is background, 255 is void.
-        classes: Class of each index, 1 to 20. An index may have no pixel.
+        indices: ``(H, W)`` uint8 index of each pixel's instance; 0 is background, 255 is void.
+        classes: class of each index, 1 to 20. An index may have no pixel.
     """
 
     indices: npt.NDArray[np.uint8]
@@ -27,21 +27,21 @@ class Instances(NamedTuple):
 
 
 def coco_annotations(instances: Instances) -> list[Json]:
-    """Turn instances into annotations with masks, and boxes that fit tightly around them.
+    """Convert instances to COCO annotations with masks and tight boxes.
 
-    A pixel at column x covers [x, x + 1], so that a box of one pixel is 1 wide. Void pixels are in
-    no mask.
+    A pixel at column x covers [x, x + 1], so the box of one pixel is 1 wide. Void pixels are in no
+    mask.
 
     Args:
-        instances: Of one image.
+        instances: instances of one image.
 
     Returns:
-        For each instance that has pixels ``category_id``, ``bbox`` as (x, y, width, height),
-        ``area``, ``iscrowd`` and ``segmentation``, a compressed run-length code.
+        ``category_id``, ``bbox``, ``area``, ``iscrowd`` and ``segmentation`` (compressed RLE) of
+        each instance with pixels.
     """
-    there = [index for index in np.unique(instances.indices).tolist() if index not in (0, VOID)]
-    masks = np.array(there, dtype=np.uint8)[:, None, None] == instances.indices.T  # (N, W, H)
-    codes = mask_utils.encode(np.ascontiguousarray(masks).view(np.uint8).T) if there else []
+    present = [index for index in np.unique(instances.indices).tolist() if index not in (0, VOID)]
+    masks = np.array(present, dtype=np.uint8)[:, None, None] == instances.indices.T  # (N, W, H)
+    codes = mask_utils.encode(np.ascontiguousarray(masks).view(np.uint8).T) if present else []
     return [
         {
             "category_id": instances.classes[index],
@@ -50,5 +50,5 @@ def coco_annotations(instances: Instances) -> list[Json]:
             "iscrowd": 0,
             "segmentation": {"size": code["size"], "counts": code["counts"].decode("ascii")},
         }
-        for index, code in zip(there, codes, strict=True)
+        for index, code in zip(present, codes, strict=True)
     ]

@@ -1,4 +1,4 @@
-"""Reading the instance masks of the Semantic Boundaries Dataset (SBD), as downloaded."""
+"""Read the instance masks of the Semantic Boundaries Dataset (SBD)."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ SOURCE = (
 
 
 def read_sbd_names(root: Path) -> set[str]:
-    """Read the names of all images, of SBD's own training and validation list together."""
+    """Read the names of the images in SBD's training and validation lists."""
     lists = [root / "train.txt", root / "val.txt"]
     return set().union(*(read_names(path, source=SOURCE) for path in lists))
 
@@ -36,18 +36,18 @@ def require_sbd_files(root: Path, *, masks: Iterable[str]) -> None:
 def read_sbd_instances(root: Path, name: str) -> Instances:
     """Read the instances of an image.
 
-    The file holds a struct ``GTinst`` with ``Segmentation``, (H, W) with the index of each pixel's
-    instance from 1, and ``Categories``, (N, 1) with the class of each index.
+    The file contains a struct ``GTinst`` with ``Segmentation``, ``(H, W)`` indices of the instances
+    from 1, and ``Categories``, ``(N, 1)`` classes of the indices.
 
     Args:
-        root: Folder ``benchmark_RELEASE/dataset``.
-        name: Of the image, without extension.
+        root: folder ``benchmark_RELEASE/dataset``.
+        name: name of the image, without extension.
 
     Returns:
-        The instances. Unlike VOC's they have no void border.
+        The instances. Unlike those of VOC, they have no void border.
 
     Raises:
-        ValueError: If the file cannot be read or is not as described.
+        ValueError: if the file cannot be read, or has another content.
     """
     path = root / "inst" / f"{name}.mat"
     try:
@@ -68,9 +68,9 @@ def read_sbd_instances(root: Path, name: str) -> Instances:
             f"Unpack the set again. {SOURCE}"
         ) from error
     classes = {index: int(category) for index, category in enumerate(categories, start=1)}
-    there = [int(index) for index in np.unique(indices) if index not in (0, VOID)]
+    present = [int(index) for index in np.unique(indices) if index not in (0, VOID)]
     known = range(1, len(VOC_CLASSES) + 1)
-    if unknown := [index for index in there if classes.get(index) not in known]:
+    if unknown := [index for index in present if classes.get(index) not in known]:
         raise ValueError(
             f"Expected each instance of '{path}' to have a class from 1 to {len(VOC_CLASSES)}, but "
             f"instances {unknown} have none; its Categories are {categories}. {SOURCE}"

@@ -1,4 +1,4 @@
-"""Reading the instance masks of VOC 2012, as downloaded."""
+"""Read the instance masks of VOC 2012."""
 
 from __future__ import annotations
 
@@ -22,29 +22,26 @@ SOURCE = (
 
 
 def read_names(path: Path, *, source: str) -> set[str]:
-    """Read a list of images, one name at the start of each line.
+    """Read a list of images with a name at the start of each line.
 
     Args:
-        path: The list.
-        source: Where it comes from, for the error.
-
-    Returns:
-        The names.
+        path: file of the list.
+        source: origin of the list, for the error.
 
     Raises:
-        FileNotFoundError: If it is missing.
+        FileNotFoundError: if the file does not exist.
     """
     require_paths([path], source=source)
     return {line.split()[0] for line in path.read_text("utf-8").splitlines() if line.strip()}
 
 
 def read_voc_names(root: Path, split: str) -> set[str]:
-    """Read the list of images with masks, of ``split`` "train" or "val"."""
+    """Read the list of images with masks of the split "train" or "val"."""
     return read_names(root / "ImageSets" / "Segmentation" / f"{split}.txt", source=SOURCE)
 
 
 def require_voc_files(root: Path, *, images: Iterable[str], masks: Iterable[str]) -> None:
-    """Raise a FileNotFoundError if images, or the masks of some, are missing."""
+    """Raise a FileNotFoundError if images or masks are missing."""
     require_files(root / "JPEGImages", [f"{name}.jpg" for name in images], source=SOURCE)
     pngs = [f"{name}.png" for name in masks]
     for folder in ("SegmentationObject", "SegmentationClass"):
@@ -54,18 +51,18 @@ def require_voc_files(root: Path, *, images: Iterable[str], masks: Iterable[str]
 def read_voc_instances(root: Path, name: str) -> Instances:
     """Read the instances of an image.
 
-    ``SegmentationObject`` tells the instances apart, ``SegmentationClass`` tells what they are; an
-    instance is of the class of most of its pixels.
+    ``SegmentationObject`` has the indices of the instances, ``SegmentationClass`` the class of each
+    pixel; the class of an instance is that of most of its pixels.
 
     Args:
-        root: Folder ``VOCdevkit/VOC2012``.
-        name: Of the image, without extension.
+        root: folder ``VOCdevkit/VOC2012``.
+        name: name of the image, without extension.
 
     Returns:
         The instances; the border between them is void.
 
     Raises:
-        ValueError: If a file is no image of indices, or the two do not fit each other.
+        ValueError: if a file is no image of indices, or the two files do not fit each other.
     """
     objects_path = root / "SegmentationObject" / f"{name}.png"
     classes_path = root / "SegmentationClass" / f"{name}.png"
@@ -79,24 +76,24 @@ def read_voc_instances(root: Path, name: str) -> Instances:
         objects.ravel().astype(np.int64) * 256 + classes.ravel(), minlength=256 * 256
     )
     pixels = pairs.reshape(256, 256)[:, 1 : len(VOC_CLASSES) + 1]  # (index, class)
-    there = [index for index in np.unique(objects).tolist() if index not in (0, VOID)]
-    if unknown := [index for index in there if not pixels[index].any()]:
+    present = [index for index in np.unique(objects).tolist() if index not in (0, VOID)]
+    if unknown := [index for index in present if not pixels[index].any()]:
         raise ValueError(
             f"Expected each instance of '{objects_path}' to have a class from 1 to "
             f"{len(VOC_CLASSES)} in '{classes_path}', but {unknown} have none. Unpack the "
             "set again."
         )
-    return Instances(objects, {index: int(pixels[index].argmax()) + 1 for index in there})
+    return Instances(objects, {index: int(pixels[index].argmax()) + 1 for index in present})
 
 
 def read_image_size(root: Path, name: str) -> tuple[int, int]:
-    """Read height and width of an image, in pixels, without decoding it."""
+    """Read height and width of an image without decoding it."""
     with _open(root / "JPEGImages" / f"{name}.jpg") as image:
         return image.height, image.width
 
 
 def _read_indices(path: Path) -> npt.NDArray[np.uint8]:
-    """Read the indices of a palette image, which OpenCV would turn into colours."""
+    """Read the indices of a palette image, which OpenCV would convert to colours."""
     with _open(path) as image:
         if image.mode not in ("P", "L"):
             raise ValueError(

@@ -8,10 +8,11 @@ from math import ceil
 
 import numpy as np
 
-from .box_table import BoxTable
+from mmdet_discobox.datasets.box_table import BoxTable
+
 from .training_settings import TrainingSettings
 
-#: iterations of the shortest training in ``docs/benchmarks.md``
+#: iterations of the shortest training of persons in ``docs/results.md``
 _MIN_ITERATIONS = 558
 #: suggested and largest share of the warm-up in a training
 _WARM_UP, _MAX_WARM_UP = 0.1, 0.25

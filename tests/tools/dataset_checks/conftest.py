@@ -9,7 +9,7 @@ import pytest
 from checked_data import HEIGHT, PLAIN, WIDTH
 from PIL import Image
 
-from mmdet_discobox.datasets.dataset_check import check_dataset
+from dataset_checks import check_dataset
 
 
 @pytest.fixture

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from checked_data import GOOD, HEIGHT, WIDTH, coco, only, texts
 
-from mmdet_discobox.datasets.checks import TrainingSettings
-from mmdet_discobox.datasets.checks.box_findings import _find_duplicates
+from dataset_checks import TrainingSettings
+from dataset_checks.box_findings import _find_duplicates
 
 
 @pytest.mark.parametrize(

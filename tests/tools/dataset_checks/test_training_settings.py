@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from mmengine.config import Config
 
-from mmdet_discobox.datasets.checks import TrainingSettings
+from dataset_checks import TrainingSettings
 
 CONFIGS = Path(__file__).parents[3] / "configs"
 

@@ -6,9 +6,9 @@ from collections import Counter
 
 import numpy as np
 
+from mmdet_discobox.datasets.box_table import BoxTable
 from mmdet_discobox.datasets.coco_records import quote, quote_some
 
-from .box_table import BoxTable
 from .findings import Finding, Level, summarize
 from .training_settings import TrainingSettings
 

@@ -8,7 +8,9 @@ from checked_data import GOOD, coco
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mmdet_discobox.datasets.checks import BoxTable, TrainingSettings, scale_ranges, suggest
+from dataset_checks import TrainingSettings
+from dataset_checks.suggestions import scale_ranges, suggest
+from mmdet_discobox.datasets.box_table import BoxTable
 
 
 def test_scale_ranges_of_coco_are_those_of_solov2():

@@ -1,4 +1,4 @@
-"""Compare masks with true masks, and the predicted qualities with the IoU."""
+"""Compare masks, and their predicted qualities, with true masks."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class TruthReport:
 
     @property
     def rank_correlation(self) -> float:
-        """Spearman's between quality and IoU, NaN where it is not defined."""
+        """Spearman correlation of quality and IoU, NaN if undefined."""
         if len(self.ids) < 2 or not np.ptp(self.ious) or not np.ptp(self.qualities):
             return float("nan")
         return float(spearmanr(self.qualities, self.ious).statistic)
@@ -47,7 +47,7 @@ def compare_with_truth(labelled: Json, truth: Json) -> TruthReport:
     """Compare the masks of two COCO jsons by the ids of their annotations; crowds are left out.
 
     Args:
-        labelled: result of :func:`add_masks`.
+        labelled: result of ``add_masks``.
         truth: the same boxes with true masks.
 
     Raises:
@@ -82,7 +82,7 @@ def compare_with_truth(labelled: Json, truth: Json) -> TruthReport:
 
 
 def _box_rle(box: list[float], size: tuple[int, int]) -> Json:
-    """Encode a filled box: the pixels whose centres are inside, as for the masks."""
+    """Encode a filled box, with the pixels whose centres are inside."""
     x, y, width, height = box
     first = np.ceil(np.array([y, x]) - 0.5).clip(0).astype(int)
     end = np.ceil(np.array([y + height, x + width]) - 0.5).clip(0).astype(int)

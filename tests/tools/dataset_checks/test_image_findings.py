@@ -8,7 +8,7 @@ import pytest
 from checked_data import GOOD, HEIGHT, WIDTH, coco
 from PIL import Image
 
-from mmdet_discobox.datasets.checks.image_findings import _compare
+from dataset_checks.image_findings import _compare
 
 
 def _image(mode="RGB", size=(WIDTH, HEIGHT)):

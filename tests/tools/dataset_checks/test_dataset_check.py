@@ -10,8 +10,7 @@ from checked_data import GOOD, PLAIN, coco, only
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mmdet_discobox.datasets.checks import TrainingSettings
-from mmdet_discobox.datasets.dataset_check import check_dataset
+from dataset_checks import TrainingSettings, check_dataset
 
 
 def test_a_good_data_set_has_no_findings(check):

@@ -1,4 +1,4 @@
-"""When a part of the training starts."""
+"""The condition under which a part of the training starts."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ from mmengine.runner import Runner
 
 
 @dataclass(frozen=True)
-class Opening:
-    """The moment a gate opens: the first of its conditions that holds.
+class StartCondition:
+    """Start a part of the training as soon as one of the set conditions holds.
 
-    The paper gives no such moments. A fraction of the schedule means the same for 300 pictures as
-    for 100,000; a threshold on the running MIL loss follows the student instead of the clock.
+    The paper specifies no schedule. A fraction of the schedule suits 300 images as well as 100,000;
+    a threshold on the running MIL loss depends on the student's progress instead.
 
     Attributes:
-        iteration: open after this many iterations; 0 is from the start.
-        fraction: open at this fraction of the whole training, in [0, 1].
-        mil_below: open when the running mean of ``loss_mil`` falls below this value. The loss
-            carries its weight ``alpha_mil``: with another weight goes another threshold.
+        iteration: start after this many iterations; 0 starts at once.
+        fraction: start at this fraction of the training, in [0, 1].
+        mil_below: start when the running mean of ``loss_mil`` falls below this value. The loss
+            includes its weight ``alpha_mil``, so the threshold scales with the weight.
 
     Raises:
         ValueError: if no condition is set, or the fraction is not in [0, 1].
@@ -32,18 +32,18 @@ class Opening:
         if (self.iteration, self.fraction, self.mil_below) == (None, None, None):
             raise ValueError(
                 "Expected one of `iteration`, `fraction` and `mil_below` to be set but all are "
-                "None. dict(iteration=0) opens at the start."
+                "None. dict(iteration=0) starts at once."
             )
         if self.fraction is not None and not 0 <= self.fraction <= 1:
             raise ValueError(f"Expected `fraction` to be in [0, 1] but got {self.fraction}.")
 
     def reason(self, runner: Runner, iteration: int, running_mil: float) -> str | None:
-        """Say why the gate opens, or None if it stays shut.
+        """Return the condition that holds as text for the log, None if none holds.
 
         Args:
             runner: the runner, for the length of the schedule.
-            iteration: iterations done so far.
-            running_mil: running mean of the MIL loss, infinite where nothing is known of it.
+            iteration: finished iterations.
+            running_mil: running mean of the MIL loss, infinite if unknown.
         """
         if self.iteration is not None and iteration >= self.iteration:
             return f"iteration {self.iteration} is reached"

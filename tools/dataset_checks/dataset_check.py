@@ -6,19 +6,15 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from mmdet_discobox.datasets.box_table import BoxTable
+from mmdet_discobox.datasets.coco_validation import find_problems, load_coco_json
 from mmdet_discobox.utils.types import Json
 
-from .checks import (
-    BoxTable,
-    Finding,
-    Level,
-    Suggestions,
-    TrainingSettings,
-    box_findings,
-    image_findings,
-    suggest,
-)
-from .coco_validation import find_problems, load_coco_json
+from .box_findings import box_findings
+from .findings import Finding, Level
+from .image_findings import image_findings
+from .suggestions import Suggestions, suggest
+from .training_settings import TrainingSettings
 
 _LEVELS: tuple[Level, ...] = ("error", "warning", "note")
 _SHOWN = 20
