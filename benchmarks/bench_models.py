@@ -166,7 +166,7 @@ class Trainee:
             fill_bank(self.cross_image.bank)
 
     def set_wrapper(self, name: str) -> None:
-        """Start with a new optimiser in a wrapper of this class, which decides on the precision."""
+        """Replace the optimiser and its wrapper, whose class sets the precision."""
         optimisation = {**copy.deepcopy(self._optimisation), "type": name}
         self.optim_wrapper: Any = build_optim_wrapper(self.model, optimisation)
 
@@ -182,22 +182,20 @@ class Trainee:
         self.model.train_step(batch, self.optim_wrapper)
         self.average()
 
-    # the parts of a step, for those who look between them
-
     def forward(self, batch: dict[str, Any]) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
-        """From a batch as a loader gives it to the sum of the losses, and each loss."""
+        """Compute the sum of the losses, and each loss, of a batch as a loader gives it."""
         with self.optim_wrapper.optim_context(self.model):
             data = self.model.data_preprocessor(batch, True)
             total, log = self.model.parse_losses(self.model(**data, mode="loss"))
         return total, log
 
     def optimise(self) -> None:
-        """Move the weights by the gradients, and forget these."""
+        """Update the weights and clear the gradients."""
         self.optim_wrapper.step()
         self.optim_wrapper.zero_grad()
 
     def average(self) -> None:
-        """Move the teacher network, if there is one."""
+        """Update the teacher network, if there is one."""
         if self.teacher is not None:
             self.teacher.update_parameters(self.model)
 

@@ -1,4 +1,4 @@
-"""A training that stops and is resumed from its checkpoint, beside one that does not stop."""
+"""A training resumed from a checkpoint, compared with an uninterrupted one."""
 
 from __future__ import annotations
 
@@ -64,10 +64,10 @@ class LossRecorder(Hook):
 
 
 def resumed_training(settings: Settings, path: Path) -> Figures:
-    """Compare the losses after a resume with those of the training that went on.
+    """Compare the losses after a resume with those of an uninterrupted training.
 
-    To the last bit, where two equal trainings agree to the last bit. On a GPU some backward passes
-    add in any order: there the difference of two equal trainings is the scale.
+    They agree to the last bit if two equal trainings do. On a GPU some backward passes sum in any
+    order; then the difference between two equal trainings sets the tolerance.
 
     Args:
         settings: of all checks.
