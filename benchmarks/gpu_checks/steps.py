@@ -54,7 +54,7 @@ def training_steps(settings: Settings, path: Path, *, kind: str, precision: str)
         torch.cuda.reset_peak_memory_stats()
     data = batch(workload(subject.config, settings))
     with _unsupported():
-        figures = _finite_step(subject, data)
+        figures = finite_step(subject, data)
         figures["seconds"] = _median_seconds(subject, data, settings)
     if settings.on_gpu:
         figures["megabytes"] = torch.cuda.max_memory_allocated() / 1e6
@@ -73,8 +73,19 @@ def _unsupported() -> Iterator[None]:
         raise
 
 
-def _finite_step(subject: Trainee, data: dict[str, Any]) -> Figures:
-    """Step until the gradients are finite; only a GradScaler may take more than one step."""
+def finite_step(subject: Trainee, data: dict[str, Any]) -> Figures:
+    """Step until the gradients are finite; only a GradScaler may take more than one step.
+
+    Args:
+        subject: the detector.
+        data: a batch as a loader gives it.
+
+    Returns:
+        The losses; with a GradScaler its ``scale``, and the ``skipped_steps`` before it.
+
+    Raises:
+        CheckFailure: if a loss is not finite, or the gradients do not become finite.
+    """
     scaler = getattr(subject.optim_wrapper, "loss_scaler", None)
     figures: Figures = {}
     for skipped in range(_SEARCH if scaler is not None else 1):

@@ -11,6 +11,7 @@ from functools import partial
 import pytest
 import torch
 from mmengine.config import Config
+from mmengine.optim.optimizer import amp_optimizer_wrapper
 from mmengine.structures import InstanceData
 from tiny import batch, build, tiny_condinst, tiny_solov2, tiny_yolact
 
@@ -18,7 +19,8 @@ import gpu_check
 from bench_models import FULL, STOCK
 from gpu_checks import predictions, ranks, resume, synchronisation
 from gpu_checks.records import Check, CheckFailure, Settings, perform
-from gpu_checks.steps import not_finite, training_steps
+from gpu_checks.steps import finite_step, not_finite, training_steps
+from gpu_checks.subjects import build as build_subject
 from gpu_checks.subjects import r50_configs, read, representatives, workload
 from gpu_checks.worker import Worker
 from mmdet_discobox.models.networks import DiscoBoxSOLOv2
@@ -73,6 +75,21 @@ def test_a_loss_that_is_not_finite_fails(tmp_path):
     assert outcome.status == "failed"
     assert outcome.reason.startswith("Expected finite losses but got {'loss': inf, 'loss_mil': inf")
     assert outcome.figures["losses"]["loss_con"] > 0
+
+
+def test_a_grad_scaler_finds_its_scale(configs, monkeypatch):
+    """With torch's scaler of the CPU, where autocast is in bfloat16."""
+    scaler = partial(torch.amp.GradScaler, "cpu", init_scale=2.0**127)
+    monkeypatch.setattr(amp_optimizer_wrapper, "GradScaler", scaler)
+    monkeypatch.setattr(amp_optimizer_wrapper, "is_cuda_available", lambda: True)
+    subject = build_subject(read(configs[tiny_solov2]), FULL, "cpu", SETTINGS)
+    subject.set_wrapper("AmpOptimWrapper")
+    figures = finite_step(subject, batch(size=128))
+    assert 0 < figures["skipped_steps"] < 16
+    assert figures["scale"] == 2.0 ** (127 - figures["skipped_steps"])
+    subject.optim_wrapper.loss_scaler = scaler(backoff_factor=0.999)
+    with pytest.raises(CheckFailure, match="Expected finite gradients but those of"):
+        finite_step(subject, batch(size=128))
 
 
 def test_gradients_that_are_not_finite_are_named():
