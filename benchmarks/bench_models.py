@@ -169,7 +169,7 @@ class Trainee:
             fill_bank(self.structured_teacher, **sizes, device=device)
 
     def set_wrapper(self, name: str) -> None:
-        """Create a new optimiser in a wrapper of this class, which sets the precision."""
+        """Replace the optimiser and its wrapper, whose class sets the precision."""
         optimisation = {**copy.deepcopy(self._optimisation), "type": name}
         self.optim_wrapper: Any = build_optim_wrapper(self.model, optimisation)
 
@@ -178,25 +178,23 @@ class Trainee:
         if self.structured_teacher is None:
             return
         self.structured_teacher.consistency_gate.set(gates[0])
-        if self.structured_teacher.cross_image is not None:
-            self.structured_teacher.cross_image.gate.set(gates[1])
+        if self.structured_teacher.correspondence_gate is not None:
+            self.structured_teacher.correspondence_gate.set(gates[1])
 
     def step(self, batch: dict[str, Any]) -> None:
         """Update the weights and the teacher network from a batch of a loader."""
         self.model.train_step(batch, self.optim_wrapper)
         self.average()
 
-    # the parts of a step, for measurements between them
-
     def forward(self, batch: dict[str, Any]) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
-        """Compute the sum of the losses, and each loss, of a batch of a loader."""
+        """Compute the sum of the losses, and each loss, of a batch as a loader gives it."""
         with self.optim_wrapper.optim_context(self.model):
             data = self.model.data_preprocessor(batch, True)
             total, log = self.model.parse_losses(self.model(**data, mode="loss"))
         return total, log
 
     def optimise(self) -> None:
-        """Update the weights by the gradients, and reset the gradients."""
+        """Update the weights and clear the gradients."""
         self.optim_wrapper.step()
         self.optim_wrapper.zero_grad()
 

@@ -1,16 +1,16 @@
-"""Run on a GPU everything that a CPU cannot show, in at most 8 minutes.
+"""Check training steps, resume, distribution and predictions on a GPU, in at most 8 minutes.
 
     python benchmarks/gpu_check.py --out gpu_check.json
 
 Checks: `machine` (versions, operators of mmcv), `steps` (training steps of every R50 config in
 fp32, fp16 and bf16: finite losses and gradients, seconds and memory beside the mask-supervised
-stock detector), `synchronisation` (where a step waits for the device), `predictions` (of the CPU
-and of the device), `resume` (losses after a resume), `ranks` (a distributed step, one rank without
-objects). Images are random, of the size that a config's pipeline gives, 2 of 50 objects each;
-weights are random, nothing is downloaded.
+stock detector), `synchronisation` (lines at which a step synchronises with the device),
+`predictions` (detections and refined masks, CPU against device), `resume` (losses after a resume),
+`ranks` (a distributed step, one rank without objects). Images are random, of the size that the
+config's pipeline gives, 2 of 50 objects each. Weights are random; nothing is downloaded.
 
-Each check runs in a process that is replaced when the check breaks it. The command ends with 1 if
-a check fails; one that needs a GPU is skipped without.
+Each check runs in a process that is replaced if the check fails. The exit code is 1 if a check
+fails. With `--device cpu`, checks that need a GPU are skipped.
 """
 
 from __future__ import annotations

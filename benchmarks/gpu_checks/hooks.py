@@ -12,7 +12,7 @@ from mmdet_discobox.engine.hooks import StructuredTeacherHook, TeacherEMAHook
 
 
 def hooked_runner(model: nn.Module) -> Any:
-    """Return what the hooks read of a runner, in the middle of a training.
+    """Return an object with the attributes of a runner that the hooks read, at iteration 50 of 100.
 
     Args:
         model: the detector, or a wrapper of it.

@@ -18,10 +18,10 @@ from bench_models import FULL
 from bench_ranks import join_ranks
 from gpu_checks.hooks import after_step, hooked_runner
 from gpu_checks.records import CheckFailure, Figures, Settings
-from gpu_checks.subjects import batch, build, prepare_process, read, workload
+from gpu_checks.subjects import batch, build, prepare_process, read, release, workload
 
 _RANKS = 2
-#: that a rank waits for the other one
+#: timeout of a rank for the other one
 _SECONDS = 90
 
 
@@ -38,6 +38,7 @@ def distributed_step(settings: Settings, path: Path) -> Figures:
     Raises:
         CheckFailure: if the ranks disagree, or a gradient is missing or not finite.
     """
+    release(settings)
     backend = _backend(settings)
     with tempfile.TemporaryDirectory() as folder:
         job = (settings, path, backend, Path(folder))
@@ -57,7 +58,7 @@ def _backend(settings: Settings) -> str:
 
 
 def _train(rank: int, settings: Settings, path: Path, backend: str, folder: Path) -> None:
-    """Make the step of one rank and write what it found."""
+    """Make the step of one rank, and write its losses and gradients."""
     prepare_process(settings)
     device = settings.device
     if settings.on_gpu:
@@ -93,7 +94,7 @@ def _summary(found: dict[str, Any]) -> Figures:
 
 
 def disagreements(full: dict[str, Any], empty: dict[str, Any]) -> list[str]:
-    """Describe what is wrong with the step of two ranks.
+    """List the faults in the step of two ranks.
 
     Args:
         full: the rank with objects.

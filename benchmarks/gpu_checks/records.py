@@ -1,4 +1,4 @@
-"""A check, its result, and how it is run without ending the others."""
+"""Records of a check and of its outcome, and a function that runs a check without raising."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ class Check:
 
 @dataclass
 class Outcome:
-    """What a check found.
+    """Result of a check.
 
     Attributes:
         name: of the check.
@@ -124,7 +124,7 @@ def outcome_of(check: Check, status: str, **found: Any) -> Outcome:
 
 
 def perform(check: Check, settings: Settings) -> Outcome:
-    """Run a check; whatever it raises becomes its outcome."""
+    """Run a check, and turn its exceptions into outcomes."""
     start = time.perf_counter()
     status, found = _run(check, settings)
     return outcome_of(check, status, seconds=time.perf_counter() - start, **found)

@@ -13,7 +13,7 @@ from rich.table import Table
 from gpu_checks.records import FAILED, NOT_RUN, PASSED, SKIPPED, Outcome
 
 _COLOURS = {PASSED: "green", FAILED: "red", SKIPPED: "yellow", NOT_RUN: "red"}
-#: figures that are too long for a cell
+#: figures that only the json has, too long for a cell
 _LONG = ("losses", "places", "full", "empty")
 
 
@@ -70,7 +70,7 @@ def _number(value: Any) -> str:
 
 
 def write(path: Path, run: dict[str, Any], outcomes: Sequence[Outcome]) -> None:
-    """Write everything that is known so far.
+    """Write the outcomes until now.
 
     Args:
         path: of the json.

@@ -1,4 +1,4 @@
-"""A training that stops and is resumed from its checkpoint, beside one that does not stop."""
+"""A training resumed from a checkpoint, compared with an uninterrupted one."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from torch.utils.data import DataLoader, Dataset
 from bench_batch import Workload
 from bench_models import FULL, model_config
 from gpu_checks.records import CheckFailure, Figures, Settings
-from gpu_checks.subjects import batch, divisor, read, workload
+from gpu_checks.subjects import batch, divisor, read, release, workload
 
 #: iterations until the checkpoint, and in all; correspondences start at the one before it
 _SAVED, _ALL = 3, 5
@@ -64,10 +64,10 @@ class LossRecorder(Hook):
 
 
 def resumed_training(settings: Settings, path: Path) -> Figures:
-    """Compare the losses after a resume with those of the training that went on.
+    """Compare the losses after a resume with those of an uninterrupted training.
 
-    To the last bit, where two equal trainings agree to the last bit. On a GPU some backward passes
-    add in any order: there the difference of two equal trainings is the scale.
+    They agree to the last bit if two equal trainings do. On a GPU some backward passes sum in any
+    order; then the difference between two equal trainings sets the tolerance.
 
     Args:
         settings: of all checks.
@@ -76,6 +76,7 @@ def resumed_training(settings: Settings, path: Path) -> Figures:
     Raises:
         CheckFailure: if the losses differ.
     """
+    release(settings)
     with tempfile.TemporaryDirectory() as folder, _deterministic():
         straight = _train(settings, path, Path(folder, "straight"))
         again = _train(settings, path, Path(folder, "again"))

@@ -20,9 +20,9 @@ from gpu_checks.subjects import batch, trainee, workload
 
 #: optimiser wrappers by precision
 WRAPPERS = dict(fp32="OptimWrapper", fp16="AmpOptimWrapper", bf16="BFloat16OptimWrapper")
-#: steps in which a GradScaler, which begins at 65536, has to find a scale
+#: steps in which a GradScaler, which starts at 65536, has to find a scale
 _SEARCH = 16
-#: what mmcv and mmdet do not support: two parts of the message, and the reason
+#: operators that a precision lacks: two parts of the error's message, and the reason to skip
 _UNSUPPORTED = (
     ("modulated_deform", "BFloat16", "mmcv's deformable convolutions have no bfloat16"),
     (
@@ -54,7 +54,7 @@ def training_steps(settings: Settings, path: Path, *, kind: str, precision: str)
         torch.cuda.reset_peak_memory_stats()
     data = batch(workload(subject.config, settings))
     with _unsupported():
-        figures = _finite_step(subject, data)
+        figures = finite_step(subject, data)
         figures["seconds"] = _median_seconds(subject, data, settings)
     if settings.on_gpu:
         figures["megabytes"] = torch.cuda.max_memory_allocated() / 1e6
@@ -63,7 +63,7 @@ def training_steps(settings: Settings, path: Path, *, kind: str, precision: str)
 
 @contextmanager
 def _unsupported() -> Iterator[None]:
-    """Turn the errors of precisions that stock code does not support into a reason to skip."""
+    """Turn the errors of operators that a precision lacks into a reason to skip."""
     try:
         yield
     except (RuntimeError, NotImplementedError) as error:
@@ -73,8 +73,19 @@ def _unsupported() -> Iterator[None]:
         raise
 
 
-def _finite_step(subject: Trainee, data: dict[str, Any]) -> Figures:
-    """Step until the gradients are finite: at once, or when a GradScaler has found its scale."""
+def finite_step(subject: Trainee, data: dict[str, Any]) -> Figures:
+    """Step until the gradients are finite; only a GradScaler may take more than one step.
+
+    Args:
+        subject: the detector.
+        data: a batch as a loader gives it.
+
+    Returns:
+        The losses; with a GradScaler its ``scale``, and the ``skipped_steps`` before it.
+
+    Raises:
+        CheckFailure: if a loss is not finite, or the gradients do not become finite.
+    """
     scaler = getattr(subject.optim_wrapper, "loss_scaler", None)
     figures: Figures = {}
     for skipped in range(_SEARCH if scaler is not None else 1):

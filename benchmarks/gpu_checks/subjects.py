@@ -1,4 +1,4 @@
-"""What the checks train: configs, the images of their pipelines, detectors ready for a step."""
+"""Configs of the checks, random batches, and detectors ready for a training step."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from mmcv.ops import ModulatedDeformConv2dPack
 from mmengine.config import Config
 from mmengine.logging import MMLogger
 from mmengine.registry import init_default_scope
@@ -19,7 +20,7 @@ from bench_batch import Workload, random_batch
 from bench_models import CONFIGS, Trainee
 from gpu_checks.records import Settings
 
-#: parts with random weights of mmdet; the backbone keeps torch's, as its own are a download
+#: modules that mmdet initialises; the backbone keeps torch's weights, as mmdet downloads its own
 _INITIALISED = ("neck", "bbox_head", "mask_head")
 
 
@@ -83,7 +84,7 @@ def batch(work: Workload, seed: int = 0) -> dict[str, Any]:
 
 
 def divisor(settings: Settings) -> int | None:
-    """Return what batches are padded to: the config's own with the images of its pipeline."""
+    """Return the divisor of padded sizes: None, the config's own, for images of its pipeline."""
     return None if settings.size is None else 32
 
 
@@ -99,12 +100,17 @@ def trainee(settings: Settings, path: Path, kind: str) -> Trainee:
         kind: of the variant, see ``bench_models``.
     """
     if (path, kind) not in _ready:
-        _ready.clear()
-        gc.collect()
-        if settings.on_gpu:
-            torch.cuda.empty_cache()
+        release(settings)
         _ready[path, kind] = build(read(path), kind, settings.device, settings)
     return _ready[path, kind]
+
+
+def release(settings: Settings) -> None:
+    """Free the memory of the detector that was kept."""
+    _ready.clear()
+    gc.collect()
+    if settings.on_gpu:
+        torch.cuda.empty_cache()
 
 
 def build(config: Config, kind: str, device: str, settings: Settings) -> Trainee:
@@ -126,16 +132,19 @@ def build(config: Config, kind: str, device: str, settings: Settings) -> Trainee
 
 
 def initialise(model: nn.Module) -> None:
-    """Initialise neck and heads as mmdet does."""
+    """Initialise neck and heads as mmdet does, and offsets of deformable convolutions at random."""
     for name in _INITIALISED:
         part = getattr(model, name, None)
         if part is not None:
             part.init_weights()
+    for module in model.modules():
+        if isinstance(module, ModulatedDeformConv2dPack):  # whose offsets start at zero
+            nn.init.normal_(module.conv_offset.weight, std=0.01)
 
 
 @contextmanager
 def exact_products() -> Iterator[None]:
-    """Compute products of float32 in float32, which a GPU rounds by default in convolutions."""
+    """Compute in float32 without TF32, which a GPU uses in convolutions by default."""
     backends = (torch.backends.cudnn, torch.backends.cuda.matmul)
     before = [backend.allow_tf32 for backend in backends]
     for backend in backends:

@@ -1,7 +1,7 @@
-"""Where a training step waits for the device, against the places where it may.
+"""Lines at which a training step synchronises with the device, compared with the allowed ones.
 
-``torch.cuda.set_sync_debug_mode("warn")`` warns at every operation that waits. Each warning is
-traced to the code that caused it: a function of this package, or one of mmdet, mmcv or mmengine.
+``torch.cuda.set_sync_debug_mode("warn")`` warns of every synchronising operation. Each warning is
+traced to its line, of this package or of mmdet, mmcv or mmengine.
 """
 
 from __future__ import annotations
@@ -11,19 +11,19 @@ import warnings
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import torch
 
-import mmdet_discobox
 from bench_measure import wait
 from bench_models import FULL
 from gpu_checks.hooks import after_step, hooked_runner
 from gpu_checks.records import CheckFailure, Figures, Settings, Skip
 from gpu_checks.subjects import batch, trainee, workload
 
-#: functions of this package that may wait, and how often in a step; the same ones as in
+#: functions of this package that may synchronise, and how often in a step; the same ones as in
 #: tests/engine/test_host_synchronisation.py
 ALLOWED: dict[str, dict[str, int]] = dict(
     DiscoBoxSOLOv2=dict(assign_cells=1),
@@ -32,13 +32,15 @@ ALLOWED: dict[str, dict[str, int]] = dict(
 )
 OURS = "mmdet_discobox"
 _MESSAGE = "synchronizing CUDA operation"
-_PACKAGE = Path(mmdet_discobox.__file__).parent
-_OTHERS = ("mmdet", "mmcv", "mmengine")
+#: folders of the packages that own lines
+PACKAGES = {
+    name: Path(import_module(name).__file__).parent for name in (OURS, "mmdet", "mmcv", "mmengine")
+}
 
 
 @dataclass(frozen=True)
 class Place:
-    """A line that waits for the device.
+    """A line that synchronises with the device.
 
     Attributes:
         owner: package of the line: ``'mmdet_discobox'``, ``'mmdet'``, ``'mmcv'``, ``'mmengine'``,
@@ -55,18 +57,18 @@ class Place:
 
 
 def synchronisations(settings: Settings, path: Path) -> Figures:
-    """Make a step and compare the places where it waits with the allowed ones.
+    """Make a step and compare its synchronisations with the allowed ones.
 
     Args:
         settings: of all checks.
         path: of the config.
 
     Raises:
-        CheckFailure: if this package or a backward pass waits elsewhere, or more often.
+        CheckFailure: if this package or a backward pass has others, or more.
         Skip: without a GPU.
     """
     if not settings.on_gpu:
-        raise Skip("torch warns of synchronisations on CUDA alone; a test counts them on the CPU")
+        raise Skip("torch reports synchronisations on CUDA alone; a test counts them on the CPU")
     subject = trainee(settings, path, FULL)
     subject.set_wrapper("OptimWrapper")
     data = batch(workload(subject.config, settings))
@@ -81,7 +83,7 @@ def synchronisations(settings: Settings, path: Path) -> Figures:
 
 
 def places_of_a_step(model: Any, data: dict[str, Any]) -> list[Place]:
-    """Return the places where a step waits, from the losses to the hooks.
+    """Return the synchronisations of a step, from the losses to the hooks.
 
     Args:
         model: the detector, which has trained before.
@@ -99,7 +101,7 @@ def places_of_a_step(model: Any, data: dict[str, Any]) -> list[Place]:
 
 
 class SynchronisationRecorder:
-    """Record the place of every warning of a synchronisation, while the context lasts."""
+    """Context manager that records the line of every synchronisation."""
 
     def __init__(self) -> None:
         self.places: list[Place] = []
@@ -130,20 +132,15 @@ def _place(stack: Iterable[traceback.FrameSummary]) -> Place:
     caller = "" if ours is None else ours.name
     for frame, owner in frames:
         if owner is not None:
-            where = f"{_short(frame.filename, owner)}:{frame.lineno}"
+            file = Path(frame.filename).relative_to(PACKAGES[owner].parent)
+            where = f"{file}:{frame.lineno}"
             return Place(owner, where, frame.name, caller)
     return Place("torch", "", "", caller)
 
 
 def _owner(filename: str) -> str | None:
-    if Path(filename).is_relative_to(_PACKAGE):
-        return OURS
-    return next((name for name in _OTHERS if f"/{name}/" in filename), None)
-
-
-def _short(filename: str, owner: str) -> str:
-    """Return the path from the package on."""
-    return owner + filename.rpartition(f"/{owner}")[2]
+    path = Path(filename)
+    return next((name for name, folder in PACKAGES.items() if path.is_relative_to(folder)), None)
 
 
 def tabulate(places: Iterable[Place]) -> list[dict[str, Any]]:
@@ -154,11 +151,11 @@ def tabulate(places: Iterable[Place]) -> list[dict[str, Any]]:
 
 
 def surplus(places: Iterable[Place], allowed: dict[str, int]) -> list[str]:
-    """Describe the functions of ours that wait more often than they may, and backward passes.
+    """List functions of this package, and backward passes, that synchronise too often.
 
     Args:
-        places: where a step waits.
-        allowed: functions that may wait, and how often.
+        places: synchronisations of a step.
+        allowed: functions that may synchronise, and how often.
     """
     judged = [place for place in places if place.owner in (OURS, "torch")]
     counts = Counter(place.function or "a backward pass" for place in judged)

@@ -81,7 +81,7 @@ class Worker:
 
 
 def _serve(connection: Connection, settings: Settings) -> None:
-    """Run the checks that arrive, until there is none instead of a check, or nobody asks."""
+    """Run the checks that arrive, until None arrives or the other end closes."""
     prepare_process(settings)
     with suppress(EOFError):
         while (check := connection.recv()) is not None:

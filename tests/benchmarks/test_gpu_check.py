@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import time
 import warnings
+from functools import partial
 
 import pytest
 import torch
 from mmengine.config import Config
+from mmengine.optim.optimizer import amp_optimizer_wrapper
 from mmengine.structures import InstanceData
 from tiny import batch, build, tiny_condinst, tiny_solov2, tiny_yolact
 
 import gpu_check
 from bench_models import FULL, STOCK
 from gpu_checks import predictions, ranks, resume, synchronisation
-from gpu_checks.records import Check, Settings, perform
-from gpu_checks.steps import not_finite, training_steps
+from gpu_checks.records import Check, CheckFailure, Settings, perform
+from gpu_checks.steps import finite_step, not_finite, training_steps
+from gpu_checks.subjects import build as build_subject
 from gpu_checks.subjects import r50_configs, read, representatives, workload
 from gpu_checks.worker import Worker
+from mmdet_discobox.models.networks import DiscoBoxSOLOv2
 
 SETTINGS = Settings("cpu", (128, 128), images=2, objects=3, repeats=1, threads=1)
 
@@ -72,6 +77,21 @@ def test_a_loss_that_is_not_finite_fails(tmp_path):
     assert outcome.figures["losses"]["loss_con"] > 0
 
 
+def test_a_grad_scaler_finds_its_scale(configs, monkeypatch):
+    """With torch's scaler of the CPU, where autocast is in bfloat16."""
+    scaler = partial(torch.amp.GradScaler, "cpu", init_scale=2.0**127)
+    monkeypatch.setattr(amp_optimizer_wrapper, "GradScaler", scaler)
+    monkeypatch.setattr(amp_optimizer_wrapper, "is_cuda_available", lambda: True)
+    subject = build_subject(read(configs[tiny_solov2]), FULL, "cpu", SETTINGS)
+    subject.set_wrapper("AmpOptimWrapper")
+    figures = finite_step(subject, batch(size=128))
+    assert 0 < figures["skipped_steps"] < 16
+    assert figures["scale"] == 2.0 ** (127 - figures["skipped_steps"])
+    subject.optim_wrapper.loss_scaler = scaler(backoff_factor=0.999)
+    with pytest.raises(CheckFailure, match="Expected finite gradients but those of"):
+        finite_step(subject, batch(size=128))
+
+
 def test_gradients_that_are_not_finite_are_named():
     model = torch.nn.Sequential(torch.nn.Linear(1, 1), torch.nn.Linear(1, 1))
     model(torch.ones(1, 1)).sum().backward()
@@ -120,6 +140,7 @@ def test_what_is_left_when_the_time_is_up_fails_the_run(configs, tmp_path):
     assert gpu_check.main([*arguments, "--configs", str(configs[tiny_solov2])]) == 1
 
 
+@pytest.mark.slow
 def test_two_ranks_agree(configs):
     figures = ranks.distributed_step(SETTINGS, configs[tiny_solov2])
     assert figures["backend"] == "gloo"
@@ -141,11 +162,25 @@ def test_differences_of_losses_are_relative():
     assert resume.largest_difference(losses, [dict(a=2.0)]) == float("inf")
 
 
+def test_devices_that_differ_fail(configs, monkeypatch):
+    monkeypatch.setattr(copy, "deepcopy", partial(_changed_copy, original=copy.deepcopy))
+    with pytest.raises(CheckFailure, match="`heads_differ` of at most 0.001") as caught:
+        predictions.compared(SETTINGS, configs[tiny_solov2])
+    assert caught.value.figures["heads_differ"] > 0.01
+
+
+def _changed_copy(value, *args, original):
+    copied = original(value, *args)
+    if isinstance(copied, DiscoBoxSOLOv2):
+        copied.neck.fpn_convs[0].conv.weight.data *= 1.1
+    return copied
+
+
 @pytest.mark.parametrize("tiny", [tiny_condinst, tiny_solov2, tiny_yolact])
 def test_equal_devices_predict_alike(configs, tiny):
     figures = predictions.compared(SETTINGS, configs[tiny])
     assert figures["heads_differ"] == 0
-    assert figures["agreement"] == figures["mask_iou"] == 1
+    assert figures["agreement"] == figures["mask_iou"] == figures["teacher_iou"] == 1
     assert figures["cpu_detections"] > 3
 
 
@@ -160,7 +195,7 @@ def test_other_predictions_do_not_agree():
         others.set_data({key: these[key].flip(0)})
         assert predictions.agreement(these, others)["agreement"] == 0
     lower = these.clone()
-    lower.scores = these.scores - 0.1
+    lower.scores = 0.98 * these.scores
     assert predictions.agreement(these, lower)["agreement"] == 0
 
 
@@ -186,7 +221,7 @@ def test_warnings_are_traced_to_their_owner():
 def test_allowed_places_are_functions_of_the_networks():
     for tiny in (tiny_condinst, tiny_solov2, tiny_yolact):
         allowed = synchronisation.ALLOWED[tiny().type]
-        package = synchronisation._PACKAGE
+        package = synchronisation.PACKAGES["mmdet_discobox"]
         text = "".join(path.read_text() for path in package.rglob("*.py"))
         assert all(f"def {name}(" in text for name in allowed)
 

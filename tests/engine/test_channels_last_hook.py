@@ -33,3 +33,12 @@ def test_losses_are_equal_up_to_rounding():
     expected, found = (m(**m.data_preprocessor(batch, True), mode="loss") for m in (plain, model))
     for name, value in expected.items():
         torch.testing.assert_close(found[name], value, rtol=1e-4, atol=1e-5)
+
+
+def test_deformable_convolutions_are_refused():
+    config = tiny_solov2()
+    config.mask_head.update(dcn_cfg=dict(type="DCNv2"), dcn_apply_to_all_conv=True)
+    model = MODELS.build(config)
+    hook = HOOKS.build(dict(type="ChannelsLastHook"))
+    with pytest.raises(ValueError, match="Expected a model without deformable convolutions"):
+        hook.before_run(SimpleNamespace(model=model))

@@ -65,11 +65,7 @@ class StructuredTeacherHook(Hook):
         """Reset the schedule of a new training; a resumed one keeps its state."""
         teacher = self._teacher(runner)
         if runner.iter == 0:
-            teacher.running_mil.fill_(math.inf)
-            for _, gate, _ in self._gates(teacher):
-                gate.set(False)
-            if teacher.cross_image is not None:
-                teacher.cross_image.bank.clear()
+            teacher.reset()
             self._open_gates(runner, iteration=0)
 
     def after_train_iter(
@@ -98,9 +94,9 @@ class StructuredTeacherHook(Hook):
     def _gates(self, teacher: Any) -> list[tuple[str, Gate, StartCondition]]:
         """Return message, gate and condition of each part, in their order."""
         gates = [("L_con starts", teacher.consistency_gate, self.consistency)]
-        if teacher.cross_image is not None:
+        if teacher.correspondence_gate is not None:
             message = "The cross-image term and L_nce start"
-            gates.append((message, teacher.cross_image.gate, self.correspondence))
+            gates.append((message, teacher.correspondence_gate, self.correspondence))
         return gates
 
     def _open_gates(self, runner: Runner, iteration: int) -> None:

@@ -91,7 +91,7 @@ class StructuredTeachingMixin:
         if structured_teacher is not None:
             self.structured_teacher = MODELS.build(self._with_bank_sizes(structured_teacher))
             self.loss_consistency = MODELS.build(loss_consistency)
-            if self.structured_teacher.cross_image is not None and loss_nce is not None:
+            if self.structured_teacher.correspondence_gate is not None and loss_nce is not None:
                 self.loss_nce = MODELS.build(loss_nce)
         if prediction_refiner is not None:
             self.prediction_refiner = TASK_UTILS.build(

@@ -63,9 +63,13 @@ class DiscoBoxCondInstBboxHead(CondInstBboxHead):
         place_inds = torch.cat(places)[order]
         return Positives(object_inds[order], place_inds, [len(image) for image in places])
 
-    def loss_by_feat(self, *args: Any, **kwargs: Any) -> dict[str, Tensor]:
+    def loss_by_feat(
+        self, cls_scores: Sequence[Tensor], *args: Any, **kwargs: Any
+    ) -> dict[str, Tensor]:
         """Compute ``loss_cls``, ``loss_bbox`` and ``loss_centerness``."""
-        losses: dict[str, Tensor] = super().loss_by_feat(*args, **kwargs)
+        # float32, as the CUDA kernel of mmcv's focal loss does not support bfloat16
+        logits = [level.float() for level in cls_scores]
+        losses: dict[str, Tensor] = super().loss_by_feat(logits, *args, **kwargs)
         self._raw_positive_infos.clear()
         return losses
 

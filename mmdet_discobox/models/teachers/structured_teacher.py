@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -74,7 +75,20 @@ class StructuredTeacher(nn.Module):
         self.cross_image: Any = None if cross_image is None else MODELS.build(cross_image)
         # schedule of L_con and its clock: open unless a StructuredTeacherHook closes it
         self.consistency_gate = Gate(is_open=True)
-        self.register_buffer("running_mil", torch.tensor(float("inf")))
+        self.register_buffer("running_mil", torch.tensor(math.inf))
+
+    @property
+    def correspondence_gate(self) -> Gate | None:
+        """Gate of the cross-image term and of ``L_nce``; None without a cross-image term."""
+        return None if self.cross_image is None else self.cross_image.gate
+
+    def reset(self) -> None:
+        """Close the gates, forget the running MIL loss and empty the bank, for a new training."""
+        self.running_mil.fill_(math.inf)
+        self.consistency_gate.set(False)
+        if self.cross_image is not None:
+            self.cross_image.gate.set(False)
+            self.cross_image.bank.clear()
 
     @torch.no_grad()
     def forward(
