@@ -13,6 +13,8 @@ from mmengine.model import BaseModule
 from torch import Tensor
 from torch.nn.modules.batchnorm import _BatchNorm
 
+__all__ = ["DCNResNet", "EfficientNetLite"]
+
 
 @MODELS.register_module()
 class DCNResNet(ResNet):

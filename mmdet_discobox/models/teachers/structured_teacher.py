@@ -54,6 +54,8 @@ class StructuredTeacher(nn.Module):
             mean field.
     """
 
+    running_mil: Tensor
+
     def __init__(
         self,
         *,
