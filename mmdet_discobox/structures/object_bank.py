@@ -266,7 +266,7 @@ def _unit_vectors(features: Tensor) -> Tensor:
 
 def _to_storage(values: Tensor, kept: Tensor, dtype: torch.dtype) -> Tensor:
     """Clamp to the range of ``dtype`` and cast, with zeros for objects that are not kept."""
-    limit = torch.finfo(dtype).max
+    limit = min(torch.finfo(dtype).max, torch.finfo(torch.float32).max)
     values = values.float().nan_to_num(0.0, limit, -limit).clamp(-limit, limit)
     return torch.where(kept.view(-1, *[1] * (values.ndim - 1)), values, 0.0).to(dtype)
 

@@ -111,7 +111,7 @@ def test_nothing_waits_for_the_device():
     assert similarity.shape == (2, CAPACITY, SIZE**2, SIZE**2)
 
 
-@pytest.mark.parametrize("dtype", ["float16", "bfloat16", torch.float32])
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float32", torch.float64])
 def test_features_that_are_huge_or_nan_are_stored_as_finite_unit_vectors(dtype):
     bank = bank_of(dtype=dtype)
     inf, nan = float("inf"), float("nan")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import torch
+from mmdet.structures import DetDataSample
 from torch import Tensor
 
 
@@ -28,7 +29,9 @@ class ImageColours:
     def _processed(self, blue: int) -> Tensor:
         """Process an image of one pixel with the given blue value, ``(3, h, w)``."""
         pixel = torch.tensor([blue, 0, 0], dtype=torch.uint8).view(3, 1, 1)
-        inputs: Tensor = self._preprocessor(dict(inputs=[pixel]), False)["inputs"]
+        sample = DetDataSample(metainfo=dict(img_shape=(1, 1), ori_shape=(1, 1)))
+        batch = dict(inputs=[pixel], data_samples=[sample])  # as a loader yields it
+        inputs: Tensor = self._preprocessor(batch, False)["inputs"]
         return inputs[0].float()
 
     def __call__(self, batch_inputs: Tensor) -> Tensor:

@@ -9,7 +9,7 @@ import torch.nn as nn
 from mmengine.model import ExponentialMovingAverage
 
 #: prefixes of the state that a DiscoBox detector adds to its task network
-ADDITIONS = ("teacher.", "structured_teacher.")
+ADDITIONS = ("teacher.", "structured_teacher.", "loss_mil.", "loss_consistency.", "loss_nce.")
 
 
 class TeacherNetwork(ExponentialMovingAverage):
@@ -61,9 +61,13 @@ class TeacherNetwork(ExponentialMovingAverage):
         if not self.started:
             self._check_complete(model)
         parameters, buffers = dict(model.named_parameters()), dict(model.named_buffers())
-        averages = [parameter.data for parameter in self.avg_parameters.values()]
-        sources = [parameters[name].data for name in self.avg_parameters]
-        torch._foreach_lerp_(averages, sources, self._student_weight())
+        # the parent's `avg_parameters` are stale after `load_state_dict(..., assign=True)`
+        averages = dict(self.module.named_parameters())
+        torch._foreach_lerp_(
+            [average.data for average in averages.values()],
+            [parameters[name].data for name in averages],
+            self._student_weight(),
+        )
         for name, average in self.module.named_buffers():
             average.copy_(buffers[name])
         self.steps += 1

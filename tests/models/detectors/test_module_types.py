@@ -68,6 +68,13 @@ def test_subclasses_are_accepted():
     assert isinstance(build(config), torch.nn.Module)
 
 
+def test_the_mil_loss_of_a_head_alone_is_an_error_in_a_detector_with_its_own():
+    config = tiny_solov2()
+    config.mask_head.loss_mask = dict(type="BoxMILLoss", loss_weight=7.0)
+    with pytest.raises(ValueError, match="Move it to `loss_mil` of the detector"):
+        MODELS.build(config)
+
+
 def test_a_head_alone_needs_a_mil_loss():
     config = tiny_solov2(box_supervised=False)
     config.mask_head.type = "DiscoBoxSOLOv2Head"

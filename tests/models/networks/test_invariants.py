@@ -7,6 +7,8 @@ import copy
 import numpy as np
 import pytest
 import torch
+from mmdet.models.data_preprocessors import DetDataPreprocessor
+from mmdet.registry import MODELS
 from mmdet.structures.mask import BitmapMasks
 from tiny import (
     batch,
@@ -271,6 +273,19 @@ def test_colours_are_recovered(detector):
     inputs = detector.data_preprocessor(copy.deepcopy(data), False)["inputs"]
     bgr = data["inputs"][0].float()
     assert torch.allclose(detector.to_rgb(inputs)[0], bgr.flip(0), atol=1e-3)
+
+
+def test_colours_are_recovered_from_a_preprocessor_that_reads_data_samples():
+    @MODELS.register_module(force=True)
+    class SampleReader(DetDataPreprocessor):
+        def forward(self, data, training=False):
+            assert len(data["data_samples"]) == len(data["inputs"])
+            return super().forward(data, training)
+
+    detector = build(tiny_solov2(data_preprocessor=dict(type="SampleReader", bgr_to_rgb=True)))
+    data = batch((1,))
+    inputs = detector.data_preprocessor(copy.deepcopy(data), False)["inputs"]
+    assert torch.equal(detector.to_rgb(inputs)[0], data["inputs"][0].float().flip(0))
 
 
 def test_a_teacher_network_needs_a_structured_teacher(tiny):

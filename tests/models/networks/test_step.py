@@ -15,7 +15,9 @@ from tiny import NETWORKS, batch, build, losses_of, tiny_solov2
 from torch import nn
 
 from mmdet_discobox.apis import AutoLabeler, BoxedImage
+from mmdet_discobox.checkpoints.publishing import publish_weights
 from mmdet_discobox.models.detectors import StructuredTeachingMixin, pseudo_label_images
+from mmdet_discobox.models.losses import MaskConsistencyLoss
 from mmdet_discobox.models.networks import DiscoBoxSOLOv2
 
 
@@ -152,6 +154,25 @@ def test_a_compiled_teacher_refines_as_an_eager_one():
     torch.testing.assert_close(
         compiled.pairs.correspondences.plan, expected.pairs.correspondences.plan
     )
+
+
+def test_the_state_of_a_loss_is_not_averaged_and_not_published():
+    @MODELS.register_module(force=True)
+    class CountingLoss(MaskConsistencyLoss):
+        def __init__(self, **kwargs):
+            super().__init__(**kwargs)
+            self.register_buffer("calls", torch.zeros(()))
+
+        def forward(self, *args):
+            self.calls += 1
+            return super().forward(*args)
+
+    detector = build(tiny_solov2(loss_consistency=dict(type="CountingLoss")))
+    losses_of(detector, batch())
+    detector.teacher.update_parameters(detector)
+    published = publish_weights(detector.state_dict())
+    assert "loss_consistency.calls" in detector.state_dict()
+    assert published.keys() == build(tiny_solov2(box_supervised=False)).state_dict().keys()
 
 
 class WithExtraHead(SOLOv2):

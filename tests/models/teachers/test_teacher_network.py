@@ -214,6 +214,15 @@ def test_a_copy_moves_alone():
     assert equal(weights(detector.teacher), before)
 
 
+def test_weights_that_were_assigned_are_averaged():
+    model = student()
+    teacher = TeacherNetwork(model)
+    teacher.load_state_dict(copy.deepcopy(teacher.state_dict()), assign=True)
+    move(model, 1)
+    teacher.update_parameters(model)
+    assert equal(weights(teacher), weights(model))
+
+
 def test_negative_warmup():
     with pytest.raises(ValueError, match="Expected `warmup` to be at least 0 but got -1"):
         TeacherNetwork(student(), warmup=-1)

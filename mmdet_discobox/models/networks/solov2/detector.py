@@ -10,6 +10,7 @@ from mmdet.registry import MODELS
 from torch import Tensor
 
 from mmdet_discobox.models.detectors import StructuredTeachingMixin, check_module_type
+from mmdet_discobox.models.losses import BoxMILLoss
 from mmdet_discobox.structures import BoxObjects, MaskProposals, PseudoMasks, View
 
 from .cell_assignment import CellAssignment
@@ -25,11 +26,17 @@ class DiscoBoxSOLOv2(StructuredTeachingMixin, SOLOv2):
 
     Raises:
         TypeError: if the mask head has another class.
+        ValueError: if the ``loss_mask`` is a ``BoxMILLoss``, which is the detector's ``loss_mil``.
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         check_module_type("mask_head", self.mask_head, DiscoBoxSOLOv2Head)
+        if isinstance(self.mask_head.loss_mask, BoxMILLoss):
+            raise ValueError(
+                "Expected `mask_head.loss_mask` to be that of a stock head, because it is unused, "
+                "but got a BoxMILLoss. Move it to `loss_mil` of the detector."
+            )
 
     @property
     def num_classes(self) -> int:

@@ -144,8 +144,10 @@ class DiscoBoxYOLACTHead(YOLACTHead):
         positive = self.coefficients(outputs, assignment, objects)
         sums = positive.values.new_zeros(len(objects), self.num_protos, dtype=torch.float)
         sums.index_add_(0, positive.object_inds, positive.values.float())
-        object_inds, counts = positive.object_inds.unique_consecutive(return_counts=True)
-        mean = sums[object_inds] / counts[:, None]
+        counts = torch.zeros_like(objects.labels)
+        counts.index_add_(0, positive.object_inds, torch.ones_like(positive.object_inds))
+        object_inds = counts.nonzero()[:, 0]
+        mean = sums[object_inds] / counts[object_inds, None]
         images = torch.arange(len(objects.image_sizes), device=object_inds.device)
         image_counts = (objects.image_inds[object_inds] == images[:, None]).sum(1).tolist()
         return MaskCoefficients(mean, object_inds, image_counts)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from dataclasses import replace
 
 import pytest
 import torch
@@ -93,6 +94,24 @@ def test_the_mean_of_the_coefficients_is_the_mean_of_the_masks(detector):
     mean = detector.mask_proposals(outputs, positives, objects, (96, 96), one_per_object=True)
     assert len(mean) == len(objects) == 5 < len(each)
     assert torch.allclose(mean.logits, each.per_object()[0], atol=1e-4)
+
+
+def test_the_mean_of_the_coefficients_does_not_depend_on_the_order_of_the_anchors(detector):
+    outputs, objects, positives = looked(detector, *prepared(detector, (3,)))
+    rows = torch.arange(len(positives.object_inds))
+    order = torch.cat([rows[::2], rows[1::2]])
+    shuffled = replace(
+        positives,
+        object_inds=positives.object_inds[order],
+        place_inds=positives.place_inds[order],
+    )
+    assert len(shuffled.object_inds.unique_consecutive()) > len(objects)
+    expected, mean = (
+        detector.mask_proposals(outputs, each, objects, (96, 96), one_per_object=True)
+        for each in (positives, shuffled)
+    )
+    assert torch.equal(mean.object_inds, expected.object_inds)
+    assert torch.allclose(mean.logits, expected.logits, atol=1e-4)
 
 
 def test_no_more_masks_than_allowed(detector):
