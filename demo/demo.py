@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import subprocess
@@ -73,6 +74,7 @@ def correspond(checkpoint: str) -> None:
 
 def main() -> None:
     """Generate the data set, train, test, draw and match."""
+    argparse.ArgumentParser(description=__doc__).parse_args()  # no options but --help
     start = time.time()
     os.environ["CUDA_VISIBLE_DEVICES"] = ""  # mmdet uses a visible GPU even with --gpus 0
     print("Generating images: train (boxes only) and val (with exact masks) ...", flush=True)

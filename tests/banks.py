@@ -1,4 +1,4 @@
-"""Small object banks, and objects to put into them that can be told apart."""
+"""Small object banks, and objects to put into them that differ."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ LARGE = 40.0 * 40
 
 
 def bank_of(**changes):
-    """A small bank that, unless told otherwise, gives back all that it holds of a class."""
+    """A small bank that, by default, returns all objects of a class."""
     config = dict(
         num_classes=CLASSES,
         channels=CHANNELS,

@@ -71,10 +71,10 @@ def stock_solov2(*, dcn: bool = False, seed: int = 0) -> torch.nn.Module:
 
 
 def predictions(model: torch.nn.Module) -> list[torch.Tensor]:
-    """Kernels, class logits and mask features for a fixed random picture."""
-    picture = torch.randn(1, 3, 64, 96, generator=torch.Generator().manual_seed(1))
+    """Kernels, class logits and mask features for a fixed random image."""
+    image = torch.randn(1, 3, 64, 96, generator=torch.Generator().manual_seed(1))
     with torch.no_grad():
-        kernels, logits, features = model.mask_head(model.extract_feat(picture))
+        kernels, logits, features = model.mask_head(model.extract_feat(image))
     return [*kernels, *logits, features]
 
 

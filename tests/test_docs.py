@@ -124,10 +124,10 @@ def test_every_note_is_in_the_index_of_the_benchmarks(note):
     assert f"(notes/{note.name})" in (ROOT / "benchmarks" / "README.md").read_text()
 
 
-def test_pictures_are_small():
-    pictures = list((ROOT / "docs" / "images").rglob("*.png"))
-    assert pictures
-    assert [path.name for path in pictures if path.stat().st_size > 300_000] == []
+def test_images_are_small():
+    images = list((ROOT / "docs" / "images").rglob("*.png"))
+    assert images
+    assert [path.name for path in images if path.stat().st_size > 300_000] == []
 
 
 def documented() -> dict[str, dict[str, str]]:

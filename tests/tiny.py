@@ -267,7 +267,7 @@ def build(config: ConfigDict, seed: int = 0) -> Any:
 
 
 def batch(counts: tuple[int, ...] = (3, 2), *, size: int = 96, seed: int = 0) -> dict[str, Any]:
-    """Random pictures with `counts` boxes each, as a data loader gives them."""
+    """Random images with `counts` boxes each, as a data loader gives them."""
     rng = np.random.default_rng(seed)
     inputs, samples = [], []
     for count in counts:
@@ -294,15 +294,15 @@ def losses_of(model: Any, data: dict[str, Any]) -> dict[str, torch.Tensor]:
 
 
 def write_boxes(root: Path, *, num_images: int = 4, empty: int = 1, size: int = 96) -> Path:
-    """Write pictures with coloured rectangles and `boxes.json` / `masks.json` beside them."""
+    """Write images with coloured rectangles and `boxes.json` / `masks.json` beside them."""
     rng = np.random.default_rng(0)
     (root / "images").mkdir(parents=True)
     images, annotations = [], []
     for index in range(num_images):
-        picture = rng.integers(0, 90, (size, size, 3), dtype=np.uint8)
+        image = rng.integers(0, 90, (size, size, 3), dtype=np.uint8)
         for _ in range(0 if index < empty else 2):
             x, y, w, h = (int(v) for v in (*rng.integers(4, 40, 2), *rng.integers(16, 48, 2)))
-            picture[y : y + h, x : x + w] = rng.integers(120, 255, 3)
+            image[y : y + h, x : x + w] = rng.integers(120, 255, 3)
             annotations.append(
                 dict(
                     id=len(annotations) + 1,
@@ -311,7 +311,7 @@ def write_boxes(root: Path, *, num_images: int = 4, empty: int = 1, size: int = 
                     bbox=[x, y, w, h],
                 )
             )
-        cv2.imwrite(str(root / "images" / f"{index}.png"), picture)
+        cv2.imwrite(str(root / "images" / f"{index}.png"), image)
         images.append(dict(id=index, file_name=f"{index}.png", height=size, width=size))
     categories = [dict(id=i, name=name) for i, name in enumerate(("one", "two", "three"), 1)]
     coco = dict(images=images, annotations=annotations, categories=categories)

@@ -81,11 +81,11 @@ def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--device", help="default: the GPU if there is one")
     parser.add_argument("--launcher", choices=("none", "pytorch", "slurm", "mpi"), default="none")
     args = parser.parse_args(argv)
-    names = ["config", "checkpoint", "boxes", "image_dir", "out"]
+    names = ["config", "checkpoint", "boxes", "img_dir", "out_json"]
     if args.teacher_only:
         names = names[2:]
     elif args.accepted and len(args.paths) == 2:
-        names = ["boxes", "out"]
+        names = ["boxes", "out_json"]
     if len(args.paths) != len(names):
         expected = " ".join(name.upper() for name in names)
         parser.error(f"expected {len(names)} paths ({expected}) but got {len(args.paths)}")
@@ -103,32 +103,32 @@ def main(argv: Sequence[str] | None = None) -> int:
         Exit status.
     """
     args = parse_args(argv)
-    if args.out.exists() and args.boxes.resolve() == args.out.resolve():
+    if args.out_json.exists() and args.boxes.resolve() == args.out_json.resolve():
         raise ValueError(f"Expected another file than '{args.boxes}' as OUT_JSON.")
-    if args.out.is_dir():
-        raise ValueError(f"Expected OUT_JSON to be a file, but '{args.out}' is a folder.")
-    if hasattr(args, "image_dir"):
+    if args.out_json.is_dir():
+        raise ValueError(f"Expected OUT_JSON to be a file, but '{args.out_json}' is a folder.")
+    if hasattr(args, "img_dir"):
         return label(args)
     dataset = keep_accepted(read_json(args.boxes), args.accepted)
-    args.out.parent.mkdir(parents=True, exist_ok=True)
-    write_json(args.out, dataset)
+    args.out_json.parent.mkdir(parents=True, exist_ok=True)
+    write_json(args.out_json, dataset)
     accepted = len(set(read_accepted(args.accepted)[0]))
     others = len(dataset["annotations"]) - accepted
     more = f" and {others} that were not on the page" if others else ""
-    print(f"{accepted} accepted masks{more}: {args.out}")
+    print(f"{accepted} accepted masks{more}: {args.out_json}")
     return 0
 
 
 def label(args: argparse.Namespace) -> int:
     """Predict the masks of all boxes; return the exit status."""
     device = init_processes(args)
-    dataset = read_boxes(args.boxes, args.image_dir)
+    dataset = read_boxes(args.boxes, args.img_dir)
     if args.accepted:
         dataset = keep_accepted(dataset, args.accepted)
     truth = None if args.truth is None else read_json(args.truth)
     labeler = build_labeler(args, dataset, device)
-    journals = args.out.with_name(f"{args.out.name}.unfinished")
-    label_run = LabelRun(dataset, args.image_dir, journals, mask_settings(args))
+    journals = args.out_json.with_name(f"{args.out_json.name}.unfinished")
+    label_run = LabelRun(dataset, args.img_dir, journals, mask_settings(args))
     with Progress(
         TextColumn("labelling"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(),
         console=Console(stderr=True), disable=not is_main_process(),
@@ -142,7 +142,7 @@ def label(args: argparse.Namespace) -> int:
     if not is_main_process():
         return 0
     labelled = add_masks(dataset, records, polygons=args.polygons)
-    write_json(args.out, labelled.dataset)
+    write_json(args.out_json, labelled.dataset)
     print_result(args, labelled)
     remove_journals(label_run, labelled)
     if truth is not None:
@@ -211,7 +211,7 @@ def mask_settings(args: argparse.Namespace) -> Json:
 def print_result(args: argparse.Namespace, labelled: LabelledBoxes) -> None:
     """Print the number of masks, and the boxes without one."""
     done = len(labelled.dataset["annotations"]) - len(labelled.failed)
-    print(f"{done} masks: {args.out}")
+    print(f"{done} masks: {args.out_json}")
     if labelled.unpredicted and not args.teacher_only:
         print(f"{labelled.unpredicted} of them are computed from colours alone.")
     if labelled.failed:
@@ -240,9 +240,9 @@ def write_report(args: argparse.Namespace, dataset: Json) -> None:
     rated.sort(key=lambda a: a["mask_quality"])
     chosen, others = rated[: args.report_limit], rated[args.report_limit :]
     path = args.report / "index.html"
-    items = report_items(dataset, chosen, args.image_dir)
+    items = report_items(dataset, chosen, args.img_dir)
     left_out = [a["id"] for a in others]
-    write_label_report(path, items, title=args.out.name, left_out=left_out)
+    write_label_report(path, items, title=args.out_json.name, left_out=left_out)
     print(f"report: {path}")
 
 

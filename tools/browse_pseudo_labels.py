@@ -55,12 +55,12 @@ def main(argv: Sequence[str] | None = None) -> None:
     loader = Runner.build_dataloader(config.train_dataloader, seed=args.seed)
     drawn = 0
     for data in loader:
-        for taught in pseudo_label_images(model, data, limit=args.limit - drawn):
-            imwrite(draw_pseudo_labels(taught)[..., ::-1], str(args.out / f"{drawn:04d}.png"))
+        for labels in pseudo_label_images(model, data, limit=args.limit - drawn):
+            imwrite(draw_pseudo_labels(labels)[..., ::-1], str(args.out / f"{drawn:04d}.png"))
             drawn += 1
         if drawn >= args.limit:
             break
-    print(f"{drawn} drawings (boxes | student | teacher): {args.out}")
+    print(f"Drawings (boxes | student | teacher): {drawn} in {args.out}")
 
 
 if __name__ == "__main__":

@@ -56,6 +56,9 @@ def main(argv: Sequence[str] | None = None) -> None:
         image_scale=args.image_scale and (args.image_scale,) * 2,
     )
     dataset, task, metric = build_benchmark(args, inferencer)
+    if not len(dataset):
+        paths = ", ".join(f"'{path}'" for path in args.files)
+        raise ValueError(f"Expected pairs of objects of a class in {paths} but got none.")
     results = {name: evaluate(name, dataset, task, metric) for name in args.matchers}
     Console(width=100).print(build_table(args, results, len(dataset)))
     if args.out:

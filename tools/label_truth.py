@@ -1,4 +1,4 @@
-"""Compare masks, and their predicted qualities, with true masks."""
+"""Compare masks and their predicted qualities with true masks: ``autolabel.py --truth``."""
 
 from __future__ import annotations
 

@@ -86,6 +86,8 @@ def print_matches(
     """Print the number of objects, and the drawn pairs."""
     counts = " and ".join(str(len(objects)) for objects in found.objects)
     print(f"Objects: {counts}; pairs of a class: {len(found.matches)}, drawn: {len(drawn)}")
+    if not drawn:
+        print("No pair of objects of a class: lower --score-thr, or pass --boxes.")
     for match in drawn:
         name = classes[match.label] if 0 <= match.label < len(classes) else "given boxes"
         print(

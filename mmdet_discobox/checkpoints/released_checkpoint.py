@@ -76,7 +76,7 @@ def rename_released_keys(state_dict: Mapping[str, Tensor]) -> dict[str, Tensor]:
         state_dict: weights under their released keys.
 
     Raises:
-        ValueError: if there are other keys; the error lists them.
+        ValueError: if there are other keys; the error lists the first of them.
     """
     renamed, unknown = {}, []
     for key, value in state_dict.items():
@@ -88,7 +88,7 @@ def rename_released_keys(state_dict: Mapping[str, Tensor]) -> dict[str, Tensor]:
     if unknown:
         hint = ""
         if any(key.startswith("mask_head.") for key in unknown):
-            hint = " Keys of `mask_head.` are stock ones: such a checkpoint needs no conversion."
+            hint = "\nKeys of `mask_head.` are stock ones: such a checkpoint needs no conversion."
         raise ValueError(
             "Expected the keys of a released DiscoBox SOLOv2 (`backbone.`, `neck.`, `bbox_head.`, "
             f"`mask_feat_head.`), but got {len(unknown)} others:{_listed(unknown)}{hint}"
@@ -109,7 +109,8 @@ def convert_released_checkpoint(
         if the source has them), and the architecture of its network.
 
     Raises:
-        ValueError: if keys are unknown, missing, or of another shape; the error lists them.
+        ValueError: if keys are unknown, missing, or of another shape; the error lists the
+            first of them.
     """
     weights = rename_released_keys(checkpoint["state_dict"])
     architecture = SOLOv2Architecture.from_weights(weights)
@@ -156,8 +157,10 @@ def _check_shapes(weights: Mapping[str, Tensor], expected: Mapping[str, torch.Si
         )
 
 
-def _listed(keys: list[str]) -> str:
-    return "".join(f"\n- {key}" for key in keys)
+def _listed(keys: list[str], limit: int = 10) -> str:
+    """Return one line per key, and the number of the keys beyond the limit."""
+    more = f"\n... and {len(keys) - limit} more" if len(keys) > limit else ""
+    return "".join(f"\n- {key}" for key in keys[:limit]) + more
 
 
 def _as_text(settings: Mapping[str, Any], indent: int = 4) -> str:

@@ -33,7 +33,7 @@ def dataset(tmp_path):
 
 
 def test_boxes_follow_the_picture(dataset):
-    """The boxes of these pictures are brighter than what is around them, and stay so."""
+    """The boxes of these images are brighter than what is around them, and stay so."""
     random.seed(0)
     np.random.seed(0)  # noqa: NPY002 - the transforms draw from it
     shapes, brighter = set(), []

@@ -39,7 +39,7 @@ def original(x, y, w, h):
     return x, y
 
 
-#: name -> how it places points, side of its picture, picture compared in, strict, average
+#: name -> how it places points, side of its image, image compared in, strict, average
 LITERAL = {
     "scot": (long_side(300), 300, "target", False, "pairs"),
     "dhpf": (squashed(240), 240, "target", False, "pairs"),

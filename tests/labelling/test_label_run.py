@@ -24,7 +24,7 @@ class Killed(Exception):
 
 
 class Labeler(AutoLabeler):
-    """Colours alone; remembers what it saw, and can be killed."""
+    """A labeler of colours alone that records its images and can be killed."""
 
     def __init__(self, kill_at=None):
         super().__init__(crop_size=32)

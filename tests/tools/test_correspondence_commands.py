@@ -69,7 +69,9 @@ def test_match_detections_and_a_single_image(files, tmp_path, capsys):
     assert "Objects: 2; pairs of a class: 1, drawn: 1" in output
     assert "three: confidence 1.00" in output
     tool("match", *images, *network, "--score-thr", 1.1, "--out", tmp_path / "none.png")
-    assert "pairs of a class: 0, drawn: 0" in capsys.readouterr().out
+    output = capsys.readouterr().out
+    assert "pairs of a class: 0, drawn: 0" in output
+    assert "lower --score-thr" in output
     assert (tmp_path / "none.png").is_file()
 
 
@@ -115,6 +117,13 @@ def test_evaluate_several_objects(folder, files, tmp_path, boxes):
     assert set(results["icm"]) == {"AP", "AP_0.75", "AP_1", "AP_1.5", "AP_2", "AP_3"}
     if boxes == "annotated":  # the boxes moved as the object did
         assert results["identity"]["AP"] > 0.9
+
+
+def test_a_benchmark_without_pairs(folder, files):
+    _, _, network = files
+    (folder / "none.csv").write_text("s,t,c,xa,ya,xb,yb\n")
+    with pytest.raises(ValueError, match=r"Expected pairs of objects .*none\.csv.* but got none"):
+        tool("eval_correspondence", "pf_willow", folder / "none.csv", folder, *network)
 
 
 def test_arguments_that_do_not_fit(files, capsys):

@@ -42,11 +42,8 @@ class DatasetReport:
         return any(finding.level == "error" for finding in self.findings)
 
     def as_json(self) -> Json:
-        """Return the report as json, where ``fix`` of a finding is called ``mend``."""
-        report = dict(asdict(self), stops_training=self.stops_training)
-        for finding in report["findings"]:
-            finding["mend"] = finding.pop("fix")
-        return report
+        """Return the report as json."""
+        return dict(asdict(self), stops_training=self.stops_training)
 
     def __str__(self) -> str:
         counts = ", ".join(f"{count} {name}" for name, count in self.counts.items())
@@ -54,9 +51,9 @@ class DatasetReport:
         if len(self.findings) > _SHOWN:
             parts.append(f"... and {len(self.findings) - _SHOWN} more findings")
         if not self.findings:
-            parts.append("Nothing found.")
+            parts.append("No problem found.")
         if self.suggestions is not None:
-            parts.append(f"Settings for this data:\n\n{self.suggestions}")
+            parts.append(f"Settings to copy into the config:\n\n{self.suggestions}")
         return "\n\n".join(parts)
 
 
@@ -84,7 +81,7 @@ def check_dataset(
     settings = settings or TrainingSettings()
     dataset = load_coco_json(ann_file)
     if problems := find_problems(dataset, classes=settings.classes):
-        findings = [Finding("error", p.fault, p.fix, examples=(p.where,)) for p in problems]
+        findings = [Finding("error", f"{p.where}: {p.fault}", p.fix) for p in problems]
         return DatasetReport(str(ann_file), dict(problems=len(problems)), tuple(findings), None)
     table, notes = _select_classes(dataset, settings)
     findings = [

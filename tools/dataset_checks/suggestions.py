@@ -42,13 +42,15 @@ class Suggestions:
 
     def __str__(self) -> str:
         lines = [
+            "# of every data set:",
             f"metainfo = dict(classes={self.classes!r})",
+            "# of the head:",
             f"num_classes = {len(self.classes)}",
-            "# SOLOv2's ranges on COCO, scaled to the sizes of these boxes; share of the boxes per",
-            f"# level: {_percent(self.level_shares)} (present ranges: "
+            "# of the head of SOLOv2: its ranges on COCO, scaled to the sizes of these boxes;",
+            f"# share of the boxes per level: {_percent(self.level_shares)} (present ranges: "
             f"{_percent(self.present_shares)})",
             f"scale_ranges = {self.scale_ranges!r}",
-            f"# {self.iterations} iterations on one device",
+            f"# length of the training: {self.iterations} iterations on one device",
         ]
         return "\n".join(lines if self.schedule is None else [*lines, self.schedule])
 
@@ -82,8 +84,9 @@ def _schedule(settings: TrainingSettings, num_images: int) -> str | None:
     epochs = max(settings.max_epochs, ceil(_MIN_ITERATIONS / steps))
     warm_up = ceil(epochs * steps * _WARM_UP)
     return f"""\
-# {settings.warm_up} of them warm-up. Use a tenth as warm-up, and at least {_MIN_ITERATIONS}
-# iterations, the shortest training on photographs in the benchmarks:
+# That is short beside its warm-up of {settings.warm_up} iterations, or beside the {_MIN_ITERATIONS}
+# iterations of the shortest training on photographs in the benchmarks.
+# A longer training, a tenth of it warm-up:
 train_cfg = dict(max_epochs={epochs})
 param_scheduler = [
     dict(type="LinearLR", start_factor=0.01, by_epoch=False, begin=0, end={warm_up}),

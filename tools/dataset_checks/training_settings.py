@@ -57,19 +57,21 @@ class TrainingSettings:
                     f"Expected a training config with `{name}`, but got the keys {sorted(config)}. "
                     "Pass the config that you train with."
                 )
-        head = config["model"].get("mask_head") or config["model"].get("bbox_head") or {}
+        # the number of classes belongs to the box head of CondInst, and to the mask head of SOLOv2
+        heads = [config["model"].get(name) or {} for name in ("mask_head", "bbox_head")]
+        head = heads[0] or heads[1]
         loader, loop = config["train_dataloader"], config.get("train_cfg") or {}
         dataset = _unwrap(loader["dataset"])
         classes = (dataset.get("metainfo") or {}).get("classes")
         return cls(
             image_scale=_smallest_scale(dataset.get("pipeline") or ()),
             scale_ranges=head.get("scale_ranges"),
-            mask_stride=(head.get("mask_feature_head") or {}).get("mask_stride", 4),
+            mask_stride=_mask_stride(head),
             batch_size=loader.get("batch_size", 1),
             max_epochs=loop.get("max_epochs"),
             max_iters=loop.get("max_iters"),
             warm_up=_warm_up(config.get("param_scheduler") or ()),
-            num_classes=head.get("num_classes"),
+            num_classes=next((h["num_classes"] for h in heads if "num_classes" in h), None),
             classes=None if classes is None else tuple(classes),
         )
 
@@ -85,6 +87,12 @@ class TrainingSettings:
         if self.max_epochs is None:
             return self.max_iters or 0
         return self.max_epochs * ceil(num_images / self.batch_size)
+
+
+def _mask_stride(head: Mapping[str, Any]) -> int:
+    """Return the stride of the predicted masks, which CondInst upsamples."""
+    features = head.get("mask_feature_head") or {}
+    return int(head.get("mask_out_stride") or features.get("mask_stride", 4))
 
 
 def _unwrap(dataset: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -52,7 +52,10 @@ class TaskNetwork(Protocol):
         """
 
     def head_outputs(self, features: Sequence[Tensor]) -> Any:
-        """Run the heads.
+        """Run the heads, of the student in training mode, else in evaluation mode.
+
+        Mask logits must not depend on the mode. Some heads of mmdet apply a sigmoid or suppress
+        scores where ``self.training`` is False: call their layers instead.
 
         Args:
             features: outputs of :meth:`extract_feat`.
@@ -64,8 +67,10 @@ class TaskNetwork(Protocol):
     def assign(self, outputs: Any, objects: BoxObjects) -> Any:
         """Assign places (cells, anchors, points) to the objects of a batch, from boxes alone.
 
+        An object may have several places, or none.
+
         Args:
-            outputs: raw outputs of the heads.
+            outputs: raw outputs of the heads; their shapes are the sizes of the grids.
             objects: the G objects.
 
         Returns:

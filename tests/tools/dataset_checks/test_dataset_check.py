@@ -17,7 +17,7 @@ def test_a_good_data_set_has_no_findings(check):
     report = check(coco([4, 4, 20, 20], [50, 10, 30, 40]))
     assert report.findings == ()
     assert not report.stops_training
-    assert "1 images, 2 boxes, 1 classes\n\nNothing found." in str(report)
+    assert "1 images, 2 boxes, 1 classes\n\nNo problem found." in str(report)
     assert "classes=('猫',)" in str(report)
     assert json.loads(json.dumps(report.as_json()))["counts"]["boxes"] == 2
 
@@ -46,7 +46,8 @@ def test_problems_of_the_json_are_errors(check):
     report = check(content)
     assert "expected no negative width or height" in only(report, "error")
     (finding,) = report.as_json()["findings"]
-    assert finding["mend"] == report.findings[0].fix
+    assert finding["fix"] == report.findings[0].fix
+    assert "error: annotation 2 (image 1" in str(report)
     assert report.suggestions is None
     many = check(coco(*[[1, 1, -4, 5]] * 30))
     assert len(many.findings) == 30

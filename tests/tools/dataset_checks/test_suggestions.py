@@ -35,7 +35,7 @@ def test_a_schedule_for_few_images():
     table = BoxTable(coco(GOOD))
     short = suggest(table, TrainingSettings(batch_size=1, max_epochs=12))
     assert short.iterations == 12
-    assert "# 12 iterations on one device\n# 2000 of them warm-up." in str(short)
+    assert "12 iterations on one device\n# That is short beside its warm-up of 2000" in str(short)
     written: dict = {}
     exec(str(short), {}, written)  # the text is meant to be copied into a config
     assert written["train_cfg"] == dict(max_epochs=558)

@@ -37,6 +37,13 @@ def test_a_config_of_ones_own_data():
     assert settings.iterations(600) == 8 * 150
 
 
+def test_the_heads_of_condinst():
+    settings = read("lite0/persons_condinst_lite0.py")
+    assert settings.num_classes == 1  # of its box head
+    assert settings.mask_stride == 4  # its mask features have 8
+    assert settings.scale_ranges is None
+
+
 def test_wrappers_and_schedulers_are_read():
     inner = dict(type="CocoBoxDataset", pipeline=[dict(type="Resize", scale=320)])
     config = dict(
