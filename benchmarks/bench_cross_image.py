@@ -131,7 +131,9 @@ def refine_with(
     for partner in partners:
         inside = torch.ones_like(partner.masks, dtype=torch.bool)
         known = inside[:, 0, 0]
-        pseudo = PseudoMasks(partner.masks, inside, objects.boxes, known, partner.features)
+        pseudo = PseudoMasks(
+            partner.masks, inside, objects.boxes, known, known.float(), partner.features
+        )
         teacher.update_bank(pseudo, objects)
     proposals = replace(image, objects=objects).proposals(coarse_logits(kind, image))
     return image.paste(teacher(proposals, image.batch, feature_maps=subject.maps))

@@ -224,7 +224,7 @@ def fill_bank(teacher: StructuredTeacher, *, classes: int, channels: int, device
         objects = BoxObjects(boxes, index + label, index, sizes, image_ids=index - 1)
         features = teacher.roi_features(maps, objects, side)
         masks = torch.rand(count, size, size, device=device)
-        pseudo = PseudoMasks(masks, ones, boxes, ones[:, 0, 0], features)
+        pseudo = PseudoMasks(masks, ones, boxes, ones[:, 0, 0], masks[:, 0, 0], features)
         teacher.update_bank(pseudo, objects)
 
 

@@ -5,7 +5,7 @@ from .appearance import appearance_evidence, colour_kernel
 from .boxes import box_masks, box_projections, expand_boxes, masks_to_boxes
 from .checks import check_shapes
 from .colour import rgb_to_lab
-from .consistency import consistency_ce, consistency_dice
+from .consistency import consistency_ce, consistency_dice, mask_certainty
 from .contrast import dense_nce
 from .correspondence import cosine_similarity, geometric_votes, iterated_conditional_modes
 from .cross_image import cross_image_logits
@@ -36,6 +36,7 @@ __all__ = [
     "geometric_votes",
     "iterated_conditional_modes",
     "marginal_residual",
+    "mask_certainty",
     "masks_to_boxes",
     "match_cells",
     "mean_field",

@@ -20,6 +20,7 @@ class PseudoMasks:
         inside: ``(G, S, S)`` boolean, cells whose centre lies in the object's box.
         regions: ``(G, 4)`` region covered by each grid, ``(x1, y1, x2, y2)`` in pixels.
         valid: ``(G,)`` boolean, objects whose mask is used as pseudo-label.
+        certainty: ``(G,)`` certainty of each mask in [0, 1], see :func:`.mask_certainty`.
         roi_features: ``(G, C, s, s)`` RoI features of the objects; None without a cross-image term.
         pairs: the objects matched with objects of the bank; None without a cross-image term.
     """
@@ -28,6 +29,7 @@ class PseudoMasks:
     inside: Tensor
     regions: Tensor
     valid: Tensor
+    certainty: Tensor
     roi_features: Tensor | None = None
     pairs: ContrastivePairs | None = None
 
@@ -37,6 +39,7 @@ class PseudoMasks:
             inside=(self.inside, "G S S"),
             regions=(self.regions, "G 4"),
             valid=(self.valid, "G"),
+            certainty=(self.certainty, "G"),
         )
 
 

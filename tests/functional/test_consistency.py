@@ -7,7 +7,7 @@ import math
 import pytest
 import torch
 
-from mmdet_discobox.functional import consistency_ce, consistency_dice
+from mmdet_discobox.functional import consistency_ce, consistency_dice, mask_certainty
 
 both_forms = pytest.mark.parametrize("loss", [consistency_ce, consistency_dice], ids=["ce", "dice"])
 
@@ -169,3 +169,29 @@ def test_wrong_shapes(loss, wrong):
     name = ("logits", "targets", "inside")[wrong]
     with pytest.raises(ValueError, match=rf"Expected `{name}` of shape \(N, H, W\)"):
         loss(*args)
+
+
+@both_forms
+def test_ignored_pixels_are_pixels_that_are_not_there(loss):
+    """The same loss as of the other pixels alone, in a row."""
+    logits, targets, inside = example()
+    ignored = torch.rand(logits.shape, generator=torch.Generator().manual_seed(1)) > 0.6
+    found = loss(logits, targets, inside, outside=0.4, ignored=ignored)
+    for index, kept in enumerate(~ignored):
+        rest = (x[index][kept][None, None] for x in (logits, targets, inside))
+        assert found[index].item() == pytest.approx(loss(*rest, outside=0.4).item(), rel=1e-5)
+    everything = torch.ones_like(ignored)
+    assert loss(logits, targets, inside, ignored=everything).tolist() == [0.0] * 4
+
+
+def test_certainty_is_agreement_times_sureness():
+    coarse = torch.tensor([[[3.0, -1.0], [2.0, 5.0]]])
+    refined = torch.tensor([[[0.9, 0.6], [0.2, 1.0]]])
+    inside = torch.tensor([[[True, True], [True, False]]])
+    # coarse has the first and third cell of the box, refined the first and second: 1 of 3
+    expected = 1 / 3 * (0.8 + 0.2 + 0.6) / 3
+    assert mask_certainty(coarse, refined, inside).tolist() == pytest.approx([expected])
+    nowhere = torch.zeros_like(inside)
+    assert mask_certainty(coarse, refined, nowhere).tolist() == [0.0]
+    sure = torch.where(inside & (coarse > 0), 1.0, 0.0)
+    assert mask_certainty(coarse, sure, inside).tolist() == [1.0]

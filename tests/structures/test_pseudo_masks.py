@@ -14,6 +14,7 @@ def record(count=2, **changes):
         inside=torch.zeros(count, 6, 6, dtype=torch.bool),
         regions=torch.zeros(count, 4),
         valid=torch.zeros(count, dtype=torch.bool),
+        certainty=torch.zeros(count),
     )
     return PseudoMasks(**{**fields, **changes})
 
@@ -30,6 +31,7 @@ def test_right_shapes_pass(count):
         (dict(inside=torch.zeros(2, 5, 5)), r"Expected `inside` .* with S = 6"),
         (dict(regions=torch.zeros(2, 5)), r"Expected `regions` of shape \(G, 4\)"),
         (dict(valid=torch.zeros(3)), r"Expected `valid` of shape \(G\) with G = 2"),
+        (dict(certainty=torch.zeros(3)), r"Expected `certainty` of shape \(G\) with G = 2"),
     ],
 )
 def test_wrong_shapes(changes, message):

@@ -198,8 +198,9 @@ class StructuredTeachingMixin:
             statistics = dict.fromkeys(("teacher_valid", "teacher_agreement"), zero.detach())
             return {**losses, **statistics}
         masks, inside = _paste_on_proposals(pseudo, proposals)
+        inds = proposals.object_inds
         losses["loss_con"] = zero + self.loss_consistency(
-            proposals.logits, masks, inside, pseudo.valid[proposals.object_inds]
+            proposals.logits, masks, inside, pseudo.valid[inds], pseudo.certainty[inds]
         )
         if self.loss_nce is not None and pseudo.pairs is not None:
             contrastive = self._contrastive_loss(student, pseudo.pairs, width)

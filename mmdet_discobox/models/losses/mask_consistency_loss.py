@@ -10,6 +10,8 @@ from torch import Tensor
 
 from mmdet_discobox.functional import consistency_ce, consistency_dice
 
+#: lower bound of the sum of the weights; with less, no mask counts
+_LEAST = 1e-3
 _FORMS = {"ce": consistency_ce, "dice": consistency_dice}
 
 
@@ -24,10 +26,14 @@ class MaskConsistencyLoss(nn.Module):
         outside: weight of the pixels outside the box, which are known background. The paper has 0
             and relies on ``L_mil`` there, whose gradient reaches one pixel per row and column; that
             suffices for long schedules.
+        weighted: weigh each object by :func:`.mask_certainty`, relative to the mean of the batch
+            (departure: the paper weighs all alike).
+        ignore: bounds ``(low, high)`` of the teacher's marginals between which a cell of the box
+            has no target; None, the paper's choice, uses every cell.
         loss_weight: ``alpha_con``; the paper has 1 for SOLOv2 and 2 for YOLACT++ (Sec. 4.2).
 
     Raises:
-        ValueError: for an unknown form.
+        ValueError: for an unknown form, or bounds that are not ``0 <= low <= high <= 1``.
     """
 
     def __init__(
@@ -35,17 +41,32 @@ class MaskConsistencyLoss(nn.Module):
         form: Literal["ce", "dice"] = "ce",
         hard: bool = True,
         outside: float = 0.0,
+        weighted: bool = False,
+        ignore: tuple[float, float] | None = None,
         loss_weight: float = 1.0,
     ) -> None:
         super().__init__()
+        if ignore is not None and not 0 <= ignore[0] <= ignore[1] <= 1:
+            raise ValueError(
+                f"Expected `ignore` to be bounds 0 <= low <= high <= 1 but got {ignore}."
+            )
         if form not in _FORMS:
             raise ValueError(f"Expected `form` to be one of {sorted(_FORMS)} but got {form!r}.")
         self.form = form
         self.hard = hard
         self.outside = outside
+        self.weighted = weighted
+        self.ignore = ignore
         self.loss_weight = loss_weight
 
-    def forward(self, logits: Tensor, masks: Tensor, inside: Tensor, valid: Tensor) -> Tensor:
+    def forward(
+        self,
+        logits: Tensor,
+        masks: Tensor,
+        inside: Tensor,
+        valid: Tensor,
+        certainty: Tensor | None = None,
+    ) -> Tensor:
         """Compute the loss of N student masks.
 
         Args:
@@ -53,11 +74,19 @@ class MaskConsistencyLoss(nn.Module):
             masks: ``(N, H, W)`` teacher marginals in [0, 1], 0 outside the box.
             inside: ``(N, H, W)`` boolean, cells in the box.
             valid: ``(N,)`` boolean, masks to average over.
+            certainty: ``(N,)`` in [0, 1], used if ``weighted``; None weighs all masks alike.
 
         Returns:
             Scalar; zero and attached to the graph if there is no valid mask.
         """
         targets = (masks > 0.5).float() if self.hard else masks
-        losses = _FORMS[self.form](logits, targets, inside, outside=self.outside)
+        ignored = None
+        if self.ignore is not None:
+            low, high = self.ignore
+            ignored = inside & (low < masks) & (masks < high)
+        losses = _FORMS[self.form](logits, targets, inside, outside=self.outside, ignored=ignored)
         weights = valid.to(losses.dtype)
-        return self.loss_weight * (losses * weights).sum() / weights.sum().clamp_min(1)
+        if not self.weighted or certainty is None:
+            return self.loss_weight * (losses * weights).sum() / weights.sum().clamp_min(1)
+        weights = weights * certainty
+        return self.loss_weight * (losses * weights).sum() / weights.sum().clamp_min(_LEAST)

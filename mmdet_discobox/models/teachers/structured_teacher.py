@@ -12,7 +12,7 @@ from mmdet.registry import MODELS
 from mmdet.utils import OptConfigType
 from torch import Tensor
 
-from mmdet_discobox.functional import expand_boxes, without_autocast
+from mmdet_discobox.functional import expand_boxes, mask_certainty, without_autocast
 from mmdet_discobox.structures import (
     BoxObjects,
     ContrastivePairs,
@@ -182,7 +182,8 @@ class StructuredTeacher(nn.Module):
         if retrieved is not None:
             matches = Correspondences.cat(match_chunks)
             pairs = self._pairs(matches, retrieved, masks, valid, objects.boxes, regions)
-        return PseudoMasks(masks, inside, regions, valid, roi_features, pairs)
+        certainty = mask_certainty(coarse, masks, inside)
+        return PseudoMasks(masks, inside, regions, valid, certainty, roi_features, pairs)
 
     def _retrieve(self, objects: BoxObjects, features: Tensor | None) -> RetrievedObjects | None:
         """Retrieve bank objects for all chunks at once, because the choice is random."""

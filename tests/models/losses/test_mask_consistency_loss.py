@@ -72,6 +72,37 @@ def test_zero_attached_to_the_graph_without_valid_masks(form, count):
     assert not logits.grad.any()
 
 
+@both_forms
+def test_weighted_masks_count_by_their_certainty(form):
+    logits, masks, inside = example()
+    certainty = torch.tensor([0.2, 0.9, 0.6, 0.4])
+    loss = MaskConsistencyLoss(form, weighted=True)
+    each = FUNCTIONS[form](logits, (masks > 0.5).float(), inside)
+    expected = (0.2 * each[0] + 0.6 * each[2]) / 0.8
+    assert torch.allclose(loss(logits, masks, inside, VALID, certainty), expected)
+    alike = loss(logits, masks, inside, VALID, torch.full((4,), 0.3))
+    assert torch.allclose(alike, MaskConsistencyLoss(form)(logits, masks, inside, VALID))
+    none = loss(logits, masks, inside, VALID, torch.zeros(4))
+    assert none.item() == 0
+    assert none.requires_grad
+
+
+@both_forms
+def test_uncertain_cells_of_the_box_are_ignored(form):
+    logits, masks, inside = example()
+    loss = MaskConsistencyLoss(form, outside=1.0, ignore=(0.3, 0.7))
+    ignored = inside & (masks > 0.3) & (masks < 0.7)
+    targets = (masks > 0.5).float()
+    each = FUNCTIONS[form](logits, targets, inside, outside=1.0, ignored=ignored)
+    assert ignored.any()
+    assert torch.allclose(loss(logits, masks, inside, VALID), (each[0] + each[2]) / 2)
+
+
+def test_bounds_that_are_none():
+    with pytest.raises(ValueError, match=r"Expected `ignore` to be bounds .* but got \(0.7, 0.3\)"):
+        MaskConsistencyLoss(ignore=(0.7, 0.3))
+
+
 def test_unknown_form():
     with pytest.raises(ValueError, match=r"Expected `form` to be one of \['ce', 'dice'\] .*'l2'"):
         MaskConsistencyLoss("l2")

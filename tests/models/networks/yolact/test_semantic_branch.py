@@ -40,7 +40,7 @@ def proposals():
 def filled(valid):
     """Refined masks that fill their boxes."""
     ones = torch.ones(3, 16, 16)
-    return PseudoMasks(ones, ones.bool(), BOXES, torch.tensor(valid))
+    return PseudoMasks(ones, ones.bool(), BOXES, torch.tensor(valid), torch.ones(3))
 
 
 def segm_loss(head, feature, pseudo):

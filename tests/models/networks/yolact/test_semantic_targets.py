@@ -31,6 +31,7 @@ def pseudo_of(objects, valid, masks=None, margin=0.0):
         inside=torch.ones(shape, dtype=torch.bool),
         regions=objects.boxes + torch.cat([-grow, grow], 1),
         valid=torch.as_tensor(valid, dtype=torch.bool),
+        certainty=torch.ones(len(objects)),
     )
 
 

@@ -153,6 +153,7 @@ def test_rescoring_learns_the_overlap_with_refined_masks(detector, monkeypatch):
         inside=inside,
         regions=boxes,
         valid=torch.tensor([True, False, True]),
+        certainty=torch.ones(3),
     )
     seen = {}
     head = detector.mask_head
