@@ -25,6 +25,7 @@ from mmengine.dist import init_dist, is_main_process
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from label_report import ReportItem, write_label_report
 from label_truth import compare_with_truth
 from mmdet_discobox.datasets.box_formats import read_boxes
 from mmdet_discobox.datasets.coco_validation import check_coco_boxes, load_coco_json
@@ -42,7 +43,6 @@ from mmdet_discobox.labelling.mask_encoding import decode_rle
 from mmdet_discobox.utils.command_line import run
 from mmdet_discobox.utils.files import write_json
 from mmdet_discobox.utils.types import Json
-from mmdet_discobox.visualization.label_report import ReportItem, write_label_report
 
 TEACHER_ONLY = (
     "--teacher-only: the masks are computed from box shapes and colours alone, without a network. "

@@ -10,9 +10,8 @@ import numpy as np
 import pytest
 from browser import result_of
 
+from label_report import ReportItem, crop_with_overlay, write_label_report
 from mmdet_discobox.labelling import keep_accepted
-from mmdet_discobox.visualization import ReportItem, write_label_report
-from mmdet_discobox.visualization.label_report import crop_with_overlay
 
 NASTY = '</script><script>document.title = "broken"</script>'
 
