@@ -29,7 +29,7 @@ class AnnotatedImage:
         seed: seed of the noise of its coarse masks.
         pixels: ``(H, W, 3)`` RGB.
         masks: ``(G, H, W)`` boolean.
-        objects: boxes of the G objects.
+        objects: boxes of the G objects, with ids of categories as labels.
         sizes: keys of :data:`SIZES` of the objects.
     """
 
@@ -104,7 +104,7 @@ def _annotated_image(
     zeros = torch.zeros(len(boxes), dtype=torch.long)
     objects = BoxObjects(
         boxes=torch.from_numpy(boxes.clip(0, [width, height] * 2)).float(),
-        labels=zeros,
+        labels=torch.tensor([a["category_id"] for a in annotations]),
         image_inds=zeros,
         image_sizes=torch.tensor([[height, width]]).float(),
         image_ids=zeros - 1,

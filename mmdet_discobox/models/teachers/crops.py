@@ -157,3 +157,22 @@ def centres_inside(centres: tuple[Tensor, Tensor], boxes: Tensor) -> Tensor:
     x1, y1, x2, y2 = boxes[:, :, None].unbind(1)
     rows, cols = (y1 <= y) & (y < y2), (x1 <= x) & (x < x2)
     return rows[:, :, None] & cols[:, None, :]
+
+
+def resample_grids(grids: Tensor, source: Tensor, target: Tensor, size: int) -> Tensor:
+    """Resample grids over some regions on grids over other regions.
+
+    Args:
+        grids: ``(G, s, s)``.
+        source: ``(G, 4)`` regions of ``grids``, in pixels.
+        target: ``(G, 4)`` regions of the result, in pixels.
+        size: cells along a side of the result.
+
+    Returns:
+        ``(G, size, size)``; 0 outside ``source``.
+    """
+    origin, end = source.split(2, 1)
+    scale = grids.shape[-1] / (end - origin).clamp_min(1e-6)
+    target_cells = (target - origin.repeat(1, 2)) * scale.repeat(1, 2)
+    rows = torch.arange(len(grids), device=grids.device)
+    return crop_regions(grids[:, None], target_cells, rows, size)[:, 0]

@@ -22,7 +22,8 @@ from mmdet_discobox.structures import (
     RetrievedObjects,
 )
 
-from .crops import centres_inside, crop_regions, grid_centres
+from .competition import RefinedChunk, compete
+from .crops import centres_inside, crop_regions, grid_centres, resample_grids
 from .gate import Gate
 from .mask_refiner import MaskRefiner, MeanFieldInputs
 
@@ -47,6 +48,8 @@ class StructuredTeacher(nn.Module):
         margin: fraction of the width and height of the box added on every side.
         valid_area: range of the fraction of its box that a valid mask covers.
         cross_image: config of a :class:`CrossImageTerm`; None disables it.
+        competition: weight of the objects of the same class that overlap (:func:`.compete`);
+            0, the paper's choice, refines every object alone.
         refiner: arguments of :class:`MaskRefiner`, the settings of the mean field.
 
     Raises:
@@ -63,6 +66,7 @@ class StructuredTeacher(nn.Module):
         margin: float = 0.2,
         valid_area: tuple[float, float] = (0.05, 1.0),
         cross_image: OptConfigType = None,
+        competition: float = 0.0,
         refiner: OptConfigType = None,
     ) -> None:
         super().__init__()
@@ -73,6 +77,7 @@ class StructuredTeacher(nn.Module):
         self.crop_size = crop_size
         self.margin = margin
         self.valid_area = tuple(valid_area)
+        self.competition = competition
         self.refiner = MaskRefiner(**(refiner or {}))
         self.cross_image: Any = None if cross_image is None else MODELS.build(cross_image)
         # schedule of L_con and its clock: open unless a StructuredTeacherHook closes it
@@ -172,15 +177,17 @@ class StructuredTeacher(nn.Module):
                 )
                 for chunk in _chunks(len(objects), images.is_cuda)
             ]
-        mask_chunks, inside_chunks, match_chunks = zip(*refined, strict=True)
-        masks, inside = torch.cat(mask_chunks), torch.cat(inside_chunks)
+            masks = torch.cat([chunk.masks for chunk in refined])
+            regions = expand_boxes(objects.boxes, self.margin)
+            if self.competition:
+                masks = compete(self.refiner, refined, regions, objects, weight=self.competition)
+        inside = torch.cat([chunk.inputs.inside for chunk in refined])
         low, high = self.valid_area
         coverage = (masks > 0.5).sum((1, 2)) / inside.sum((1, 2)).clamp_min(1)
         valid = predicted & (low <= coverage) & (coverage <= high)
-        regions = expand_boxes(objects.boxes, self.margin)
         pairs = None
         if retrieved is not None:
-            matches = Correspondences.cat(match_chunks)
+            matches = Correspondences.cat([c.matches for c in refined if c.matches is not None])
             pairs = self._pairs(matches, retrieved, masks, valid, objects.boxes, regions)
         certainty = mask_certainty(coarse, masks, inside)
         return PseudoMasks(masks, inside, regions, valid, certainty, roi_features, pairs)
@@ -200,23 +207,23 @@ class StructuredTeacher(nn.Module):
         *,
         features: Tensor | None,
         retrieved: RetrievedObjects | None,
-    ) -> tuple[Tensor, Tensor, Correspondences | None]:
-        """Refine some of the objects: masks, cells in the boxes, and matches."""
+    ) -> RefinedChunk:
+        """Refine some of the objects, each alone."""
         regions = expand_boxes(objects.boxes, self.margin)
         inputs = self._mean_field_inputs(coarse, objects, regions, images)
         masks = self.refiner(inputs)
         if features is None or retrieved is None:
-            return masks, inputs.inside, None
-        term, matches = self.cross_image, None
+            return RefinedChunk(masks, inputs, torch.zeros_like(masks), None)
+        term, matches, cross = self.cross_image, None, torch.zeros_like(masks)
         appearance = term.similarity(features, retrieved.rows)
         # alternate correspondences given masks and masks given correspondences (Sec. 3.3)
         for _ in range(term.alternations):
-            roi_masks = _resample(masks, regions, objects.boxes, term.size)
+            roi_masks = resample_grids(masks, regions, objects.boxes, term.size)
             matches = term.match(appearance, roi_masks, retrieved)
             logits = term.logits(matches, roi_masks, retrieved)
-            cross = _resample(logits, objects.boxes, regions, self.crop_size)
+            cross = resample_grids(logits, objects.boxes, regions, self.crop_size)
             masks = self.refiner(inputs, cross)
-        return masks, inputs.inside, matches
+        return RefinedChunk(masks, inputs, cross, matches)
 
     def _mean_field_inputs(
         self, coarse: Tensor, objects: BoxObjects, regions: Tensor, images: Tensor
@@ -240,7 +247,7 @@ class StructuredTeacher(nn.Module):
         boxes: Tensor,
         regions: Tensor,
     ) -> ContrastivePairs:
-        roi_masks = _resample(masks, regions, boxes, self.cross_image.size)
+        roi_masks = resample_grids(masks, regions, boxes, self.cross_image.size)
         return ContrastivePairs(
             correspondences=matches,
             rows=retrieved.rows,
@@ -270,7 +277,7 @@ class StructuredTeacher(nn.Module):
         """
         if pseudo.roi_features is None:
             return
-        masks = _resample(pseudo.masks, pseudo.regions, objects.boxes, self.cross_image.size)
+        masks = resample_grids(pseudo.masks, pseudo.regions, objects.boxes, self.cross_image.size)
         self.cross_image.update_bank(pseudo.roi_features, masks, objects, pseudo.valid)
 
 
@@ -278,22 +285,3 @@ def _chunks(count: int, on_gpu: bool) -> list[slice]:
     """Divide ``count`` objects into slices, at least one."""
     size = _CHUNK_SIZE_ON_GPU if on_gpu else _CHUNK_SIZE
     return [slice(start, start + size) for start in range(0, max(count, 1), size)]
-
-
-def _resample(grids: Tensor, source: Tensor, target: Tensor, size: int) -> Tensor:
-    """Resample grids over some regions on grids over other regions.
-
-    Args:
-        grids: ``(G, s, s)``.
-        source: ``(G, 4)`` regions of ``grids``, in pixels.
-        target: ``(G, 4)`` regions of the result, in pixels.
-        size: cells along a side of the result.
-
-    Returns:
-        ``(G, size, size)``; 0 outside ``source``.
-    """
-    origin, end = source.split(2, 1)
-    scale = grids.shape[-1] / (end - origin).clamp_min(1e-6)
-    target_cells = (target - origin.repeat(1, 2)) * scale.repeat(1, 2)
-    rows = torch.arange(len(grids), device=grids.device)
-    return crop_regions(grids[:, None], target_cells, rows, size)[:, 0]

@@ -12,7 +12,7 @@ from mmdet_discobox.models.teachers import (
     crop_regions,
     structured_teacher,
 )
-from mmdet_discobox.models.teachers.structured_teacher import _resample
+from mmdet_discobox.models.teachers.crops import resample_grids
 from mmdet_discobox.structures import BoxObjects, RetrievedObjects
 
 SIZE, CHANNELS = 8, 24
@@ -131,7 +131,7 @@ def test_roi_features_are_those_of_the_box():
 def test_resampling_is_exact_for_ramps():
     outer, inner = torch.tensor([[0.0, 0, 80, 80]]), torch.tensor([[20.0, 20, 60, 60]])
     ramp = ((torch.arange(8.0) + 0.5) / 8).expand(1, 8, 8)
-    found = _resample(ramp, outer, inner, 4)
+    found = resample_grids(ramp, outer, inner, 4)
     torch.testing.assert_close(found[0, 0], 0.25 + 0.5 * (torch.arange(4.0) + 0.5) / 4)
 
 
@@ -210,7 +210,7 @@ def test_the_bank_stores_the_refined_mask_of_the_box():
     assert bank.image_ids[0] == 4
     unit = F.normalize(features[0], dim=0)
     torch.testing.assert_close(bank.features[0].float(), unit, atol=2e-3, rtol=2e-3)
-    expected = _resample(pseudo.masks, pseudo.regions, objs.boxes, SIZE)[0]
+    expected = resample_grids(pseudo.masks, pseudo.regions, objs.boxes, SIZE)[0]
     torch.testing.assert_close(bank.masks[0].float(), expected, atol=1e-3, rtol=1e-3)
 
 

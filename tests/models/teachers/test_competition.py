@@ -1,0 +1,93 @@
+"""Competition of overlapping objects: the formula, who competes, and what it changes."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+
+from mmdet_discobox.models.teachers import StructuredTeacher
+from mmdet_discobox.models.teachers.competition import rival_logits
+from mmdet_discobox.structures import BoxObjects, MaskProposals
+
+BOX = [8.0, 8.0, 40.0, 40.0]
+CELLS = 16
+
+
+def objects(boxes, labels=None, images=None):
+    count = len(boxes)
+    images = torch.tensor(images or [0] * count)
+    return BoxObjects(
+        boxes=torch.tensor(boxes),
+        labels=torch.tensor(labels or [0] * count),
+        image_inds=images,
+        image_sizes=torch.full((int(images.max()) + 1, 2), 64.0),
+        image_ids=images,
+    )
+
+
+def rivals(objs, masks, **settings):
+    return rival_logits(masks, objs.boxes, objs, weight=0.5, **settings)
+
+
+def test_three_objects_of_one_box_compete_as_in_the_formula():
+    masks = torch.rand(3, CELLS, CELLS, generator=torch.Generator().manual_seed(0)) * 0.98 + 0.01
+    found = rivals(objects([BOX] * 3), masks)
+    odds = (masks.double() / (1 - masks.double())).tolist()
+    for a in range(3):
+        for r, c in ((0, 0), (3, 9), (15, 15)):
+            others = sum(odds[b][r][c] for b in range(3) if b != a)
+            assert found[a, r, c].item() == pytest.approx(-0.5 * math.log1p(others), rel=1e-3)
+
+
+def test_a_rival_is_where_its_box_is():
+    """The second box covers the right half of the first; it is full of foreground."""
+    right = [24.0, 8.0, 56.0, 40.0]
+    masks = torch.stack([torch.full((CELLS, CELLS), 0.5), torch.ones(CELLS, CELLS)])
+    first, second = rivals(objects([BOX, right]), masks)
+    half = CELLS // 2
+    assert not first[:, : half - 1].any()  # the cell at the border of the rival's box is shared
+    assert (first[:, half:] <= -0.5 * 9).all()
+    assert torch.allclose(second[:, :half], torch.tensor(-0.5 * math.log(2)), atol=1e-3)
+
+
+@pytest.mark.parametrize(
+    "objs",
+    [
+        objects([BOX, BOX], labels=[0, 1]),
+        objects([BOX, BOX], images=[0, 1]),
+        objects([BOX, [40.0, 40.0, 60.0, 60.0]]),
+        objects([BOX]),
+    ],
+    ids=["class", "image", "apart", "alone"],
+)
+def test_others_do_not_compete(objs):
+    assert not rivals(objs, torch.full((len(objs), CELLS, CELLS), 0.9)).any()
+
+
+def test_the_rivals_that_cover_most_of_the_box_count():
+    half = [24.0, 8.0, 40.0, 40.0]
+    masks = torch.full((3, CELLS, CELLS), 0.9)
+    few = rivals(objects([BOX, half, BOX]), masks, rivals=1)
+    alone = rivals(objects([BOX, BOX]), masks[:2])
+    assert torch.allclose(few[0], alone[0])
+
+
+def shared_pixels(weight, dtype=torch.float32):
+    """Cells of both masks: an image of two colours, and coarse masks that reach too far."""
+    image = torch.full((1, 3, 64, 64), 90.0)
+    image[..., 24:] = 160.0
+    objs = objects([BOX, BOX])
+    left = torch.full((16, 16), -3.0)
+    left[:, :9] = 3.0
+    proposals = MaskProposals(torch.stack([left, left.flip(1)]).to(dtype), torch.arange(2), objs, 4)
+    teacher = StructuredTeacher(crop_size=32, competition=weight, refiner=dict(tightness=None))
+    masks = teacher(proposals, image).masks
+    assert masks.isfinite().all()
+    return ((masks > 0.5).sum(0) == 2).sum().item()
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_objects_of_a_class_share_fewer_cells(dtype):
+    assert shared_pixels(0.5, dtype) < shared_pixels(0.0, dtype)
