@@ -53,8 +53,8 @@ class StructuredTeacher(nn.Module):
         refiner: arguments of :class:`MaskRefiner`, the settings of the mean field.
 
     Raises:
-        ValueError: if ``crop_size`` is not a positive multiple of 4, or for wrong settings of the
-            mean field.
+        ValueError: if ``crop_size`` is not a positive multiple of 4, for a negative
+            ``competition``, or for wrong settings of the mean field.
     """
 
     running_mil: Tensor
@@ -73,6 +73,10 @@ class StructuredTeacher(nn.Module):
         if crop_size < 4 or crop_size % 4:
             raise ValueError(
                 f"Expected `crop_size` to be at least 4 and a multiple of 4 but got {crop_size}."
+            )
+        if competition < 0:
+            raise ValueError(
+                f"Expected `competition` to be at least 0 (0 disables it) but got {competition}."
             )
         self.crop_size = crop_size
         self.margin = margin

@@ -91,3 +91,8 @@ def shared_pixels(weight, dtype=torch.float32):
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 def test_objects_of_a_class_share_fewer_cells(dtype):
     assert shared_pixels(0.5, dtype) < shared_pixels(0.0, dtype)
+
+
+def test_a_negative_weight_is_refused():
+    with pytest.raises(ValueError, match=r"`competition` to be at least 0 .* but got -0.25"):
+        StructuredTeacher(competition=-0.25)
