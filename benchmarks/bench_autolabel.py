@@ -15,6 +15,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
+import torch
 from rich.console import Console
 from rich.table import Table
 from scipy.stats import spearmanr
@@ -68,7 +69,8 @@ def student_masks(labeler: AutoLabeler, image: BoxedImage) -> np.ndarray:
     objects = BoxObjects(**{k: v.to(labeler.device) for k, v in vars(objects).items()})
     regions = expand_boxes(objects.boxes, labeler.teacher.margin)
     features = labeler.predictor.extract([image])[0]
-    coarse = labeler.predictor(features, objects, regions, 128).coarse
+    rgb = torch.from_numpy(image.pixels[..., ::-1].copy()).permute(2, 0, 1)[None].float()
+    coarse = labeler.predictor(features, rgb.to(labeler.device), objects, regions, 128).coarse
     masks = paste_regions(coarse.sigmoid(), regions, image.pixels.shape[:2])
     return (masks > 0.5).cpu().numpy()
 

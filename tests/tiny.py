@@ -254,8 +254,41 @@ def tiny_semantic_yolact(**changes: Any) -> ConfigDict:
     return config
 
 
-#: one configuration of each task network
+def tiny_labeler(*, num_classes: int | None = 3, **changes: Any) -> ConfigDict:
+    """Config of a box labeller with a ResNet-18 of 8 channels."""
+    config = dict(
+        type="DiscoBoxLabeler",
+        data_preprocessor=dict(
+            type="DetDataPreprocessor",
+            mean=[123.0, 116.0, 103.0],
+            std=[58.0, 57.0, 57.0],
+            bgr_to_rgb=True,
+            pad_mask=True,
+            pad_size_divisor=32,
+        ),
+        backbone=dict(type="ResNet", depth=18, base_channels=8, norm_eval=True),
+        neck=dict(type="FPN", in_channels=[8, 16, 32, 64], out_channels=16, num_outs=4),
+        mask_head=dict(
+            type="BoxMaskHead",
+            num_classes=num_classes,
+            in_channels=16,
+            feat_channels=16,
+            norm_cfg=NORM,
+        ),
+        structured_teacher=TEACHER,
+        teacher_network=dict(),
+        crop_size=96,
+    )
+    if num_classes is None:
+        config["structured_teacher"] = {**TEACHER, "cross_image": None}
+    config.update(changes)
+    return ConfigDict(config)
+
+
+#: one configuration of each network that detects
 NETWORKS = {"solov2": tiny_solov2, "yolact": tiny_yolact, "condinst": tiny_condinst}
+#: one configuration of each task network
+TASK_NETWORKS = {**NETWORKS, "labeler": tiny_labeler}
 
 
 def build(config: ConfigDict, seed: int = 0) -> Any:

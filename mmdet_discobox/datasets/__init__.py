@@ -1,6 +1,13 @@
 """Data sets for the train and test scripts of mmdet."""
 
+from .box_crops import BoxCropDataset, CropBox
 from .coco_boxes import CocoBoxDataset
 from .pair_datasets import KeypointPairDataset, ObjectPairDataset
 
-__all__ = ["CocoBoxDataset", "KeypointPairDataset", "ObjectPairDataset"]
+__all__ = [
+    "BoxCropDataset",
+    "CocoBoxDataset",
+    "CropBox",
+    "KeypointPairDataset",
+    "ObjectPairDataset",
+]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from .box_mask_iou import BoxMaskIoU
 from .coco_box_metric import CocoBoxMetric
 from .matched_masks import MatchedMasks, match_masks
 from .multi_object_ap import multi_object_ap
@@ -13,6 +14,7 @@ from .voc_instance_metric import VOCInstanceMetric
 
 __all__ = [
     "PROTOCOLS",
+    "BoxMaskIoU",
     "CocoBoxMetric",
     "MatchedMasks",
     "MultiObjectCorrespondenceMetric",

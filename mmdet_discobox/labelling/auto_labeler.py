@@ -15,31 +15,34 @@ from torch import Tensor
 from mmdet_discobox.checkpoints import build_detector
 from mmdet_discobox.functional import expand_boxes
 from mmdet_discobox.models.detectors import StructuredTeachingMixin
+from mmdet_discobox.models.networks import DiscoBoxLabeler
 from mmdet_discobox.models.teachers import StructuredTeacher, box_windows, paste_window
 from mmdet_discobox.structures import BoxObjects
 
 from .boxed_image import BoxedImage, BoxMask
-from .coarse_masks import CoarseMaskPredictor, CoarseMasks, ImageFeatures
+from .coarse_masks import CoarseMaskPredictor, CoarseMasks
+from .crop_masks import CropMaskPredictor
 from .fine_teacher import FineTeacher
 
 
 class AutoLabeler:
-    """Predict masks of boxes with a trained detector, or from colours alone.
+    """Predict masks of boxes with a trained network, or from colours alone.
 
-    The detector predicts the coarse mask of a box by its own kernels (SOLOv2) or prototypes
-    (YOLACT) at the cells or anchors assigned to the box; the structured teacher refines it at the
-    full resolution of the image. Without a detector, the coarse mask is the ellipse in the box, and
-    the masks are worse. ::
+    A box labeller looks at the crop of each box. A detector predicts the coarse mask of a box by
+    its own kernels (SOLOv2) or prototypes (YOLACT) at the cells or anchors assigned to the box. The
+    structured teacher refines the mask at the full resolution of the image. Without a network, the
+    coarse mask is the ellipse in the box, and the masks are worse. ::
 
         labeler = AutoLabeler.from_files("config.py", "epoch_12.pth")
         image = BoxedImage(pixels, boxes, ["person", "dog"])
         masks = labeler([image])[0]
 
     Args:
-        model: a DiscoBox detector on its device; None for colours alone.
+        model: a box labeller or a DiscoBox detector on its device; None for colours alone.
         transforms: the transforms of its test pipeline between loading and packing.
-        classes: names of its classes. Boxes of other classes are labelled from colours alone,
-            which is better than a network that was not trained on the class.
+        classes: names of its classes; a labeller without classes needs none. Boxes of other classes
+            are labelled from colours alone, which is better than a detector that was not trained
+            on the class.
         device: device to compute on without a model; a model stays on its own.
         crop_size: cells along each side of the finer grid over an object: the detail of the masks.
         max_objects: objects computed at once, a bound of the memory.
@@ -55,14 +58,15 @@ class AutoLabeler:
         crop_size: int = 128,
         max_objects: int = 64,
     ) -> None:
-        if model is not None and not classes:
-            raise ValueError("Expected the names of the model's `classes` but got none.")
-        self.predictor = None if model is None else CoarseMaskPredictor(model, transforms)
-        self.device = torch.device(device) if model is None else next(model.parameters()).device
-        self.labels = {name: index for index, name in enumerate(classes)}
-        self.max_objects = max_objects
         own = None if model is None else model.structured_teacher
         self.teacher = FineTeacher(StructuredTeacher() if own is None else own, crop_size)
+        self.predictor = None if model is None else _predictor(model, transforms)
+        self.device = torch.device(device) if model is None else next(model.parameters()).device
+        self.classless = isinstance(model, DiscoBoxLabeler) and model.mask_head.num_classes is None
+        if not (model is None or classes or self.classless):
+            raise ValueError("Expected the names of the model's `classes` but got none.")
+        self.labels = {} if self.classless else {name: i for i, name in enumerate(classes)}
+        self.max_objects = max_objects
 
     @classmethod
     def from_files(
@@ -97,23 +101,27 @@ class AutoLabeler:
         features = [None] * len(images) if predictor is None else predictor.extract(images)
         return [list(self._label(*both)) for both in zip(images, features, strict=True)]
 
+    def knows(self, name: str) -> bool:
+        """Return whether the network predicts masks of a class."""
+        return self.classless or name in self.labels
+
     @torch.no_grad()
-    def _label(self, image: BoxedImage, features: ImageFeatures | None) -> Iterator[BoxMask]:
+    def _label(self, image: BoxedImage, features: Any) -> Iterator[BoxMask]:
         rgb = torch.from_numpy(np.ascontiguousarray(image.pixels[..., ::-1]))
         rgb = rgb.to(self.device).permute(2, 0, 1)[None].float()
-        known = [name in self.labels for name in image.classes]
+        known = [self.knows(name) for name in image.classes]
         for chosen, is_known in _chunks(known, self.max_objects):
             classes = [image.classes[i] for i in chosen]
             part = BoxedImage(image.pixels, image.boxes[chosen], classes, image.image_id)
             labels = [self.labels.get(name, 0) for name in classes]
             objects = _to(part.objects(labels), self.device)
-            yield from self._masks(objects, features if is_known else None, rgb)
+            yield from self._masks(objects, features, rgb, is_known)
 
     def _masks(
-        self, objects: BoxObjects, features: ImageFeatures | None, rgb: Tensor
+        self, objects: BoxObjects, features: Any, rgb: Tensor, known: bool
     ) -> Iterator[BoxMask]:
         regions = expand_boxes(objects.boxes, self.teacher.margin)
-        start = self._coarse_masks(objects, features, regions)
+        start = self._coarse_masks(objects, features, rgb, regions, known)
         pseudo, quality = self.teacher(start, objects, rgb)
         qualities, predicted = quality.tolist(), start.predicted.tolist()
         size = (rgb.shape[-2], rgb.shape[-1])
@@ -122,15 +130,21 @@ class AutoLabeler:
             yield BoxMask(np.asarray(mask.cpu()), window[:2], qualities[index], predicted[index])
 
     def _coarse_masks(
-        self, objects: BoxObjects, features: ImageFeatures | None, regions: Tensor
+        self, objects: BoxObjects, features: Any, rgb: Tensor, regions: Tensor, known: bool
     ) -> CoarseMasks:
         size = self.teacher.crop_size
         ellipses = ellipse_logits(objects.boxes, regions, size)
-        if self.predictor is None or features is None:
+        if self.predictor is None or not known:
             return CoarseMasks(ellipses, torch.zeros_like(objects.labels, dtype=torch.bool))
-        found = self.predictor(features, objects, regions, size)
+        found = self.predictor(features, rgb, objects, regions, size)
         coarse = torch.where(found.predicted[:, None, None], found.coarse, ellipses)
         return CoarseMasks(coarse, found.predicted, found.features)
+
+
+def _predictor(model: Any, transforms: Sequence[Any]) -> CoarseMaskPredictor | CropMaskPredictor:
+    if isinstance(model, DiscoBoxLabeler):
+        return CropMaskPredictor(model)
+    return CoarseMaskPredictor(model, transforms)
 
 
 def _load_detector(
@@ -143,8 +157,8 @@ def _load_detector(
             f"Expected the model of '{config}' to be a DiscoBox detector but got "
             f"{type(model).__name__}. Load a published student with the config of its training."
         )
-    classes = model.dataset_meta.get("classes")
-    if not classes:
+    classes = model.dataset_meta.get("classes") or ()
+    if not classes and not isinstance(model, DiscoBoxLabeler):
         raise ValueError(
             f"Expected the names of the classes in '{checkpoint}' (`meta.dataset_meta.classes`) or "
             f"in '{config}' (`test_dataloader.dataset.metainfo`), but neither has them."

@@ -101,7 +101,7 @@ class CoarseMaskPredictor:
 
     @torch.no_grad()
     def __call__(
-        self, image: ImageFeatures, objects: BoxObjects, regions: Tensor, size: int
+        self, image: ImageFeatures, rgb: Tensor, objects: BoxObjects, regions: Tensor, size: int
     ) -> CoarseMasks:
         """Predict the masks of the boxes of one image.
 
@@ -110,6 +110,7 @@ class CoarseMaskPredictor:
 
         Args:
             image: the features of the image.
+            rgb: the image; not used.
             objects: G objects, in pixels of the image.
             regions: ``(G, 4)`` region of each object's grid, in pixels of the image.
             size: S.

@@ -8,12 +8,12 @@ import pytest
 import torch
 from mmdet.registry import MODELS, OPTIM_WRAPPERS
 from mmdet.testing import demo_mm_inputs
-from tiny import NETWORKS, tiny_solov2
+from tiny import TASK_NETWORKS, tiny_solov2
 
 stock_solov2 = partial(tiny_solov2, box_supervised=False)
 
 
-@pytest.mark.parametrize("config", [stock_solov2, *NETWORKS.values()])
+@pytest.mark.parametrize("config", [stock_solov2, *TASK_NETWORKS.values()])
 def test_forward_in_bfloat16_and_update_in_float32(config):
     model = MODELS.build(config()).train()
     optimizer = torch.optim.SGD(model.parameters(), lr=0.01)

@@ -9,10 +9,10 @@ import pytest
 import torch
 from mmdet.registry import HOOKS, MODELS
 from mmdet.testing import demo_mm_inputs
-from tiny import NETWORKS, tiny_solov2
+from tiny import TASK_NETWORKS, tiny_solov2
 
 
-@pytest.mark.parametrize("config", NETWORKS.values())
+@pytest.mark.parametrize("config", TASK_NETWORKS.values())
 def test_weights_change_their_layout_but_not_their_values(config):
     model = MODELS.build(config())
     before = {name: value.clone() for name, value in model.state_dict().items()}

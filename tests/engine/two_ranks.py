@@ -11,7 +11,7 @@ import torch
 import torch.distributed as dist
 from mmengine.model import MMDistributedDataParallel
 from mmengine.registry import init_default_scope
-from tiny import NETWORKS, batch, build
+from tiny import TASK_NETWORKS, batch, build
 
 import mmdet_discobox  # noqa: F401
 from mmdet_discobox.engine.hooks import StructuredTeacherHook, TeacherEMAHook
@@ -59,7 +59,7 @@ def main() -> None:
     dist.init_process_group("gloo")
     init_default_scope("mmdet")
     rank = dist.get_rank()
-    results = {tiny.__name__: step(build(tiny()), rank) for tiny in NETWORKS.values()}
+    results = {tiny.__name__: step(build(tiny()), rank) for tiny in TASK_NETWORKS.values()}
     with open(f"{sys.argv[1]}/{rank}.json", "w") as file:
         json.dump(results, file)
     dist.destroy_process_group()

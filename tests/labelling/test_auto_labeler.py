@@ -159,7 +159,7 @@ def test_the_masks_are_the_networks_own():
 
     seen = labeler.predictor.extract([image])[0]
     objects = image.objects([1])
-    start = labeler.predictor(seen, objects, objects.boxes, 60)
+    start = labeler.predictor(seen, None, objects, objects.boxes, 60)
     # a cell is a pixel of the image, and the logit falls by `scale` with each
     columns = torch.arange(20, 80) + 0.5
     assert torch.allclose(start.coarse[0, 30], (50 - columns) * scale, atol=1e-3)

@@ -16,6 +16,7 @@ from mmdet_discobox.models.losses import BoxMILLoss, mil_loss
 from mmdet_discobox.models.teachers import TeacherNetwork, paste_regions
 from mmdet_discobox.structures import BoxObjects, ContrastivePairs, MaskProposals, PseudoMasks, View
 
+from .colour_jitter import ColourJitter
 from .image_colours import ImageColours
 from .module_types import check_module_type
 from .task_network import TaskNetwork, look
@@ -49,6 +50,9 @@ class StructuredTeachingMixin:
             add them in the class of the task network.
         prediction_refiner: arguments of a :class:`PredictionRefiner` for the masks of
             :meth:`predict`; None does not refine them.
+        colour_jitter: arguments of :class:`.ColourJitter`, which perturbs the images of the student
+            while those of the average and of the mean field stay clean; None, the paper's choice,
+            shows the student clean images.
         **kwargs: keyword arguments of the task network.
 
     Raises:
@@ -72,6 +76,7 @@ class StructuredTeachingMixin:
         loss_nce: OptConfigType = dict(type="DenseNCELoss"),  # noqa: B006
         teacher_network: OptConfigType = None,
         prediction_refiner: OptConfigType = None,
+        colour_jitter: OptConfigType = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(*args, **kwargs)
@@ -97,6 +102,7 @@ class StructuredTeachingMixin:
             self.prediction_refiner = TASK_UTILS.build(
                 {"type": "PredictionRefiner", **prediction_refiner}
             )
+        self.colour_jitter = None if colour_jitter is None else ColourJitter(**colour_jitter)
         self.to_rgb = ImageColours(self.data_preprocessor)
 
     def _with_bank_sizes(self: Any, structured_teacher: ConfigType) -> ConfigType:
@@ -122,7 +128,9 @@ class StructuredTeachingMixin:
             ``teacher_agreement``, the mean IoU of the student's masks with these. Both are 0 while
             the gate of ``L_con`` is closed.
         """
-        student = look(self, batch_inputs, BoxObjects.from_samples(batch_data_samples))
+        objects = BoxObjects.from_samples(batch_data_samples)
+        jitter = self.colour_jitter
+        student = look(self, batch_inputs if jitter is None else jitter(batch_inputs), objects)
         teacher, pseudo = self.structured_teacher, None
         if teacher is not None and teacher.consistency_gate.is_open:
             pseudo = self.refine(self.teacher_view(student, batch_inputs), batch_inputs)

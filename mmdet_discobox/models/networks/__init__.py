@@ -1,5 +1,6 @@
 """Floor 5: one file or folder per task network; their contract is ``detectors/task_network.py``."""
 
+from .box_labeler import BoxMaskHead, DiscoBoxLabeler
 from .condinst import DiscoBoxCondInst, DiscoBoxCondInstBboxHead
 from .solov2 import DiscoBoxSOLOv2, DiscoBoxSOLOv2Head
 from .yolact import (
@@ -11,8 +12,10 @@ from .yolact import (
 )
 
 __all__ = [
+    "BoxMaskHead",
     "DiscoBoxCondInst",
     "DiscoBoxCondInstBboxHead",
+    "DiscoBoxLabeler",
     "DiscoBoxSOLOv2",
     "DiscoBoxSOLOv2Head",
     "DiscoBoxYOLACT",

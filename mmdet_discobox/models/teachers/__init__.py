@@ -1,7 +1,14 @@
 """Floor 3: the structured teacher and the teacher network."""
 
 from .correspondence_solver import CorrespondenceSolver
-from .crops import box_windows, crop_masks, crop_regions, paste_regions, paste_window
+from .crops import (
+    box_windows,
+    crop_masks,
+    crop_regions,
+    paste_regions,
+    paste_window,
+    resample_grids,
+)
 from .cross_image_term import CrossImageTerm
 from .gate import Gate
 from .prediction_refiner import PredictionRefiner
@@ -21,4 +28,5 @@ __all__ = [
     "crop_regions",
     "paste_regions",
     "paste_window",
+    "resample_grids",
 ]

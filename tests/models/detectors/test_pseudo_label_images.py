@@ -6,14 +6,14 @@ import copy
 
 import pytest
 import torch
-from tiny import NETWORKS, batch, build, tiny_solov2
+from tiny import TASK_NETWORKS, batch, build, tiny_solov2
 
 from mmdet_discobox.models.detectors import look, pseudo_label_images
 from mmdet_discobox.models.teachers import paste_regions
 from mmdet_discobox.structures import BoxObjects
 
 
-@pytest.fixture(params=NETWORKS.values(), ids=NETWORKS)
+@pytest.fixture(params=TASK_NETWORKS.values(), ids=TASK_NETWORKS)
 def detector(request):
     return build(request.param())
 

@@ -1,0 +1,63 @@
+"""How well masks fit the objects of given boxes: the measure of a box labeller."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from mmdet.registry import METRICS
+from mmengine.evaluator import BaseMetric
+
+from mmdet_discobox.utils.types import Json
+
+from .arrays import to_array
+
+
+@METRICS.register_module()
+class BoxMaskIoU(BaseMetric):
+    """Mean IoU of predicted and true masks, one for each box, and the share above a threshold.
+
+    For networks that predict a mask for every box of ``gt_instances``, in its order: both masks
+    are cut by the box. Nothing is detected, so there is no precision and no recall.
+
+    Args:
+        threshold: IoU above which a mask counts as good.
+        collect_device: as for the parent.
+        prefix: as for the parent.
+    """
+
+    default_prefix = "labels"
+
+    def __init__(
+        self, threshold: float = 0.75, collect_device: str = "cpu", prefix: str | None = None
+    ) -> None:
+        super().__init__(collect_device, prefix)
+        self.threshold = threshold
+
+    def process(self, data_batch: Any, data_samples: Sequence[Json]) -> None:
+        """Collect the IoUs of a batch.
+
+        Raises:
+            ValueError: if a sample has no true masks.
+        """
+        for sample in data_samples:
+            given, predicted = sample["gt_instances"], sample["pred_instances"]
+            if "masks" not in given:
+                raise ValueError(
+                    "Expected true masks in `gt_instances` but got none. Use LoadAnnotations("
+                    "with_mask=True) on a data set with masks, for example a CocoDataset."
+                )
+            masks = to_array(predicted["masks"], bool)
+            truth = given["masks"].to_ndarray().astype(bool)
+            boxes = to_array(given["bboxes"])
+            for mask, true, box in zip(masks, truth, boxes, strict=True):
+                x1, y1, x2, y2 = np.ceil(box - 0.5).clip(0).astype(int)
+                inner = (slice(y1, max(y2, y1 + 1)), slice(x1, max(x2, x1 + 1)))
+                union = (mask[inner] | true[inner]).sum()
+                self.results.append(float((mask[inner] & true[inner]).sum() / max(union, 1)))
+
+    def compute_metrics(self, results: list[float]) -> dict[str, float]:
+        """Return ``mean_iou`` and ``good``, the share of masks above the threshold."""
+        ious = np.array(results)
+        return dict(mean_iou=float(ious.mean()), good=float((ious > self.threshold).mean()))

@@ -1,0 +1,78 @@
+"""Coarse masks of given boxes, from a box labeller that looks at one crop at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from mmdet_discobox.functional import expand_boxes
+from mmdet_discobox.models.detectors import look
+from mmdet_discobox.models.networks import DiscoBoxLabeler
+from mmdet_discobox.models.teachers import crop_regions, resample_grids
+from mmdet_discobox.structures import BoxObjects
+
+from .boxed_image import BoxedImage
+from .coarse_masks import CoarseMasks
+
+
+class CropMaskPredictor:
+    """Predict the coarse masks of given boxes with a :class:`.DiscoBoxLabeler`.
+
+    Every box is cut out of the image at its full resolution. The logits of a crop and of its
+    mirror image are averaged. Masks come from the averaged network if the checkpoint has one.
+
+    Args:
+        model: the labeller on its device; it is put into evaluation mode.
+    """
+
+    def __init__(self, model: DiscoBoxLabeler) -> None:
+        self.model = model.eval()
+        self.network = model.teaching_network
+        self.size, self.margin = model.crop_size, model.margin
+
+    def extract(self, images: Sequence[BoxedImage]) -> list[None]:
+        """Return nothing for each image: nothing is computed before its boxes are known."""
+        return [None] * len(images)
+
+    @torch.no_grad()
+    def __call__(
+        self, image: None, rgb: Tensor, objects: BoxObjects, regions: Tensor, size: int
+    ) -> CoarseMasks:
+        """Predict the masks of the boxes of one image.
+
+        Args:
+            image: the image in :meth:`extract`.
+            rgb: ``(1, 3, H, W)`` in [0, 255].
+            objects: G objects, in pixels of the image.
+            regions: ``(G, 4)`` region of each object's grid, in pixels of the image.
+            size: S.
+        """
+        own = expand_boxes(objects.boxes, self.margin)
+        crops = crop_regions(rgb, own, torch.zeros_like(objects.labels), self.size)
+        batch = dict(inputs=list(crops.flip(1)), data_samples=None)  # BGR, as mmdet loads images
+        inputs = self.model.data_preprocessor(batch, False)["inputs"]
+        boxes = (objects.boxes - own[:, :2].repeat(1, 2)) / (own[:, 2:] - own[:, :2]).repeat(1, 2)
+        alone = _one_per_crop(objects, boxes * self.size, self.size)
+        mirrored = replace(alone, boxes=_mirror(alone.boxes, self.size))
+        view, seen = look(self.network, inputs, alone), look(self.network, inputs.flip(3), mirrored)
+        logits = (view.proposals.logits + seen.proposals.logits.flip(2)) / 2
+        coarse = resample_grids(logits, own, regions, size)
+        return CoarseMasks(coarse, torch.ones_like(objects.labels, dtype=torch.bool))
+
+
+def _one_per_crop(objects: BoxObjects, boxes: Tensor, size: int) -> BoxObjects:
+    """Return the objects as those of a batch with one crop for each."""
+    return replace(
+        objects,
+        boxes=boxes,
+        image_inds=torch.arange(len(boxes), device=boxes.device),
+        image_sizes=boxes.new_full((len(boxes), 2), size),
+    )
+
+
+def _mirror(boxes: Tensor, width: float) -> Tensor:
+    x1, y1, x2, y2 = boxes.unbind(1)
+    return torch.stack([width - x2, y1, width - x1, y2], 1)
