@@ -7,7 +7,7 @@ import pytest
 import torch
 from mmdet.registry import MODELS
 from mmdet.structures.mask import BitmapMasks
-from tiny import batch, build, losses_of, tiny_labeler
+from tiny import batch, build, losses_of, tiny_labeler, tiny_solov2
 
 from mmdet_discobox.evaluation import BoxMaskIoU
 from mmdet_discobox.models.detectors import look
@@ -81,7 +81,7 @@ def test_a_bank_needs_classes():
 
 def test_another_head_is_an_error():
     config = tiny_labeler()
-    config.mask_head = dict(type="FCNMaskHead")
+    config.mask_head = tiny_solov2(box_supervised=False).mask_head
     with pytest.raises(TypeError, match="Expected `mask_head` to be a BoxMaskHead"):
         MODELS.build(config)
 
