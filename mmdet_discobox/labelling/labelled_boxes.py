@@ -49,9 +49,11 @@ def add_masks(
 ) -> LabelledBoxes:
     """Return the json of the boxes with masks.
 
-    Every record, field and id stays, in its order. Annotations get ``segmentation`` (a present one
-    is replaced), ``mask_quality`` in [0, 1], and, where missing, ``area`` of the mask in pixels and
-    ``iscrowd``.
+    Every record and id stays, in its order, and so do all fields but those of the mask: each
+    labelled annotation gets ``segmentation``, ``area`` of the mask in pixels, ``iscrowd`` 0, and
+    ``mask_quality`` in [0, 1]. The input's values do not belong to the new mask, and mmdet drops
+    objects with ``area`` 0. An annotation without a new mask gets ``area`` of its box and
+    ``iscrowd`` 0 where it has none, since mmdet and pycocotools require them.
 
     Args:
         dataset: the boxes; not changed.
@@ -61,7 +63,7 @@ def add_masks(
     masks = {mask["id"]: mask for record in records.values() for mask in record["masks"]}
     reasons = {f["id"]: f["reason"] for record in records.values() for f in record["failed"]}
     annotations = [
-        {**a, **_mask_fields(a, masks[a["id"]], polygons)} if a["id"] in masks else a
+        {**a, **(_mask_fields(masks[a["id"]], polygons) if a["id"] in masks else _box_fields(a))}
         for a in dataset["annotations"]
     ]
     failed = [
@@ -74,14 +76,20 @@ def add_masks(
     return LabelledBoxes({**dataset, "annotations": annotations}, failed, unpredicted, unread)
 
 
-def _mask_fields(annotation: Json, mask: Json, polygons: bool) -> Json:
+def _mask_fields(mask: Json, polygons: bool) -> Json:
     rle = mask["segmentation"]
     return dict(
         segmentation=to_polygons(decode_rle(rle)) if polygons else rle,
-        area=annotation.get("area", float(coco_mask.area(rle))),
-        iscrowd=annotation.get("iscrowd", 0),
+        area=float(coco_mask.area(rle)),
+        iscrowd=0,
         mask_quality=mask["quality"],
     )
+
+
+def _box_fields(annotation: Json) -> Json:
+    """Return the fields that an annotation lacks for the readers of stock packages."""
+    defaults = dict(area=float(annotation["bbox"][2] * annotation["bbox"][3]), iscrowd=0)
+    return {key: value for key, value in defaults.items() if annotation.get(key) is None}
 
 
 def keep_accepted(dataset: Json, path: str | Path) -> Json:
