@@ -39,6 +39,12 @@ def has_own_mask(annotation: Json) -> bool:
     return bool(annotation.get("iscrowd")) and bool(annotation.get("segmentation"))
 
 
+def has_mask(annotation: Json) -> bool:
+    """Return whether an annotation has a segmentation, other than an empty list of polygons."""
+    segmentation = annotation.get("segmentation")
+    return bool(segmentation) if isinstance(segmentation, dict) else any(segmentation or [])
+
+
 def is_unread(record: Json) -> bool:
     """Return whether the record is of an image that could not be read."""
     return bool(record.get("unread"))
@@ -52,8 +58,8 @@ def add_masks(
     Every record and id stays, in its order, and so do all fields but those of the mask: each
     labelled annotation gets ``segmentation``, ``area`` of the mask in pixels, ``iscrowd`` 0, and
     ``mask_quality`` in [0, 1]. The input's values do not belong to the new mask, and mmdet drops
-    objects with ``area`` 0. An annotation without a new mask gets ``area`` of its box and
-    ``iscrowd`` 0 where it has none, since mmdet and pycocotools require them.
+    objects with ``area`` 0. Annotations without any mask get ``area`` 0 for this reason: mmdet
+    would fail on them. Crowds that keep their mask get the area of the box if they have none.
 
     Args:
         dataset: the boxes; not changed.
@@ -87,9 +93,11 @@ def _mask_fields(mask: Json, polygons: bool) -> Json:
 
 
 def _box_fields(annotation: Json) -> Json:
-    """Return the fields that an annotation lacks for the readers of stock packages."""
-    defaults = dict(area=float(annotation["bbox"][2] * annotation["bbox"][3]), iscrowd=0)
-    return {key: value for key, value in defaults.items() if annotation.get(key) is None}
+    """Return what stock packages require of an annotation without a new mask."""
+    box_area = float(annotation["bbox"][2] * annotation["bbox"][3])
+    defaults = dict(area=box_area, iscrowd=0)
+    fields = {key: value for key, value in defaults.items() if annotation.get(key) is None}
+    return fields if has_mask(annotation) else {**fields, "area": 0.0}
 
 
 def keep_accepted(dataset: Json, path: str | Path) -> Json:
