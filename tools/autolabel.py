@@ -76,7 +76,7 @@ def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
     )
     parser.add_argument("--truth", type=Path, help="COCO json of true masks for comparison")
     parser.add_argument(
-        "--format", choices=FORMATS, default="coco", help="of OUT_JSON (%(default)s)"
+        "--format", choices=FORMATS, default="coco", help="format of OUT_JSON (%(default)s)"
     )
     parser.add_argument("--polygons", action="store_true", help="instead of RLE; without holes")
     parser.add_argument("--batch-size", type=int, default=2, help="images per batch (%(default)s)")

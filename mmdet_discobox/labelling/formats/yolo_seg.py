@@ -16,6 +16,7 @@ filled.
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
 from pathlib import Path, PurePath
 
@@ -169,5 +170,5 @@ def _notes(
             f"Copy or link the images to '{out / 'images'}', under the names in "
             f"'{out / 'train.txt'}'."
         )
-    train = f"yolo segment train model=yolo11n-seg.pt data={out.resolve() / 'data.yaml'}"
-    return [*notes, f"To train on them: {train}"]
+    data = shlex.quote(f"data={out.resolve() / 'data.yaml'}")
+    return [*notes, f"To train on them: yolo segment train model=yolo11n-seg.pt {data}"]

@@ -167,8 +167,10 @@ def test_without_the_folder_of_images_the_user_links_them(tmp_path):
     dataset = labelled_set([annotated(disc(30, 40, 10))])
     notes = "\n".join(write_masks("yolo-seg", tmp_path / "out", dataset))
     assert f"Copy or link the images to '{tmp_path / 'out' / 'images'}'" in notes
-    assert f"data={tmp_path / 'out' / 'data.yaml'}" in notes
+    assert notes.endswith(f"data={tmp_path / 'out' / 'data.yaml'}")
     assert not (tmp_path / "out" / "images").exists()
+    notes = write_masks("yolo-seg", tmp_path / "out 2", dataset)
+    assert notes[-1].endswith(f"'data={tmp_path / 'out 2' / 'data.yaml'}'")
 
 
 def test_two_images_of_one_label_file_are_refused_before_labelling():
