@@ -24,12 +24,12 @@ from annotated_images import grabcut, iou
 from mmdet_discobox.apis import AutoLabeler, BoxedImage
 from mmdet_discobox.datasets.coco_validation import check_coco_boxes, load_coco_json
 from mmdet_discobox.datasets.images import read_image
-from mmdet_discobox.evaluation.coco_masks import to_rle
 from mmdet_discobox.functional import expand_boxes
 from mmdet_discobox.labelling.mask_encoding import decode_rle
 from mmdet_discobox.models.teachers import paste_regions
 from mmdet_discobox.structures import BoxObjects
 from mmdet_discobox.utils.command_line import run
+from mmdet_discobox.utils.rle import to_rle
 from mmdet_discobox.utils.types import Json
 
 

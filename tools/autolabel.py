@@ -5,9 +5,11 @@
     python tools/autolabel.py --accepted accepted.json MASKS_JSON OUT_JSON
 
 BOXES is a COCO json, a folder of Pascal VOC xml files, or a folder of YOLO txt files. OUT_JSON is a
-COCO json of the same boxes with masks. A killed run resumes when started again. If boxes fail, they
-are listed at the end and the exit status is 1. The third form keeps the masks that were accepted on
-the page of --report. For several processes:
+COCO json of the same boxes with masks, or with --format yolo-seg and voc-png a new folder: that of
+ultralytics' segmentation training, or SegmentationObject and SegmentationClass of Pascal VOC. A
+killed run resumes when started again. If boxes fail, they are listed at the end and the exit status
+is 1. The third form keeps the masks that were accepted on the page of --report. For several
+processes:
 torchrun --nproc_per_node=N tools/autolabel.py --launcher pytorch ...
 """
 
@@ -30,8 +32,8 @@ from label_truth import compare_with_truth
 from mmdet_discobox.datasets.box_formats import read_boxes
 from mmdet_discobox.datasets.coco_validation import check_coco_boxes, load_coco_json
 from mmdet_discobox.datasets.images import read_image
-from mmdet_discobox.evaluation.coco_masks import to_rle
 from mmdet_discobox.labelling.auto_labeler import AutoLabeler
+from mmdet_discobox.labelling.formats import FORMATS, check_images, check_output, write_masks
 from mmdet_discobox.labelling.label_run import LabelRun
 from mmdet_discobox.labelling.labelled_boxes import (
     LabelledBoxes,
@@ -41,7 +43,7 @@ from mmdet_discobox.labelling.labelled_boxes import (
 )
 from mmdet_discobox.labelling.mask_encoding import decode_rle
 from mmdet_discobox.utils.command_line import run
-from mmdet_discobox.utils.files import write_json
+from mmdet_discobox.utils.rle import to_rle
 from mmdet_discobox.utils.types import Json
 
 TEACHER_ONLY = (
@@ -73,6 +75,9 @@ def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
         "--report-limit", type=int, default=2000, help="masks on it, worst first (%(default)s)"
     )
     parser.add_argument("--truth", type=Path, help="COCO json of true masks for comparison")
+    parser.add_argument(
+        "--format", choices=FORMATS, default="coco", help="format of OUT_JSON (%(default)s)"
+    )
     parser.add_argument("--polygons", action="store_true", help="instead of RLE; without holes")
     parser.add_argument("--batch-size", type=int, default=2, help="images per batch (%(default)s)")
     parser.add_argument(
@@ -105,17 +110,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = parse_args(argv)
     if args.out_json.exists() and args.boxes.resolve() == args.out_json.resolve():
         raise ValueError(f"Expected another file than '{args.boxes}' as OUT_JSON.")
-    if args.out_json.is_dir():
-        raise ValueError(f"Expected OUT_JSON to be a file, but '{args.out_json}' is a folder.")
+    check_output(args.format, args.out_json)
     if hasattr(args, "img_dir"):
         return label(args)
     dataset = keep_accepted(read_json(args.boxes), args.accepted)
-    args.out_json.parent.mkdir(parents=True, exist_ok=True)
-    write_json(args.out_json, dataset)
+    notes = write_masks(args.format, args.out_json, dataset)
     accepted = len(set(read_accepted(args.accepted)[0]))
     others = len(dataset["annotations"]) - accepted
     more = f" and {others} that were not on the page" if others else ""
-    print(f"{accepted} accepted masks{more}: {args.out_json}")
+    print(f"{accepted} accepted masks{more}: {args.out_json}", *notes, sep="\n")
     return 0
 
 
@@ -125,6 +128,7 @@ def label(args: argparse.Namespace) -> int:
     dataset = read_boxes(args.boxes, args.img_dir)
     if args.accepted:
         dataset = keep_accepted(dataset, args.accepted)
+    check_images(args.format, dataset)
     truth = None if args.truth is None else read_json(args.truth)
     labeler = build_labeler(args, dataset, device)
     journals = args.out_json.with_name(f"{args.out_json.name}.unfinished")
@@ -142,8 +146,9 @@ def label(args: argparse.Namespace) -> int:
     if not is_main_process():
         return 0
     labelled = add_masks(dataset, records, polygons=args.polygons)
-    write_json(args.out_json, labelled.dataset)
+    notes = write_masks(args.format, args.out_json, labelled.dataset, args.img_dir)
     print_result(args, labelled)
+    print("".join(f"{note}\n" for note in notes), end="")
     remove_journals(label_run, labelled)
     if truth is not None:
         print(compare_with_truth(labelled.dataset, truth))

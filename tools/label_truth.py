@@ -8,7 +8,7 @@ import numpy as np
 from pycocotools import mask as coco_mask
 from scipy.stats import spearmanr
 
-from mmdet_discobox.evaluation.coco_masks import to_rle
+from mmdet_discobox.utils.rle import to_rle
 from mmdet_discobox.utils.types import Json
 
 

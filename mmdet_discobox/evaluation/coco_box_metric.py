@@ -10,9 +10,10 @@ from mmdet.registry import METRICS
 from mmengine.logging import print_log
 from pycocotools import mask as mask_utils
 
+from mmdet_discobox.utils.rle import to_rle
 from mmdet_discobox.utils.types import Json
 
-from .coco_masks import annotations_without_mask, to_rle
+from .coco_masks import annotations_without_mask
 
 
 @METRICS.register_module()

@@ -7,37 +7,16 @@ from collections.abc import Hashable, Sequence
 from typing import Any
 
 import numpy as np
-from pycocotools import mask as mask_utils
 
+from mmdet_discobox.utils.rle import to_rle
 from mmdet_discobox.utils.types import Json
 
-from .voc_instance_ap import Objects, Rle
+from .voc_instance_ap import Objects
 
 
 def annotations_without_mask(dataset: Json) -> list[Json]:
     """List the annotations of a COCO json with a missing or empty ``segmentation``."""
     return [each for each in dataset.get("annotations", []) if not each.get("segmentation")]
-
-
-def to_rle(segmentation: Any, *, height: int, width: int) -> Rle:
-    """Convert any of COCO's three kinds of segmentation to a compressed RLE.
-
-    Args:
-        segmentation: Polygons (an empty list is an empty mask), an uncompressed RLE or a
-            compressed RLE.
-        height: Height of the image in pixels.
-        width: Width of the image in pixels.
-
-    Returns:
-        The RLE in the format of pycocotools.
-    """
-    if isinstance(segmentation, list):
-        if not segmentation:
-            return mask_utils.encode(np.zeros((height, width), np.uint8, order="F"))
-        return mask_utils.merge(mask_utils.frPyObjects(segmentation, height, width))
-    if isinstance(segmentation["counts"], list):
-        return mask_utils.frPyObjects(segmentation, height, width)
-    return segmentation
 
 
 def objects_by_image(dataset: Json, *, classes: Sequence[str]) -> dict[Hashable, Objects]:

@@ -15,10 +15,10 @@ from typing import Any
 import numpy as np
 from pycocotools import mask as mask_utils
 
+from mmdet_discobox.utils.rle import to_rle
 from mmdet_discobox.utils.types import Json
 
 from .arrays import Floats
-from .coco_masks import to_rle
 
 
 @dataclass(frozen=True)

@@ -39,6 +39,12 @@ def has_own_mask(annotation: Json) -> bool:
     return bool(annotation.get("iscrowd")) and bool(annotation.get("segmentation"))
 
 
+def has_mask(annotation: Json) -> bool:
+    """Return whether an annotation has a segmentation, other than an empty list of polygons."""
+    segmentation = annotation.get("segmentation")
+    return bool(segmentation) if isinstance(segmentation, dict) else any(segmentation or [])
+
+
 def is_unread(record: Json) -> bool:
     """Return whether the record is of an image that could not be read."""
     return bool(record.get("unread"))
@@ -49,9 +55,11 @@ def add_masks(
 ) -> LabelledBoxes:
     """Return the json of the boxes with masks.
 
-    Every record, field and id stays, in its order. Annotations get ``segmentation`` (a present one
-    is replaced), ``mask_quality`` in [0, 1], and, where missing, ``area`` of the mask in pixels and
-    ``iscrowd``.
+    Every record and id stays, in its order, and so do all fields but those of the mask: each
+    labelled annotation gets ``segmentation``, ``area`` of the mask in pixels, ``iscrowd`` 0, and
+    ``mask_quality`` in [0, 1]. The input's values do not belong to the new mask, and mmdet drops
+    objects with ``area`` 0. Annotations without any mask get ``area`` 0 for this reason: mmdet
+    would fail on them. Crowds that keep their mask get the area of the box if they have none.
 
     Args:
         dataset: the boxes; not changed.
@@ -61,7 +69,7 @@ def add_masks(
     masks = {mask["id"]: mask for record in records.values() for mask in record["masks"]}
     reasons = {f["id"]: f["reason"] for record in records.values() for f in record["failed"]}
     annotations = [
-        {**a, **_mask_fields(a, masks[a["id"]], polygons)} if a["id"] in masks else a
+        {**a, **(_mask_fields(masks[a["id"]], polygons) if a["id"] in masks else _box_fields(a))}
         for a in dataset["annotations"]
     ]
     failed = [
@@ -74,14 +82,22 @@ def add_masks(
     return LabelledBoxes({**dataset, "annotations": annotations}, failed, unpredicted, unread)
 
 
-def _mask_fields(annotation: Json, mask: Json, polygons: bool) -> Json:
+def _mask_fields(mask: Json, polygons: bool) -> Json:
     rle = mask["segmentation"]
     return dict(
         segmentation=to_polygons(decode_rle(rle)) if polygons else rle,
-        area=annotation.get("area", float(coco_mask.area(rle))),
-        iscrowd=annotation.get("iscrowd", 0),
+        area=float(coco_mask.area(rle)),
+        iscrowd=0,
         mask_quality=mask["quality"],
     )
+
+
+def _box_fields(annotation: Json) -> Json:
+    """Return what stock packages require of an annotation without a new mask."""
+    box_area = float(annotation["bbox"][2] * annotation["bbox"][3])
+    defaults = dict(area=box_area, iscrowd=0)
+    fields = {key: value for key, value in defaults.items() if annotation.get(key) is None}
+    return fields if has_mask(annotation) else {**fields, "area": 0.0}
 
 
 def keep_accepted(dataset: Json, path: str | Path) -> Json:

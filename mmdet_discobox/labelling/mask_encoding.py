@@ -30,6 +30,13 @@ def decode_rle(rle: dict[str, Any]) -> np.ndarray:
     return np.asarray(coco_mask.decode(rle), dtype=bool)
 
 
+def has_holes(mask: np.ndarray) -> bool:
+    """Return whether an ``(H, W)`` boolean mask encloses background."""
+    found = cv2.findContours(mask.astype(np.uint8), cv2.RETR_CCOMP, cv2.CHAIN_APPROX_SIMPLE)
+    hierarchy = found[1]  # (1, N, 4): next, previous, first child and parent of each contour
+    return hierarchy is not None and bool((hierarchy[0, :, 3] >= 0).any())
+
+
 def to_polygons(mask: np.ndarray) -> list[list[float]]:
     """Outline a mask along the edges of its pixels.
 
@@ -53,5 +60,6 @@ def to_polygons(mask: np.ndarray) -> list[list[float]]:
     for contour in contours:
         # from the centres of the small pixels to the edges of the large ones
         edges = np.round((contour[:, 0] + 0.5) / _ENLARGED * 2) / 2 + origin
+        edges = edges[(edges != np.roll(edges, 1, axis=0)).any(axis=1)]  # each corner once
         polygons.append([float(value) for value in edges.flatten()])
     return polygons

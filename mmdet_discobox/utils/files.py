@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -32,6 +33,29 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
         os.replace(partial, path)
     except BaseException:
         partial.unlink(missing_ok=True)
+        raise
+
+
+@contextmanager
+def new_folder(path: Path) -> Iterator[Path]:
+    """Write a folder in one piece.
+
+    Args:
+        path: folder to create; one that exists must be empty. The files are written to a temporary
+            ``.part`` folder next to it, which is renamed to ``path`` at the end of the context, or
+            deleted on an error.
+
+    Yields:
+        The temporary folder.
+    """
+    path = path.resolve()
+    partial = path.with_name(f"{path.name}.{os.getpid()}.part")
+    try:
+        partial.mkdir(parents=True)
+        yield partial
+        os.replace(partial, path)
+    except BaseException:
+        shutil.rmtree(partial, ignore_errors=True)
         raise
 
 

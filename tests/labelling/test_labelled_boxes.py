@@ -52,16 +52,28 @@ def test_everything_is_kept_and_masks_are_added():
     for key in ("info", "images", "categories"):
         assert after[key] == before[key]
     for old, new in zip(before["annotations"], after["annotations"], strict=True):
-        assert {key: new[key] for key in old} == old
+        assert {key: new[key] for key in old if key != "area"} == {
+            key: value for key, value in old.items() if key != "area"
+        }
     first, second, third, crowd = after["annotations"]
     assert first["segmentation"] == rectangle(0, 0, 10, 5)
-    assert (first["area"], second["area"]) == (1.5, 16)
+    assert (first["area"], second["area"]) == (50, 16)  # of the masks, not 1.5 of the input
     assert (first["mask_quality"], first["iscrowd"]) == (0.5, 0)
     assert "segmentation" not in third
-    assert crowd == before["annotations"][3]
+    assert (third["area"], third["iscrowd"]) == (0, 0)  # mmdet fails on boxes without a mask
+    assert crowd == {**before["annotations"][3], "area": 81}
     assert labelled.failed == [(9, "no area")]
     assert labelled.unpredicted == 1
     assert labelled.unread == 0
+
+
+@pytest.mark.parametrize("area", [0, 0.0, 100, None, "1234", float("nan")])
+@pytest.mark.parametrize("iscrowd", [0, 1, None])
+def test_area_and_iscrowd_belong_to_the_new_mask(area, iscrowd):
+    dataset = boxes()
+    dataset["annotations"][0].update(area=area, iscrowd=iscrowd, segmentation=[])
+    first = add_masks(dataset, RECORDS).dataset["annotations"][0]
+    assert (first["area"], first["iscrowd"]) == (50, 0)
 
 
 def test_polygons():

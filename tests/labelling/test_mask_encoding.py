@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from pycocotools import mask as coco_mask
 
-from mmdet_discobox.evaluation.coco_masks import to_rle
 from mmdet_discobox.labelling.mask_encoding import decode_rle, encode_rle, to_polygons
+from mmdet_discobox.utils.rle import to_rle
 
 
 @settings(max_examples=50)

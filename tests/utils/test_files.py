@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from mmdet_discobox.utils.files import replacing, write_bytes, write_json, write_text
+from mmdet_discobox.utils.files import new_folder, replacing, write_bytes, write_json, write_text
 
 
 def test_a_json_that_cannot_be_written_leaves_the_old_one(tmp_path):
@@ -47,3 +47,24 @@ def test_writes_and_replaces(tmp_path):
     write_json(path, {"a": [1]}, indent=1)
     assert path.read_text() == json.dumps({"a": [1]}, indent=1)
     assert [each.name for each in tmp_path.iterdir()] == ["neu ö"]
+
+
+def test_a_folder_appears_when_all_its_files_are_written(tmp_path):
+    (tmp_path / "empty").mkdir()
+    for name in ("new", "empty"):
+        with new_folder(tmp_path / name) as folder:
+            (folder / "a").write_text("1")
+            assert not (tmp_path / name / "a").exists()
+        assert (tmp_path / name / "a").read_text() == "1"
+    before = sorted(tmp_path.rglob("*"))
+
+    def fail(name):
+        with new_folder(tmp_path / name) as folder:
+            (folder / "a").write_text("2")
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        fail("other")
+    with pytest.raises(OSError, match="new"), new_folder(tmp_path / "new"):
+        pass  # not empty
+    assert sorted(tmp_path.rglob("*")) == before
