@@ -92,10 +92,11 @@ def score(image: BoxedImage, truth: np.ndarray, labeler: AutoLabeler, *, grab: b
     if labeler.predictor is not None:
         methods["student"] = student_masks(labeler, image) & boxes
     overlaps = {name: iou(masks, truth) for name, masks in methods.items()}
+    inside = iou(methods["auto-labeller"], truth & boxes)
     return [
         dict(
             {name: float(ious[index]) for name, ious in overlaps.items()},
-            quality=mask.quality, seconds=seconds,
+            inside=float(inside[index]), quality=mask.quality, seconds=seconds,
         )
         for index, mask in enumerate(found)
     ]  # fmt: skip
@@ -120,9 +121,11 @@ def main(argv: Sequence[str] | None = None) -> None:
     if not rows:
         raise ValueError(f"Expected boxes with masks in '{args.ann_json}', but there are none.")
     table = Table("method", "mean IoU")
-    for name in (key for key in rows[0] if key not in ("quality", "seconds")):
+    for name in (key for key in rows[0] if key not in ("inside", "quality", "seconds")):
         table.add_row(name, f"{np.mean([row[name] for row in rows]):.4f}")
     Console().print(table)
+    inside = np.array([row["inside"] for row in rows])
+    print(f"inside the boxes: {inside.mean():.4f}, {(inside > 0.75).mean():.3f} above 0.75")
     correlation = spearmanr(*zip(*((r["quality"], r["auto-labeller"]) for r in rows), strict=True))
     print(f"{len(rows)} boxes, {1e3 * np.mean([row['seconds'] for row in rows]):.0f} ms each")
     print(f"rank correlation of predicted quality and IoU: {correlation.statistic:.3f}")

@@ -1,14 +1,20 @@
 """Predict a mask for every box of a data set.
 
+    python tools/autolabel.py BOXES IMG_DIR OUT_JSON
+    python tools/autolabel.py --fit BOXES IMG_DIR OUT_JSON
     python tools/autolabel.py CONFIG CHECKPOINT BOXES IMG_DIR OUT_JSON
     python tools/autolabel.py --teacher-only BOXES IMG_DIR OUT_JSON
     python tools/autolabel.py --accepted accepted.json MASKS_JSON OUT_JSON
+
+The first form uses the box labeller that ships with the package. --fit trains it on your boxes
+first: better masks, for minutes of training. CONFIG and CHECKPOINT are those of a detector or
+labeller of yours. --teacher-only uses no network.
 
 BOXES is a COCO json, a folder of Pascal VOC xml files, or a folder of YOLO txt files. OUT_JSON is a
 COCO json of the same boxes with masks, or with --format yolo-seg and voc-png a new folder: that of
 ultralytics' segmentation training, or SegmentationObject and SegmentationClass of Pascal VOC. A
 killed run resumes when started again. If boxes fail, they are listed at the end and the exit status
-is 1. The third form keeps the masks that were accepted on the page of --report. For several
+is 1. The last form keeps the masks that were accepted on the page of --report. For several
 processes:
 torchrun --nproc_per_node=N tools/autolabel.py --launcher pytorch ...
 """
@@ -18,7 +24,8 @@ from __future__ import annotations
 import argparse
 import hashlib
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
 
@@ -33,6 +40,7 @@ from mmdet_discobox.datasets.box_formats import read_boxes
 from mmdet_discobox.datasets.coco_validation import check_coco_boxes, load_coco_json
 from mmdet_discobox.datasets.images import read_image
 from mmdet_discobox.labelling.auto_labeler import AutoLabeler
+from mmdet_discobox.labelling.fitting import fit_labeler
 from mmdet_discobox.labelling.formats import FORMATS, check_images, check_output, write_masks
 from mmdet_discobox.labelling.label_run import LabelRun
 from mmdet_discobox.labelling.labelled_boxes import (
@@ -42,6 +50,7 @@ from mmdet_discobox.labelling.labelled_boxes import (
     read_accepted,
 )
 from mmdet_discobox.labelling.mask_encoding import decode_rle
+from mmdet_discobox.labelling.shipped import WEIGHTS
 from mmdet_discobox.utils.command_line import run
 from mmdet_discobox.utils.rle import to_rle
 from mmdet_discobox.utils.types import Json
@@ -66,6 +75,13 @@ def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
         "--teacher-only", action="store_true", help="use no network, only box shapes and colours"
     )
     parser.add_argument(
+        "--fit", action="store_true", help="train the shipped labeller on the boxes first"
+    )
+    parser.add_argument(
+        "--epochs", type=int, default=8, help="passes of --fit over the boxes (%(default)s)"
+    )
+    parser.add_argument("--classes", nargs="+", metavar="NAME", help="label these alone")
+    parser.add_argument(
         "--accepted",
         type=Path,
         help="json saved by the page of --report; drops the boxes that were not accepted on it",
@@ -86,16 +102,22 @@ def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--device", help="default: the GPU if there is one")
     parser.add_argument("--launcher", choices=("none", "pytorch", "slurm", "mpi"), default="none")
     args = parser.parse_args(argv)
-    names = ["config", "checkpoint", "boxes", "img_dir", "out_json"]
-    if args.teacher_only:
-        names = names[2:]
-    elif args.accepted and len(args.paths) == 2:
-        names = ["boxes", "out_json"]
-    if len(args.paths) != len(names):
-        expected = " ".join(name.upper() for name in names)
-        parser.error(f"expected {len(names)} paths ({expected}) but got {len(args.paths)}")
-    if args.batch_size < 1 or args.report_limit < 1:
-        parser.error("expected --batch-size and --report-limit to be at least 1")
+    files = ["boxes", "img_dir", "out_json"]
+    forms = [["config", "checkpoint", *files], files]
+    if args.teacher_only or args.fit:
+        forms = [files]
+    if args.accepted and not args.fit:
+        forms.append(["boxes", "out_json"])
+    names = next((form for form in forms if len(form) == len(args.paths)), None)
+    if names is None:
+        expected = " or ".join(" ".join(form).upper() for form in forms)
+        parser.error(f"expected the paths {expected} but got {len(args.paths)}")
+    if args.teacher_only and args.fit:
+        parser.error("expected --teacher-only or --fit, not both")
+    if args.fit and args.launcher != "none":
+        parser.error("expected --fit without --launcher: it trains in one process")
+    if min(args.batch_size, args.report_limit, args.epochs) < 1:
+        parser.error("expected --batch-size, --report-limit and --epochs to be at least 1")
     for name, path in zip(names, args.paths, strict=True):
         setattr(args, name, path)
     return args
@@ -130,22 +152,17 @@ def label(args: argparse.Namespace) -> int:
         dataset = keep_accepted(dataset, args.accepted)
     check_images(args.format, dataset)
     truth = None if args.truth is None else read_json(args.truth)
+    check_classes(args.classes, dataset)
+    if args.fit:
+        args.config, args.checkpoint = fit(args, dataset, device)
     labeler = build_labeler(args, dataset, device)
     journals = args.out_json.with_name(f"{args.out_json.name}.unfinished")
-    label_run = LabelRun(dataset, args.img_dir, journals, mask_settings(args))
-    with Progress(
-        TextColumn("labelling"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(),
-        console=Console(stderr=True), disable=not is_main_process(),
-    ) as progress:  # fmt: skip
-        bar = progress.add_task("", total=None)
-        records = label_run.label(
-            labeler,
-            batch_size=args.batch_size,
-            on_image=lambda done, total: progress.update(bar, completed=done, total=total),
-        )
+    label_run = LabelRun(dataset, args.img_dir, journals, mask_settings(args), args.classes)
+    with progress_bar("labelling") as update:
+        records = label_run.label(labeler, batch_size=args.batch_size, on_image=update)
     if not is_main_process():
         return 0
-    labelled = add_masks(dataset, records, polygons=args.polygons)
+    labelled = add_masks(dataset, records, polygons=args.polygons, classes=args.classes)
     notes = write_masks(args.format, args.out_json, labelled.dataset, args.img_dir)
     print_result(args, labelled)
     print("".join(f"{note}\n" for note in notes), end="")
@@ -156,6 +173,43 @@ def label(args: argparse.Namespace) -> int:
         args.report.mkdir(parents=True, exist_ok=True)
         write_report(args, labelled.dataset)
     return int(bool(labelled.failed))
+
+
+@contextmanager
+def progress_bar(title: str) -> Iterator[Callable[[int, int], None]]:
+    """Show a bar of progress with the remaining time; yields the function that moves it."""
+    with Progress(
+        TextColumn(title), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(),
+        console=Console(stderr=True), disable=not is_main_process(),
+    ) as progress:  # fmt: skip
+        bar = progress.add_task("", total=None)
+        yield lambda done, total: progress.update(bar, completed=done, total=total)
+
+
+def check_classes(names: Sequence[str] | None, dataset: Json) -> None:
+    """Check that the classes of --classes are in the boxes.
+
+    Raises:
+        ValueError: if one is not.
+    """
+    known = [category["name"] for category in dataset["categories"]]
+    if unknown := [name for name in names or () if name not in known]:
+        raise ValueError(
+            f"Expected --classes among those of the boxes ({', '.join(known)}) but got "
+            f"{', '.join(unknown)}."
+        )
+
+
+def fit(args: argparse.Namespace, dataset: Json, device: str) -> tuple[Path, Path]:
+    """Train the shipped labeller on the boxes; return the paths of its config and weights."""
+    folder = args.out_json.with_name(f"{args.out_json.name}.labeler")
+    with progress_bar("training") as update:
+        files = fit_labeler(
+            dataset, args.img_dir, folder,
+            epochs=args.epochs, device=device, on_iteration=update,
+        )  # fmt: skip
+    print(f"labeller of these boxes, for other images of the kind: {files[0]} {files[1]}")
+    return files
 
 
 def read_json(path: Path) -> Json:
@@ -188,11 +242,13 @@ def build_labeler(args: argparse.Namespace, dataset: Json, device: str) -> AutoL
         if is_main_process():
             print(TEACHER_ONLY)
         return AutoLabeler(device=device, crop_size=args.crop_size)
+    if not hasattr(args, "checkpoint"):
+        return AutoLabeler.shipped(device=device, crop_size=args.crop_size)
     labeler = AutoLabeler.from_files(
         args.config, args.checkpoint, device=device, crop_size=args.crop_size
     )
     names = [category["name"] for category in dataset["categories"]]
-    unknown = [name for name in names if name not in labeler.labels]
+    unknown = [name for name in names if not labeler.knows(name)]
     if names and len(unknown) == len(names):
         raise ValueError(
             f"Expected classes of the checkpoint ({', '.join(labeler.labels)}) in '{args.boxes}', "
@@ -208,7 +264,9 @@ def build_labeler(args: argparse.Namespace, dataset: Json, device: str) -> AutoL
 
 def mask_settings(args: argparse.Namespace) -> Json:
     """Return the settings that the masks depend on, with digests of config and checkpoint."""
-    files = [] if args.teacher_only else [args.config, args.checkpoint]
+    files = [args.config, args.checkpoint] if hasattr(args, "checkpoint") else []
+    if not (files or args.teacher_only):
+        files = [WEIGHTS]
     digests = [hashlib.sha256(path.read_bytes()).hexdigest() for path in files]
     return dict(crop_size=args.crop_size, files=digests)
 

@@ -1,6 +1,6 @@
 """Reduce a training checkpoint to the weights of one network for publication.
 
-    python tools/publish_model.py IN.pth OUT.pth [--network student|teacher]
+    python tools/publish_model.py IN.pth OUT.pth [--network student|teacher] [--half] [--no-config]
 
 Teacher, structured teacher, bank and optimiser state are dropped; the weights load into the
 DiscoBox detector and the stock one. The start of the SHA-256 of the file is added to its name:
@@ -31,8 +31,19 @@ def main(argv: Sequence[str] | None = None) -> None:
         default="student",
         help="network to publish; the teacher is the average of the student",
     )
+    parser.add_argument("--half", action="store_true", help="weights in float16")
+    parser.add_argument(
+        "--no-config",
+        action="store_true",
+        help="leave out the config, which names folders of this machine",
+    )
     args = parser.parse_args(argv)
-    published = publish_checkpoint(read_checkpoint(args.source), network=args.network)
+    published = publish_checkpoint(
+        read_checkpoint(args.source),
+        network=args.network,
+        half=args.half,
+        config=not args.no_config,
+    )
     path = save_hashed_checkpoint(published, args.target)
     print(f"{args.network} ({len(published['state_dict'])} weights) written to {path}")
 

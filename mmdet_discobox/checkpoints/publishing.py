@@ -39,7 +39,11 @@ def publish_weights(
 
 
 def publish_checkpoint(
-    checkpoint: Mapping[str, Any], *, network: Literal["student", "teacher"] = "student"
+    checkpoint: Mapping[str, Any],
+    *,
+    network: Literal["student", "teacher"] = "student",
+    half: bool = False,
+    config: bool = True,
 ) -> dict[str, Any]:
     """Reduce a checkpoint to the weights of one network and their description.
 
@@ -50,6 +54,8 @@ def publish_checkpoint(
     Args:
         checkpoint: a checkpoint of mmengine.
         network: see :func:`publish_weights`.
+        half: store weights in float16, half the size; they load into float32 models.
+        config: keep the config of the training, which names folders of its machine.
 
     Returns:
         ``meta`` and ``state_dict``.
@@ -58,10 +64,13 @@ def publish_checkpoint(
         ValueError: see :func:`publish_weights`.
     """
     meta = checkpoint.get("meta") or {}
-    kept = {key: _plain(meta[key]) for key in _KEPT_META if key in meta}
+    keys = [key for key in _KEPT_META if key in meta and (config or key != "cfg")]
+    weights = publish_weights(checkpoint["state_dict"], network=network)
+    if half:
+        weights = {k: v.half() if v.is_floating_point() else v for k, v in weights.items()}
     return dict(
-        meta=dict(kept, published_network=network),
-        state_dict=publish_weights(checkpoint["state_dict"], network=network),
+        meta=dict({key: _plain(meta[key]) for key in keys}, published_network=network),
+        state_dict=weights,
     )
 
 

@@ -23,6 +23,7 @@ from .boxed_image import BoxedImage, BoxMask
 from .coarse_masks import CoarseMaskPredictor, CoarseMasks
 from .crop_masks import CropMaskPredictor
 from .fine_teacher import FineTeacher
+from .shipped import WEIGHTS, shipped_config
 
 
 class AutoLabeler:
@@ -33,7 +34,7 @@ class AutoLabeler:
     structured teacher refines the mask at the full resolution of the image. Without a network, the
     coarse mask is the ellipse in the box, and the masks are worse. ::
 
-        labeler = AutoLabeler.from_files("config.py", "epoch_12.pth")
+        labeler = AutoLabeler.shipped()  # or from_files("config.py", "epoch_12.pth")
         image = BoxedImage(pixels, boxes, ["person", "dog"])
         masks = labeler([image])[0]
 
@@ -86,6 +87,16 @@ class AutoLabeler:
         """
         model, transforms, classes = _load_detector(config, checkpoint, device)
         return cls(model, transforms=transforms, classes=classes, **kwargs)
+
+    @classmethod
+    def shipped(cls, *, device: str | None = None, **kwargs: Any) -> AutoLabeler:
+        """Build the labeler that ships with the package: boxes of any class, no training.
+
+        Args:
+            device: by default the GPU if there is one.
+            **kwargs: ``crop_size`` and ``max_objects``.
+        """
+        return cls(build_detector(shipped_config(), WEIGHTS, device), **kwargs)
 
     def __call__(self, images: Sequence[BoxedImage]) -> list[list[BoxMask]]:
         """Label the boxes of some images.
@@ -158,7 +169,9 @@ def _load_detector(
             f"{type(model).__name__}. Load a published student with the config of its training."
         )
     classes = model.dataset_meta.get("classes") or ()
-    if not classes and not isinstance(model, DiscoBoxLabeler):
+    if isinstance(model, DiscoBoxLabeler) and model.mask_head.num_classes is None:
+        return model, [], ()  # crops need no pipeline, and masks no class
+    if not classes:
         raise ValueError(
             f"Expected the names of the classes in '{checkpoint}' (`meta.dataset_meta.classes`) or "
             f"in '{config}' (`test_dataloader.dataset.metainfo`), but neither has them."

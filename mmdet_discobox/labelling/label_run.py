@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from functools import cached_property
@@ -20,7 +20,7 @@ from mmdet_discobox.utils.types import Json
 
 from .auto_labeler import AutoLabeler
 from .boxed_image import ImageTask
-from .labelled_boxes import has_own_mask, is_unread
+from .labelled_boxes import is_asked, is_unread
 
 #: takes the number of images that this process has labelled, and the number of all its images
 OnImage = Callable[[int, int], None]
@@ -40,12 +40,14 @@ class LabelRun:
         journal_dir: folder of the journals; created if absent.
         settings: settings on which the masks depend besides the boxes; journals of other settings
             raise an error.
+        classes: names of the classes to label; None labels all.
     """
 
     dataset: Json
     image_dir: Path
     journal_dir: Path
     settings: Json
+    classes: Collection[str] | None = None
 
     def label(
         self, labeler: AutoLabeler, *, batch_size: int = 2, on_image: OnImage | None = None
@@ -108,7 +110,7 @@ class LabelRun:
         names = {category["id"]: category["name"] for category in self.dataset["categories"]}
         boxes: dict[Any, list[Json]] = defaultdict(list)
         for annotation in self.dataset["annotations"]:
-            if not has_own_mask(annotation):
+            if is_asked(annotation, names, self.classes):
                 boxes[annotation["image_id"]].append(annotation)
         return {
             json.dumps(image["id"]): ImageTask(image, boxes[image["id"]], names)
@@ -140,7 +142,8 @@ class LabelRun:
     @cached_property
     def _header(self) -> Json:
         text = json.dumps(self.dataset, sort_keys=True)
-        return {"boxes": hashlib.sha256(text.encode()).hexdigest(), **self.settings}
+        digest = hashlib.sha256(text.encode()).hexdigest()
+        return {"boxes": digest, "classes": sorted(self.classes or ()), **self.settings}
 
     def _check_journals(self) -> None:
         for path in self._journal_files():

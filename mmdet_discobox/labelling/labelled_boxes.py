@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
@@ -45,13 +45,29 @@ def has_mask(annotation: Json) -> bool:
     return bool(segmentation) if isinstance(segmentation, dict) else any(segmentation or [])
 
 
+def is_asked(annotation: Json, names: Mapping[Any, str], classes: Collection[str] | None) -> bool:
+    """Return whether a box is to be labelled: it keeps no mask of its own, and its class is chosen.
+
+    Args:
+        annotation: the box.
+        names: names of the classes by their ids.
+        classes: names of the chosen classes; None chooses all.
+    """
+    chosen = classes is None or names[annotation["category_id"]] in classes
+    return chosen and not has_own_mask(annotation)
+
+
 def is_unread(record: Json) -> bool:
     """Return whether the record is of an image that could not be read."""
     return bool(record.get("unread"))
 
 
 def add_masks(
-    dataset: Json, records: Mapping[str, Json], *, polygons: bool = False
+    dataset: Json,
+    records: Mapping[str, Json],
+    *,
+    polygons: bool = False,
+    classes: Collection[str] | None = None,
 ) -> LabelledBoxes:
     """Return the json of the boxes with masks.
 
@@ -65,7 +81,9 @@ def add_masks(
         dataset: the boxes; not changed.
         records: records of the images, see :meth:`LabelRun.label`.
         polygons: write polygons instead of run lengths. Polygons cannot describe holes.
+        classes: names of the classes that were labelled; None if all were.
     """
+    names = {category["id"]: category["name"] for category in dataset["categories"]}
     masks = {mask["id"]: mask for record in records.values() for mask in record["masks"]}
     reasons = {f["id"]: f["reason"] for record in records.values() for f in record["failed"]}
     annotations = [
@@ -75,7 +93,7 @@ def add_masks(
     failed = [
         (a["id"], reasons.get(a["id"], "its image was not labelled"))
         for a in dataset["annotations"]
-        if a["id"] not in masks and not has_own_mask(a)
+        if a["id"] not in masks and is_asked(a, names, classes)
     ]
     unpredicted = sum(not mask["predicted"] for mask in masks.values())
     unread = sum(map(is_unread, records.values()))

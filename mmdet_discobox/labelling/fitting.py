@@ -1,0 +1,137 @@
+"""Train the box labeller on the boxes that are to be labelled."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from mmengine.config import Config
+from mmengine.hooks import Hook
+from mmengine.runner import Runner, find_latest_checkpoint
+
+from mmdet_discobox.checkpoints import publish_checkpoint, read_checkpoint, save_checkpoint
+from mmdet_discobox.utils.files import write_json
+from mmdet_discobox.utils.types import Json
+
+from .shipped import WEIGHTS, shipped_config
+
+#: takes the number of finished iterations, and the number of all
+OnIteration = Callable[[int, int], None]
+#: checkpoints in a training
+_SAVES = 20
+
+
+def fit_labeler(
+    dataset: Json,
+    image_dir: Path,
+    work_dir: Path,
+    *,
+    epochs: int,
+    device: str,
+    on_iteration: OnIteration | None = None,
+) -> tuple[Path, Path]:
+    """Train the shipped labeller on the boxes of a data set, by mmengine's runner, resumably.
+
+    A killed training continues from its last checkpoint, and a finished one is not repeated.
+
+    Args:
+        dataset: a COCO json, see :func:`read_boxes`; masks in it are not read.
+        image_dir: folder of its images.
+        work_dir: folder of the result, created if absent.
+        epochs: passes over all boxes.
+        device: device to train on.
+        on_iteration: called before the first and after each iteration.
+
+    Returns:
+        Paths of the config and of the weights of the average.
+
+    Raises:
+        ValueError: if ``work_dir`` has the training of other boxes or epochs, or if there are no
+            boxes to train on.
+    """
+    config = shipped_config()
+    # the runner writes its config there, under this name
+    config_file, weights = work_dir / Path(config.filename).name, work_dir / "box_labeler.pth"
+    _check_same_training(work_dir / "training.json", dataset, epochs)
+    if weights.is_file():
+        return config_file, weights
+    boxes = work_dir / "boxes.json"
+    write_json(boxes, dataset)
+    _set_boxes(config, dataset, boxes, image_dir)
+    _set_schedule(config, dataset, epochs)
+    config.work_dir = str(work_dir)
+    config.resume = find_latest_checkpoint(str(work_dir)) is not None
+    config.load_from = None if config.resume else str(WEIGHTS)
+    runner = Runner.from_cfg(config)
+    runner.model.to(device)
+    if on_iteration is not None:
+        runner.register_hook(_Progress(on_iteration), priority="VERY_LOW")
+    runner.train()
+    latest = find_latest_checkpoint(str(work_dir))
+    save_checkpoint(publish_checkpoint(read_checkpoint(latest), network="teacher"), weights)
+    for checkpoint in work_dir.glob("iter_*.pth"):
+        checkpoint.unlink()
+    return config_file, weights
+
+
+def _set_boxes(config: Config, dataset: Json, boxes: Path, image_dir: Path) -> None:
+    """Train on the boxes of a COCO json, and evaluate nothing."""
+    config.train_dataloader.dataset.dataset = dict(
+        type="CocoBoxDataset",
+        ann_file=str(boxes.resolve()),
+        data_prefix=dict(img=str(image_dir.resolve())),
+        metainfo=dict(classes=tuple(c["name"] for c in dataset["categories"])),
+    )
+    for part in ("val", "test"):
+        config[f"{part}_dataloader"] = config[f"{part}_cfg"] = config[f"{part}_evaluator"] = None
+
+
+def _set_schedule(config: Config, dataset: Json, epochs: int) -> None:
+    """Count in iterations, so that a training resumes between two epochs as well."""
+    usable = sum(not (a.get("iscrowd") or a.get("ignore")) for a in dataset["annotations"])
+    loader = config.train_dataloader
+    loader.sampler = dict(type="InfiniteSampler", shuffle=True)
+    iterations = max(1, math.ceil(usable / loader.batch_size) * epochs)
+    config.train_cfg = dict(type="IterBasedTrainLoop", max_iters=iterations, val_interval=10**9)
+    config.param_scheduler = [
+        dict(type="LinearLR", start_factor=0.01, by_epoch=False, end=min(50, iterations // 5)),
+        dict(type="CosineAnnealingLR", by_epoch=False, T_max=iterations, eta_min=4e-6),
+    ]
+    config.default_hooks.checkpoint = dict(
+        type="CheckpointHook",
+        by_epoch=False,
+        interval=math.ceil(iterations / _SAVES),
+        max_keep_ckpts=2,
+    )
+    config.log_level = "WARNING"
+    config.randomness = dict(seed=0)
+
+
+def _check_same_training(path: Path, dataset: Json, epochs: int) -> None:
+    text = json.dumps([dataset, epochs], sort_keys=True)
+    own: dict[str, Any] = dict(training=hashlib.sha256(text.encode()).hexdigest())
+    if not path.is_file():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_json(path, own)
+    elif json.loads(path.read_bytes()) != own:
+        raise ValueError(
+            f"Expected the labeller in '{path.parent}' to be trained on the same boxes for as many "
+            "epochs, but it was on others. Finish it with these, or delete the folder."
+        )
+
+
+class _Progress(Hook):
+    """Report the iterations of a training."""
+
+    def __init__(self, report: OnIteration) -> None:
+        self.report = report
+
+    def before_train(self, runner: Runner) -> None:
+        self.report(runner.iter, runner.max_iters)
+
+    def after_train_iter(self, runner: Runner, *_: Any, **__: Any) -> None:
+        self.report(runner.iter + 1, runner.max_iters)

@@ -1,0 +1,34 @@
+"""The box labeller that ships with the package, and its config."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from mmengine.config import Config
+
+import mmdet_discobox
+
+#: weights of the average in float16; ``docs/third_party.md`` says what they were trained on
+WEIGHTS = Path(__file__).with_name("box_labeler_lite0.pth")
+_CONFIG = Path("configs", "lite0", "box_labeler_lite0.py")
+
+
+def shipped_config() -> Config:
+    """Return the config of the shipped labeller, as in its training.
+
+    It does not need the ImageNet weights of the backbone.
+
+    Raises:
+        FileNotFoundError: if the package is installed without its configs.
+    """
+    package = Path(mmdet_discobox.__file__).parent
+    candidates = [package / ".mim" / _CONFIG, package.parent / _CONFIG]  # installed, or a checkout
+    for path in candidates:
+        if path.is_file():
+            config = Config.fromfile(path)
+            config.model.backbone.pretrained = False
+            return config
+    raise FileNotFoundError(
+        f"Expected the config of the shipped labeller at '{candidates[0]}', but there is no such "
+        "file. Install the package again, with pip or mim."
+    )
