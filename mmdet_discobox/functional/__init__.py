@@ -14,7 +14,7 @@ from .mil import bag_logits, mil_bce_loss, mil_dice_loss
 from .numerics import constants_like, without_autocast
 from .transfer import interpolate_matches, match_cells, transfer_masks, transfer_points
 from .transport import marginal_residual, scale_to_marginals, sinkhorn, step_mass
-from .unary import raise_empty_bags, suppress_full_masks
+from .unary import normalise_logits, raise_empty_bags, suppress_full_masks
 
 __all__ = [
     "appearance_evidence",
@@ -44,6 +44,7 @@ __all__ = [
     "mil_bce_loss",
     "mil_dice_loss",
     "neighbour_offsets",
+    "normalise_logits",
     "raise_empty_bags",
     "rgb_to_lab",
     "scale_to_marginals",

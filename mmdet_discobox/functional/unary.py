@@ -1,8 +1,8 @@
-"""Corrections of the unary term: box priors on coarse masks before the mean field (Sec. 3.1).
+"""Corrections of the unary term: coarse masks before the mean field (Sec. 3.1).
 
-Smoothing cannot fix two errors of a coarse mask: a mask that covers the whole box, and rows or
-columns of the box without foreground. Neither correction is in the paper, whose teacher uses the
-box only as a border.
+Log-odds of different networks differ in scale. Smoothing cannot fix two errors of a coarse mask: a
+mask that covers the whole box, and rows or columns of the box without foreground. No correction is
+in the paper, whose teacher thresholds the mask at 0.5 and uses the box only as a border.
 """
 
 from __future__ import annotations
@@ -11,6 +11,32 @@ import torch
 from torch import Tensor
 
 from .checks import check_shapes
+
+
+def normalise_logits(logits: Tensor, inside: Tensor, *, rms: float) -> Tensor:
+    """Scale the log-odds of each object to a given root mean square in its box.
+
+    Makes the weight of the start against the colours independent of how confident its network is:
+    a mask counts by the contrast between its certain and uncertain cells, not by the temperature of
+    the logits. Divides by a root mean square of at least 1, so that the noise of an undecided
+    network is not amplified beyond ``rms``.
+
+    Args:
+        logits: ``(N, H, W)`` log-odds of the foreground.
+        inside: ``(N, H, W)`` boolean, pixels of the box.
+        rms: root mean square of the result, above 0.
+
+    Returns:
+        ``(N, H, W)`` log-odds.
+
+    Raises:
+        ValueError: if ``rms`` is not positive.
+    """
+    check_shapes(logits=(logits, "N H W"), inside=(inside, "N H W"))
+    if rms <= 0:
+        raise ValueError(f"Expected `rms` to be positive but got {rms}.")
+    mean_square = (logits.square() * inside).sum((1, 2)) / inside.sum((1, 2)).clamp_min(1)
+    return logits * (rms / mean_square.clamp_min(1).sqrt())[:, None, None]
 
 
 def suppress_full_masks(logits: Tensor, inside: Tensor, *, above: float) -> Tensor:

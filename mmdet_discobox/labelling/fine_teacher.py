@@ -43,6 +43,7 @@ class FineTeacher:
             margin=teacher.margin,
             refiner=dict(
                 iterations=5,
+                unary_rms=None,
                 unary_scale=0.6,
                 unary_limit=2.5,
                 tightness=None,

@@ -5,7 +5,47 @@ from __future__ import annotations
 import pytest
 import torch
 
-from mmdet_discobox.functional import raise_empty_bags, suppress_full_masks
+from mmdet_discobox.functional import normalise_logits, raise_empty_bags, suppress_full_masks
+
+
+def naive_normalisation(logits, inside, rms):
+    out = logits.double().clone()
+    for n in range(len(logits)):
+        box = [float(v) for v, i in zip(logits[n].flatten(), inside[n].flatten(), strict=True) if i]
+        square = sum(v * v for v in box) / max(len(box), 1)
+        out[n] *= rms / max(square, 1.0) ** 0.5
+    return out
+
+
+def test_normalisation_equals_loops(full_masks):
+    logits, inside = full_masks
+    result = normalise_logits(3 * logits, inside, rms=2.5)
+    naive = naive_normalisation(3 * logits, inside, 2.5)
+    torch.testing.assert_close(result.double(), naive, rtol=1e-5, atol=1e-6)
+
+
+def test_normalisation_removes_the_temperature_of_a_confident_network(full_masks):
+    logits, inside = full_masks[0][:3], full_masks[1][:3]  # the fourth box has no cell
+    logits = logits / logits[inside].abs().min()  # each at least 1 in the box
+    once = normalise_logits(logits, inside, rms=2.5)
+    torch.testing.assert_close(normalise_logits(7 * logits, inside, rms=2.5), once)
+    squares = (once.square() * inside).sum((1, 2)) / inside.sum((1, 2))
+    torch.testing.assert_close(squares, torch.full((3,), 2.5**2))
+    torch.testing.assert_close(normalise_logits(once, inside, rms=2.5), once)
+
+
+def test_normalisation_does_not_amplify_an_undecided_network(full_masks):
+    logits, inside = full_masks
+    faint = logits / 100
+    torch.testing.assert_close(normalise_logits(faint, inside, rms=2.5), 2.5 * faint)
+    assert torch.equal(normalise_logits(torch.zeros_like(logits), inside, rms=2.5), logits * 0)
+
+
+def test_normalisation_rejects_wrong_input(full_masks):
+    with pytest.raises(ValueError, match="`rms` to be positive but got 0"):
+        normalise_logits(*full_masks, rms=0)
+    with pytest.raises(ValueError, match="inside"):
+        normalise_logits(full_masks[0], full_masks[1][:2], rms=1.0)
 
 
 def naive_suppression(logits, inside, above):

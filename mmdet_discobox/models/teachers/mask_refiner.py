@@ -16,6 +16,7 @@ from mmdet_discobox.functional import (
     mean_field,
     mean_field_alg1,
     neighbour_offsets,
+    normalise_logits,
     raise_empty_bags,
     rgb_to_lab,
     suppress_full_masks,
@@ -58,6 +59,8 @@ class MaskRefiner:
         dilations: distances of the neighbours in cells; the paper has ``(1,)``.
         iterations: total number of mean-field updates; the paper iterates "until convergence". The
             appearance model is estimated twice, before the first update and after a third of them.
+        unary_rms: root mean square of the log-odds of a start in its box, before ``unary_scale``;
+            see :func:`normalise_logits` (soft; departure). None keeps the log-odds of the network.
         unary_scale: factor on the log-odds of the predicted probabilities (soft).
         unary_limit: bound on the absolute log-odds of the unary and of the appearance model each,
             so that colours can overrule a confident network (soft).
@@ -71,8 +74,8 @@ class MaskRefiner:
         appearance_bandwidth: bandwidth of its kernel, in units of the colour space.
 
     Raises:
-        ValueError: for an unknown algorithm or colour space, a ``unary_scale`` that is not
-            positive, or wrong dilations.
+        ValueError: for an unknown algorithm or colour space, a ``unary_rms`` or ``unary_scale``
+            that is not positive, or wrong dilations.
     """
 
     def __init__(
@@ -84,6 +87,7 @@ class MaskRefiner:
         zeta: float = 3.5,
         dilations: Sequence[int] = (1, 2, 4),
         iterations: int = 15,
+        unary_rms: float | None = 2.5,
         unary_scale: float = 0.25,
         unary_limit: float = 1.5,
         prior: float = 0.1,
@@ -98,6 +102,8 @@ class MaskRefiner:
             raise ValueError(
                 f"Expected `colour_space` to be 'lab' or 'rgb' but got {colour_space!r}."
             )
+        if unary_rms is not None and unary_rms <= 0:
+            raise ValueError(f"Expected `unary_rms` to be positive or None but got {unary_rms}.")
         if unary_scale <= 0:
             raise ValueError(
                 f"Expected `unary_scale` to be positive but got {unary_scale}. Use a small value "
@@ -109,6 +115,7 @@ class MaskRefiner:
         self.zeta = zeta
         self.offsets = neighbour_offsets(dilations)
         self.iterations = iterations
+        self.unary_rms = unary_rms
         self.unary_scale = unary_scale
         self.unary_limit = unary_limit
         self.prior = prior
@@ -157,7 +164,10 @@ class MaskRefiner:
 
     def _soft(self, inputs: MeanFieldInputs, cross: Tensor | None) -> Tensor:
         limit = self.unary_limit
-        coarse = inputs.coarse.clamp(-limit / self.unary_scale, limit / self.unary_scale)
+        coarse = inputs.coarse
+        if self.unary_rms is not None:
+            coarse = normalise_logits(coarse, inputs.inside, rms=self.unary_rms)
+        coarse = coarse.clamp(-limit / self.unary_scale, limit / self.unary_scale)
         if self.fullness is not None:
             coarse = suppress_full_masks(coarse, inputs.inside, above=self.fullness)
         if self.tightness is not None:

@@ -37,7 +37,8 @@ class PredictionRefiner:
         min_overlap: smallest IoU between refined and predicted mask, on the grid of the teacher.
             Below it the predicted mask is kept, because the refined one covers another object; most
             of these predictions are scattered.
-        teacher: arguments of the :class:`StructuredTeacher`, without a cross-image term.
+        teacher: arguments of the :class:`StructuredTeacher`, without a cross-image term. Its
+            ``unary_rms`` is None by default, so that ``certainty`` is the weight of a mask.
 
     Raises:
         ValueError: for a negative ``grow``, or wrong settings of the teacher.
@@ -58,7 +59,9 @@ class PredictionRefiner:
         self.grow = grow
         self.certainty = certainty
         self.min_overlap = min_overlap
-        self.teacher = StructuredTeacher(**(teacher or {}))
+        teacher = dict(teacher or {})
+        teacher["refiner"] = dict(unary_rms=None) | dict(teacher.get("refiner") or {})
+        self.teacher = StructuredTeacher(**teacher)
 
     @torch.no_grad()
     def __call__(self, image: Tensor, masks: Tensor, scores: Tensor) -> Tensor:

@@ -62,6 +62,16 @@ def test_masks_and_image_may_differ_in_resolution(disc):
     assert iou(F.max_pool2d(refined.float(), (3, 2)) > 0, same) > 0.95
 
 
+def test_certainty_weighs_a_mask_unless_its_log_odds_are_normalised(disc):
+    start = (distance(67, 50) < 27)[None]
+    for teacher, same in ((None, False), (dict(refiner=dict(unary_rms=2.5)), True)):
+        little, much = (
+            PredictionRefiner(certainty=c, teacher=teacher)(image_of(disc), start, torch.ones(1))
+            for c in (2.5, 50.0)
+        )
+        assert torch.equal(little, much) == same
+
+
 def test_low_scores_and_empty_masks_stay_and_nothing_is_written_in_place(disc):
     masks = torch.stack([distance() < 27, distance() < 27, torch.zeros_like(disc)])
     given, scores = masks.clone(), torch.tensor([0.9, 0.1, 0.9])

@@ -87,6 +87,15 @@ def test_the_prior_is_for_the_foreground_of_the_box_and_not_the_paper_s():
     torch.testing.assert_close(*(result.masks for result in paper))
 
 
+def test_the_temperature_of_a_network_does_not_change_its_masks():
+    image, objs, _ = scene()
+    start = stride4(STARTS["blurred"][0](distance()))
+    for kwargs, same in (({}, True), (dict(unary_rms=None), False)):
+        teacher = StructuredTeacher(refiner=kwargs)
+        calibrated, confident = (run(teacher, t * start, objs, image).masks for t in (1, 4))
+        assert torch.allclose(calibrated, confident, atol=1e-4) == same
+
+
 def test_the_margin_stays_background():
     image, objs, _ = scene()
     result = run(StructuredTeacher(), torch.full((1, 32, 32), 9.0), objs, image)
@@ -191,6 +200,7 @@ def test_masks_carry_no_gradient_and_the_schedule_is_saved():
         (dict(crop_size=2), "Expected `crop_size` to be at least 4 and a multiple of 4 but got 2"),
         (dict(crop_size=30), "Expected `crop_size` to be .* a multiple of 4 but got 30"),
         (dict(refiner=dict(dilations=())), "Expected `dilations`"),
+        (dict(refiner=dict(unary_rms=0.0)), "Expected `unary_rms` to be positive or None but got"),
         (dict(refiner=dict(unary_scale=0.0)), "Expected `unary_scale` to be positive but got 0.0"),
     ],
 )
