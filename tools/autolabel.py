@@ -273,8 +273,7 @@ def mask_settings(args: argparse.Namespace) -> Json:
 
 def print_result(args: argparse.Namespace, labelled: LabelledBoxes) -> None:
     """Print the number of masks, and the boxes without one."""
-    done = len(labelled.dataset["annotations"]) - len(labelled.failed)
-    print(f"{done} masks: {args.out_json}")
+    print(f"{labelled.made} masks: {args.out_json}")
     if labelled.unpredicted and not args.teacher_only:
         print(f"{labelled.unpredicted} of them are computed from colours alone.")
     if labelled.failed:

@@ -23,12 +23,14 @@ class LabelledBoxes:
 
     Attributes:
         dataset: the json of the boxes, with masks.
+        made: number of masks that were made.
         failed: boxes without a mask: the id of each and the reason.
         unpredicted: number of masks that come from colours alone.
         unread: number of images that could not be read.
     """
 
     dataset: Json
+    made: int
     failed: list[tuple[Any, str]]
     unpredicted: int
     unread: int
@@ -97,7 +99,9 @@ def add_masks(
     ]
     unpredicted = sum(not mask["predicted"] for mask in masks.values())
     unread = sum(map(is_unread, records.values()))
-    return LabelledBoxes({**dataset, "annotations": annotations}, failed, unpredicted, unread)
+    return LabelledBoxes(
+        {**dataset, "annotations": annotations}, len(masks), failed, unpredicted, unread
+    )
 
 
 def _mask_fields(mask: Json, polygons: bool) -> Json:

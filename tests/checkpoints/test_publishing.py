@@ -156,3 +156,17 @@ def test_broken_and_missing_files_are_named(tmp_path):
         (tmp_path / "broken.pth").write_bytes(content)
         with pytest.raises(ValueError, match=r"broken\.pth' to be a checkpoint"):
             read_checkpoint(tmp_path / "broken.pth")
+
+
+def test_half_precision_and_no_config():
+    model = build(tiny_solov2())
+    checkpoint = dict(state_dict=model.state_dict(), meta=dict(cfg="work_dir = '/home'", epoch=3))
+    published = publish_checkpoint(checkpoint, half=True, config=False)
+    assert published["meta"] == dict(epoch=3, published_network="student")
+    weights = published["state_dict"]
+    assert {value.dtype for value in weights.values()} == {torch.float16, torch.int64}
+    model.load_state_dict(weights, strict=False)
+    key = "neck.lateral_convs.0.conv.weight"
+    assert model.state_dict()[key].dtype == torch.float32
+    assert torch.equal(model.state_dict()[key].half(), weights[key])
+    assert publish_checkpoint(checkpoint)["meta"]["cfg"] == "work_dir = '/home'"

@@ -1,0 +1,114 @@
+"""`autolabel.py` with the shipped labeller: without a config, with `--fit`, for some classes."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from tiny import write_boxes
+
+TOOL = Path(__file__).parents[2] / "tools" / "autolabel.py"
+CPU = ("--device", "cpu")
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory):
+    return write_boxes(tmp_path_factory.mktemp("boxes"), num_images=5)
+
+
+@pytest.fixture
+def paths(root, tmp_path):
+    return root / "boxes.json", root / "images", tmp_path / "out.json"
+
+
+def start(*arguments):
+    return subprocess.Popen(
+        [sys.executable, str(TOOL), *map(str, arguments), *CPU],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )
+
+
+def finish(*arguments, status=0):
+    process = start(*arguments)
+    output, _ = process.communicate(timeout=300)
+    assert process.returncode == status, output
+    return output
+
+
+def annotations(path):
+    return json.loads(path.read_text())["annotations"]
+
+
+def test_three_paths_are_enough(root, paths):
+    output = finish(*paths, "--truth", root / "masks.json")
+    assert f"8 masks: {paths[-1]}" in output
+    # the rectangles of this set fill their boxes: only their masks' number and place can be asked
+    assert "8 boxes: mean IoU" in output
+    assert all(0 < a["area"] <= a["bbox"][2] * a["bbox"][3] for a in annotations(paths[-1]))
+
+
+def test_the_other_classes_stay_as_they_are(root, paths):
+    dataset = json.loads(paths[0].read_text())
+    mine = dataset["annotations"][1]  # of class two
+    mine.update(segmentation=[[1, 1, 9, 1, 9, 9]], area=32.0, iscrowd=0)
+    boxes = paths[-1].with_name("boxes.json")
+    boxes.write_text(json.dumps(dataset))
+    output = finish(boxes, *paths[1:], "--classes", "one", "three")
+    after = annotations(paths[-1])
+    labelled = [a for a in after if "mask_quality" in a]
+    assert {a["category_id"] for a in labelled} == {1, 3}
+    assert f"{len(labelled)} masks" in output
+    assert after[1] == mine
+    wrong = finish(boxes, *paths[1:], "--classes", "four", status=1)
+    assert "Expected --classes among those of the boxes (one, two, three) but got four" in wrong
+
+
+def test_a_killed_fit_goes_on_and_is_not_repeated(root, paths):
+    folder = paths[-1].with_name("out.json.labeler")
+    options = (*paths, "--fit", "--epochs", 30)
+    process = start(*options)
+    deadline = time.monotonic() + 240
+    while not (folder / "last_checkpoint").is_file():
+        assert process.poll() is None, process.communicate()[0]
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert not paths[-1].exists()
+    output = finish(*options)
+    assert "Advance dataloader" in output  # mmengine: past the samples of the killed run
+    assert "8 masks" in output
+    weights = folder / "box_labeler.pth"
+    written = weights.stat().st_mtime_ns
+    assert not any(folder.glob("iter_*.pth"))
+    first = annotations(paths[-1])
+    finish(*options)
+    assert weights.stat().st_mtime_ns == written
+    assert annotations(paths[-1]) == first
+    # the labeller is one for other images, too
+    again = paths[-1].with_name("again.json")
+    finish(folder / "box_labeler_lite0.py", weights, *paths[:2], again)
+    assert annotations(again) == first
+    other = finish(*paths, "--fit", "--epochs", 3, status=1)
+    assert "to be trained on the same boxes for as many epochs" in other
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("--fit", "--teacher-only"), "expected --teacher-only or --fit, not both"),
+        (("--fit", "--launcher", "pytorch"), "expected --fit without --launcher"),
+        (("--fit", "--epochs", 0), "--epochs to be at least 1"),
+    ],
+)
+def test_options_that_do_not_fit(paths, options, message):
+    assert message in finish(*paths, *options, status=2)
