@@ -59,10 +59,11 @@ class LazyLabeler:
         return self._built[1]
 
     def _build(self, device: str) -> AutoLabeler:
-        builder: Any = AutoLabeler
         if isinstance(self.settings, Mapping):
-            return builder.from_files(**self.settings, device=device)
-        return builder.shipped(device=device) if self.settings is None else builder(device=device)
+            return AutoLabeler.from_files(**self.settings, device=device)
+        if self.settings is None:
+            return AutoLabeler.shipped(device=device)
+        return AutoLabeler(device=device)
 
     def __getstate__(self) -> dict[str, Any]:
         return {**vars(self), "_built": None}

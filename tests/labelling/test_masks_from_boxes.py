@@ -353,12 +353,19 @@ def test_another_device_builds_the_labeler_again(monkeypatch):
         AutoLabeler,
         "shipped",
         classmethod(lambda cls, device, **kwargs: devices.append(device) or cls()),
-        raising=False,
     )
     model = MasksFromBoxes(KnownBoxes({}))
     for device in ("cpu", "cpu", "meta", "cpu"):
         assert isinstance(model.labeler.on(torch.device(device)), AutoLabeler)
     assert devices == ["cpu", "meta", "cpu"]
+
+
+def test_the_shipped_labeler_finds_discs():
+    pytest.importorskip("efficientnet_lite_pytorch", reason="the extra [demo] is missing")
+    image, truths, boxes = scene()
+    model = MasksFromBoxes(KnownBoxes({(80, 120): (boxes, [0, 1], [0.9, 0.4])})).eval()
+    (found,) = predict(model, loaded([image], RESIZE))
+    assert all(iou(*pair) > 0.9 for pair in zip(found.masks, truths, strict=True))
 
 
 def test_classes_are_known_by_name(files):
