@@ -15,7 +15,15 @@ warn_of_missing_cuda()
 register_safe_globals()
 
 # imported only after the version check
-from . import datasets, engine, evaluation, matching, models  # noqa: E402
+from . import datasets, engine, evaluation, labelling, matching, models  # noqa: E402
 
 __version__ = "0.1.0"
-__all__ = ["__version__", "datasets", "engine", "evaluation", "matching", "models"]
+__all__ = [
+    "__version__",
+    "datasets",
+    "engine",
+    "evaluation",
+    "labelling",
+    "matching",
+    "models",
+]

@@ -16,6 +16,7 @@ from mmengine.config import Config
 import mmdet_discobox.datasets as datasets
 import mmdet_discobox.engine.hooks as hooks
 import mmdet_discobox.evaluation as evaluation
+import mmdet_discobox.labelling as labelling
 import mmdet_discobox.models as models
 import mmdet_discobox.structures as structures
 from mmdet_discobox.models.detectors.structured_teaching import StructuredTeachingMixin
@@ -38,7 +39,7 @@ PATH = re.compile(rf"(?<![\w/:.])((?:{FOLDERS})/[\w/]+\.\w+)")
 WRITTEN = {"configs/apples.py"}
 #: where the classes of `settings.md` are found
 ROOMS = [
-    datasets, evaluation, hooks, structures, models.backbones, models.networks,
+    datasets, evaluation, hooks, labelling, structures, models.backbones, models.networks,
     models.networks.yolact.mask_rescoring, models.losses, models.teachers,
     models.teachers.teacher_network,
 ]  # fmt: skip

@@ -4,6 +4,7 @@ from .auto_labeler import AutoLabeler
 from .boxed_image import BoxedImage, BoxMask
 from .label_run import LabelRun
 from .labelled_boxes import LabelledBoxes, add_masks, keep_accepted
+from .masks_from_boxes import MasksFromBoxes
 
 __all__ = [
     "AutoLabeler",
@@ -11,6 +12,7 @@ __all__ = [
     "BoxedImage",
     "LabelRun",
     "LabelledBoxes",
+    "MasksFromBoxes",
     "add_masks",
     "keep_accepted",
 ]

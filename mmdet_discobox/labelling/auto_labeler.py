@@ -13,11 +13,11 @@ from mmdet.utils import get_test_pipeline_cfg
 from torch import Tensor
 
 from mmdet_discobox.checkpoints import build_detector
-from mmdet_discobox.functional import expand_boxes
+from mmdet_discobox.functional import constants_like, expand_boxes
 from mmdet_discobox.models.detectors import StructuredTeachingMixin
 from mmdet_discobox.models.networks import DiscoBoxLabeler
 from mmdet_discobox.models.teachers import StructuredTeacher, box_windows, paste_window
-from mmdet_discobox.structures import BoxObjects
+from mmdet_discobox.structures import BoxObjects, PseudoMasks
 
 from .boxed_image import BoxedImage, BoxMask
 from .coarse_masks import CoarseMaskPredictor, CoarseMasks
@@ -128,12 +128,67 @@ class AutoLabeler:
             objects = _to(part.objects(labels), self.device)
             yield from self._masks(objects, features, rgb, is_known)
 
+    @torch.no_grad()
+    def label_tensor(
+        self,
+        rgb: Tensor,
+        boxes: Tensor,
+        classes: Sequence[str],
+        *,
+        scale: tuple[float, float] = (1.0, 1.0),
+        size: tuple[int, int] | None = None,
+    ) -> Tensor:
+        """Label the boxes of an image on the device, with the masks of :meth:`__call__`.
+
+        Args:
+            rgb: ``(3, H, W)`` RGB in [0, 255] on the device of the labeler.
+            boxes: ``(G, 4)`` in pixels of ``rgb``, clipped to it.
+            classes: names of the G classes.
+            scale: pixels of the masks per pixel of ``rgb`` along x and y.
+            size: ``(height, width)`` of the masks, by default that of ``rgb``.
+
+        Returns:
+            ``(G, height, width)`` boolean.
+        """
+        height, width = size or (rgb.shape[-2], rgb.shape[-1])
+        known = [self.knows(name) for name in classes]
+        objects = _tensor_objects(rgb, boxes, [self.labels.get(name, 0) for name in classes])
+        features = self._tensor_features(rgb, boxes, classes) if any(known) else None
+        factors = constants_like(scale, objects.boxes).repeat(2)
+        limits = constants_like((width, height), objects.boxes).repeat(2)
+        masks = torch.zeros(len(boxes), height, width, dtype=torch.bool, device=rgb.device)
+        for chosen, is_known in _chunks(known, self.max_objects):
+            part = objects[chosen[0] : chosen[-1] + 1]
+            _start, pseudo, _quality = self._refined(part, features, rgb[None], is_known)
+            regions = pseudo.regions * factors
+            windows = box_windows((part.boxes * factors).minimum(limits), (height, width))
+            for row, window, grid, region in zip(
+                chosen, windows, pseudo.masks, regions, strict=True
+            ):
+                x1, y1, x2, y2 = window
+                masks[row, y1:y2, x1:x2] = paste_window(grid, region, window)
+        return masks
+
+    def _tensor_features(self, rgb: Tensor, boxes: Tensor, classes: Sequence[str]) -> Any:
+        """Extract the features of one image. Only a detector reads its pixels on the CPU."""
+        if not isinstance(self.predictor, CoarseMaskPredictor):
+            return None
+        pixels = rgb.flip(0).round().clamp(0, 255).byte().permute(1, 2, 0)
+        image = BoxedImage(np.asarray(pixels.cpu()), np.asarray(boxes.cpu()), classes)
+        return self.predictor.extract([image])[0]
+
+    def _refined(
+        self, objects: BoxObjects, features: Any, rgb: Tensor, known: bool
+    ) -> tuple[CoarseMasks, PseudoMasks, Tensor]:
+        """Return coarse masks, refined masks and qualities of the objects of an image."""
+        regions = expand_boxes(objects.boxes, self.teacher.margin)
+        start = self._coarse_masks(objects, features, rgb, regions, known)
+        return start, *self.teacher(start, objects, rgb)
+
     def _masks(
         self, objects: BoxObjects, features: Any, rgb: Tensor, known: bool
     ) -> Iterator[BoxMask]:
-        regions = expand_boxes(objects.boxes, self.teacher.margin)
-        start = self._coarse_masks(objects, features, rgb, regions, known)
-        pseudo, quality = self.teacher(start, objects, rgb)
+        start, pseudo, quality = self._refined(objects, features, rgb, known)
         qualities, predicted = quality.tolist(), start.predicted.tolist()
         size = (rgb.shape[-2], rgb.shape[-1])
         for index, window in enumerate(box_windows(objects.boxes, size)):
@@ -211,6 +266,14 @@ def _chunks(known: Sequence[bool], limit: int) -> Iterator[tuple[list[int], bool
         if index == len(known) or known[index] != known[first] or index - first == limit:
             yield list(range(first, index)), known[first]
             first = index
+
+
+def _tensor_objects(rgb: Tensor, boxes: Tensor, labels: Sequence[int]) -> BoxObjects:
+    """Return the boxes of an image ``(3, H, W)`` of no data set as objects."""
+    classes = torch.tensor(labels, dtype=torch.long).to(boxes.device)
+    zeros = torch.zeros_like(classes)
+    sizes = constants_like(rgb.shape[-2:], boxes.float())[None]
+    return BoxObjects(boxes.float(), classes, zeros, image_sizes=sizes, image_ids=zeros - 1)
 
 
 def _to(objects: BoxObjects, device: torch.device) -> BoxObjects:

@@ -6,8 +6,6 @@ from pathlib import Path
 
 from mmengine.config import Config
 
-import mmdet_discobox
-
 #: weights of the average in float16; ``docs/third_party.md`` says what they were trained on
 WEIGHTS = Path(__file__).with_name("box_labeler_lite0.pth")
 _CONFIG = Path("configs", "lite0", "box_labeler_lite0.py")
@@ -21,7 +19,7 @@ def shipped_config() -> Config:
     Raises:
         FileNotFoundError: if the package is installed without its configs.
     """
-    package = Path(mmdet_discobox.__file__).parent
+    package = Path(__file__).parents[1]
     candidates = [package / ".mim" / _CONFIG, package.parent / _CONFIG]  # installed, or a checkout
     for path in candidates:
         if path.is_file():

@@ -13,11 +13,14 @@ from mmdet.structures.mask import BitmapMasks
 from mmengine.config import Config
 from mmengine.logging import MessageHub
 from tiny import batch
+from tiny_detectors import CONFIGS as STOCK
 
 FOLDER = Path(__file__).parents[2] / "configs"
 PAPER = FOLDER / "discobox"
-#: all that train; those of correspondence have their own tests
-CONFIGS = sorted([*PAPER.glob("*.py"), *(FOLDER / "lite0").glob("*.py")])
+#: a stock detector in a wrapper
+WRAPPED = PAPER / "faster-rcnn_r50_masks_from_boxes.py"
+#: all others that train; those of correspondence have their own tests
+CONFIGS = sorted({*PAPER.glob("*.py"), *(FOLDER / "lite0").glob("*.py")} - {WRAPPED})
 
 
 def load(path):
@@ -112,6 +115,25 @@ def test_hooks_and_data_fit_the_model(path):
     assert DATASETS.get(dataset.type).__name__ == (
         "CocoBoxDataset" if box_supervised else "CocoDataset"
     )
+
+
+def without_scopes(value):
+    """A config without the `_scope_` of a base in another package."""
+    if isinstance(value, dict):
+        return {key: without_scopes(each) for key, each in value.items() if key != "_scope_"}
+    return [without_scopes(each) for each in value] if isinstance(value, list) else value
+
+
+def test_the_wrapped_detector_is_mmdets():
+    config = load(WRAPPED)
+    stock = Config.fromfile(STOCK / "faster_rcnn" / "faster-rcnn_r50_fpn_1x_coco.py")
+    assert config.custom_imports.imports == ["mmdet_discobox"]
+    assert without_scopes(config.model.detector) == stock.model
+    assert without_scopes(config.train_dataloader) == stock.train_dataloader
+    assert config.test_evaluator == config.val_evaluator
+    assert config.test_evaluator.metric == ["bbox", "segm"]
+    config.model.detector.backbone.init_cfg = None
+    assert MODELS.build(config.model).detector.roi_head.bbox_head.num_classes == 80
 
 
 def test_the_papers_schedule():

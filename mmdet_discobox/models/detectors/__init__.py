@@ -1,11 +1,13 @@
 """Floor 4: the training step, and the contract of the task networks."""
 
+from .image_colours import ImageColours
 from .module_types import check_module_type
 from .pseudo_label_images import pseudo_label_images
 from .structured_teaching import StructuredTeachingMixin
 from .task_network import TaskNetwork, look
 
 __all__ = [
+    "ImageColours",
     "StructuredTeachingMixin",
     "TaskNetwork",
     "check_module_type",
