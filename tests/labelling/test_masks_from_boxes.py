@@ -361,7 +361,6 @@ def test_another_device_builds_the_labeler_again(monkeypatch):
 
 
 def test_the_shipped_labeler_finds_discs():
-    pytest.importorskip("efficientnet_lite_pytorch", reason="the extra [demo] is missing")
     image, truths, boxes = scene()
     model = MasksFromBoxes(KnownBoxes({(80, 120): (boxes, [0, 1], [0.9, 0.4])})).eval()
     (found,) = predict(model, loaded([image], RESIZE))

