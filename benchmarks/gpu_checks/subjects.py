@@ -33,10 +33,16 @@ def read(path: Path) -> Config:
 def r50_configs() -> list[Path]:
     """Return all configs of a ResNet-50, the first of each network before the others.
 
-    Wrappers around a stock detector are left out: they train nothing of this package.
+    Wrappers around a stock detector are left out, because they train nothing of this package, and
+    the box labeller, which has no stock twin to be compared with.
     """
     found = sorted(CONFIGS.glob("discobox/*_r50*.py"))
-    paths = [path for path in found if "detector" not in read(path).model]
+    models = {path: read(path).model for path in found}
+    paths = [
+        path
+        for path, model in models.items()
+        if "detector" not in model and model.type != "DiscoBoxLabeler"
+    ]
     first = representatives(paths)
     return [*first, *(path for path in paths if path not in first)]
 

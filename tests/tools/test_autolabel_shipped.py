@@ -74,7 +74,7 @@ def test_the_other_classes_stay_as_they_are(root, paths):
 
 def test_a_killed_fit_goes_on_and_is_not_repeated(root, paths):
     folder = paths[-1].with_name("out.json.labeler")
-    options = (*paths, "--fit", "--epochs", 30)
+    options = (*paths, "--fit", "--epochs", 10)
     process = start(*options)
     deadline = time.monotonic() + 240
     while not (folder / "last_checkpoint").is_file():
