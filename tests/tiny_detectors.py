@@ -6,6 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import mmdet
+import torch
+from mmdet.registry import MODELS
 from mmengine.config import Config, ConfigDict
 
 CONFIGS = Path(mmdet.__file__).parent / ".mim" / "configs"
@@ -64,3 +66,15 @@ def tiny_dino(*, num_classes: int = 3) -> ConfigDict:
 
 #: one configuration of each kind: two stages, dense, set prediction
 DETECTORS = {"faster_rcnn": tiny_faster_rcnn, "rtmdet": tiny_rtmdet, "dino": tiny_dino}
+
+
+def build_detector(config: Any) -> Any:
+    """Build a model, whose weights depend on torch's seed alone.
+
+    mmdet's DINO leaves one parameter uninitialised until `init_weights`, which logs pages.
+    """
+    model = MODELS.build(config)
+    for name, parameter in model.named_parameters():
+        if name.endswith("level_embed"):
+            torch.nn.init.normal_(parameter)
+    return model

@@ -8,13 +8,12 @@ import json
 import numpy as np
 import pytest
 from mmdet.apis import DetInferencer
-from mmdet.registry import MODELS
 from mmengine.registry import init_default_scope
 from mmengine.runner import save_checkpoint
 from pycocotools import mask as mask_utils
 from test_mim import MMDET, mim, user_config
 from tiny import write_boxes
-from tiny_detectors import DETECTORS, tiny_faster_rcnn
+from tiny_detectors import DETECTORS, build_detector, tiny_faster_rcnn
 
 pytestmark = pytest.mark.slow
 CLASSES = ("one", "two", "three")
@@ -27,7 +26,7 @@ def detector(tmp_path_factory, request):
     folder = tmp_path_factory.mktemp("detector")
     config = user_config(write_boxes(folder / "set"), model=request.param)
     meta = dict(dataset_meta=dict(classes=CLASSES))
-    state = MODELS.build(copy.deepcopy(config.model)).state_dict()  # DINO changes its config
+    state = build_detector(copy.deepcopy(config.model)).state_dict()  # DINO changes its config
     save_checkpoint(dict(state_dict=state, meta=meta), str(folder / "detector.pth"))
     config.custom_hooks = []
     config.default_hooks = dict(visualization=dict(type="DetVisualizationHook"))

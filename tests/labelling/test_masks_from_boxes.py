@@ -12,13 +12,13 @@ import torch
 from mmcv.transforms import Compose
 from mmdet.apis import inference_detector
 from mmdet.models.detectors.base import BaseDetector
-from mmdet.registry import MODELS, TRANSFORMS
+from mmdet.registry import TRANSFORMS
 from mmengine.config import Config
 from mmengine.model import ExponentialMovingAverage
 from mmengine.runner import load_checkpoint, save_checkpoint
 from mmengine.structures import InstanceData
 from tiny import NORM, TASK_NETWORKS, batch, build, tiny_labeler, tiny_solov2
-from tiny_detectors import DETECTORS, tiny_faster_rcnn
+from tiny_detectors import DETECTORS, build_detector, tiny_faster_rcnn
 
 from mmdet_discobox.apis import AutoLabeler, BoxedImage
 from mmdet_discobox.labelling import MasksFromBoxes
@@ -31,7 +31,7 @@ each_detector = pytest.mark.parametrize("config", DETECTORS.values(), ids=DETECT
 def wrap(detector, seed=0, **kwargs):
     torch.manual_seed(seed)
     settings = dict(labeler="colours", min_score=0.0, **kwargs)
-    return MODELS.build(dict(type="MasksFromBoxes", detector=detector, **settings)).eval()
+    return build_detector(dict(type="MasksFromBoxes", detector=detector, **settings)).eval()
 
 
 def predict(model, data, **kwargs):
@@ -142,7 +142,7 @@ def test_boxes_labels_scores_and_losses_are_the_detectors(config):
 @each_detector
 def test_checkpoints_of_the_detector_and_of_the_wrapper_load(config, tmp_path):
     torch.manual_seed(1)
-    plain = MODELS.build(config())
+    plain = build_detector(config())
     save_checkpoint(dict(state_dict=plain.state_dict()), str(tmp_path / "plain.pth"))
     wrapped = wrap(config())
     load_checkpoint(wrapped, str(tmp_path / "plain.pth"), strict=True)

@@ -188,7 +188,7 @@ def test_invalid_input_is_refused_and_nothing_is_written(tool, root, trained, tm
     assert sorted(path.name for path in tmp_path.iterdir()) == before
     assert boxes.read_bytes() == content
     with pytest.raises(SystemExit):
-        tool(boxes, images, out)
+        tool(boxes, out)
 
 
 def test_other_detectors_and_checkpoints_are_refused(tool, root, trained, tmp_path):
