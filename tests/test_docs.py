@@ -39,8 +39,8 @@ PATH = re.compile(rf"(?<![\w/:.])((?:{FOLDERS})/[\w/]+\.\w+)")
 WRITTEN = {"configs/apples.py"}
 #: where the classes of `settings.md` are found
 ROOMS = [
-    datasets, evaluation, hooks, labelling, structures, models.backbones, models.networks,
-    models.networks.yolact.mask_rescoring, models.losses, models.teachers,
+    datasets, evaluation, hooks, labelling, structures, models.backbones, models.detectors,
+    models.networks, models.networks.yolact.mask_rescoring, models.losses, models.teachers,
     models.teachers.teacher_network,
 ]  # fmt: skip
 

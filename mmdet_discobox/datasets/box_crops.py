@@ -24,15 +24,12 @@ class BoxCropDataset(Dataset):
         dataset: a data set of mmdet, or its config, without a pipeline.
         pipeline: transforms of the samples, each of which has a single instance; among them
             :class:`CropBox`.
-        lazy_init: not used; mmdet's wrappers have it.
 
     Raises:
         ValueError: if the data set has no box.
     """
 
-    def __init__(
-        self, dataset: Any, pipeline: Sequence[Json] = (), lazy_init: bool = False
-    ) -> None:
+    def __init__(self, dataset: Any, pipeline: Sequence[Json] = ()) -> None:
         self.dataset = DATASETS.build(dataset) if isinstance(dataset, dict) else dataset
         self.pipeline = Compose([TRANSFORMS.build(transform) for transform in pipeline])
         self.full_init()

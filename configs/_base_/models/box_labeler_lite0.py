@@ -18,7 +18,8 @@ model = dict(
     backbone=dict(type="EfficientNetLite"),
     neck=dict(type="FPN", in_channels=[24, 40, 112, 320], out_channels=64, num_outs=4),
     mask_head=dict(type="BoxMaskHead", box_jitter=0.03),
-    structured_teacher=dict(type="StructuredTeacher"),
+    # objects compete when whole images are labelled; a crop of the training has a single one
+    structured_teacher=dict(type="StructuredTeacher", competition=0.25),
     teacher_network=dict(momentum=0.01),
     loss_mil=dict(type="BoxMILLoss", form="dice"),
     loss_consistency=dict(

@@ -1,5 +1,6 @@
 """Floor 4: the training step, and the contract of the task networks."""
 
+from .colour_jitter import ColourJitter
 from .image_colours import ImageColours
 from .module_types import check_module_type
 from .pseudo_label_images import pseudo_label_images
@@ -7,6 +8,7 @@ from .structured_teaching import StructuredTeachingMixin
 from .task_network import TaskNetwork, look
 
 __all__ = [
+    "ColourJitter",
     "ImageColours",
     "StructuredTeachingMixin",
     "TaskNetwork",
