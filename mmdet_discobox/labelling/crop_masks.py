@@ -21,8 +21,8 @@ from .coarse_masks import CoarseMasks
 class CropMaskPredictor:
     """Predict the coarse masks of given boxes with a :class:`.DiscoBoxLabeler`.
 
-    Every box is cut out of the image at its full resolution. The logits of a crop and of its
-    mirror image are averaged. Masks come from the averaged network if the checkpoint has one.
+    Every box is cut out of the image at its full resolution. The logits of crops with several
+    margins are averaged; every second one is mirrored. Masks come from the averaged network if the checkpoint has one.
 
     Args:
         model: the labeller on its device; it is put into evaluation mode.
@@ -31,7 +31,7 @@ class CropMaskPredictor:
     def __init__(self, model: DiscoBoxLabeler) -> None:
         self.model = model.eval()
         self.network = model.teaching_network
-        self.size, self.margin = model.crop_size, model.margin
+        self.size, self.margins = model.crop_size, model.margins
 
     def extract(self, images: Sequence[BoxedImage]) -> list[None]:
         """Return nothing for each image: nothing is computed before its boxes are known."""
@@ -50,17 +50,35 @@ class CropMaskPredictor:
             regions: ``(G, 4)`` region of each object's grid, in pixels of the image.
             size: S.
         """
-        own = expand_boxes(objects.boxes, self.margin)
+        logits = [
+            self._view(rgb, objects, regions, size, margin=margin, mirrored=bool(number % 2))
+            for number, margin in enumerate(self.margins)
+        ]
+        coarse = torch.stack(logits).mean(0)
+        return CoarseMasks(coarse, torch.ones_like(objects.labels, dtype=torch.bool))
+
+    def _view(
+        self,
+        rgb: Tensor,
+        objects: BoxObjects,
+        regions: Tensor,
+        size: int,
+        *,
+        margin: float,
+        mirrored: bool,
+    ) -> Tensor:
+        """Predict ``(G, S, S)`` logits from the crops with one margin."""
+        own = expand_boxes(objects.boxes, margin)
         crops = crop_regions(rgb, own, torch.zeros_like(objects.labels), self.size)
         batch = dict(inputs=list(crops.flip(1)), data_samples=None)  # BGR, as mmdet loads images
         inputs = self.model.data_preprocessor(batch, False)["inputs"]
         boxes = (objects.boxes - own[:, :2].repeat(1, 2)) / (own[:, 2:] - own[:, :2]).repeat(1, 2)
-        alone = _one_per_crop(objects, boxes * self.size, self.size)
-        mirrored = replace(alone, boxes=_mirror(alone.boxes, self.size))
-        view, seen = look(self.network, inputs, alone), look(self.network, inputs.flip(3), mirrored)
-        logits = (view.proposals.logits + seen.proposals.logits.flip(2)) / 2
-        coarse = resample_grids(logits, own, regions, size)
-        return CoarseMasks(coarse, torch.ones_like(objects.labels, dtype=torch.bool))
+        boxes = boxes * self.size
+        if mirrored:
+            inputs, boxes = inputs.flip(3), _mirror(boxes, self.size)
+        view = look(self.network, inputs, _one_per_crop(objects, boxes, self.size))
+        logits = view.proposals.logits
+        return resample_grids(logits.flip(2) if mirrored else logits, own, regions, size)
 
 
 def _one_per_crop(objects: BoxObjects, boxes: Tensor, size: int) -> BoxObjects:

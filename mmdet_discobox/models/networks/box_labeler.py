@@ -149,7 +149,8 @@ class DiscoBoxLabeler(StructuredTeachingMixin, SingleStageInstanceSegmentor):
 
     Args:
         crop_size: side of the crops in pixels outside of training, where the pipeline decides.
-        margin: margin of these crops, a fraction of the width and height of the box.
+        margins: margins of the crops whose masks are averaged, fractions of the width and height
+            of the box.
 
     Raises:
         TypeError: if the mask head has another class.
@@ -157,12 +158,16 @@ class DiscoBoxLabeler(StructuredTeachingMixin, SingleStageInstanceSegmentor):
     """
 
     def __init__(
-        self, *args: Any, crop_size: int = 192, margin: float = 0.2, **kwargs: Any
+        self,
+        *args: Any,
+        crop_size: int = 192,
+        margins: Sequence[float] = (0.1, 0.2),
+        **kwargs: Any,
     ) -> None:
         super().__init__(*args, **kwargs)
         check_module_type("mask_head", self.mask_head, BoxMaskHead)
         self.crop_size = crop_size
-        self.margin = margin
+        self.margins = tuple(margins)
 
     @property
     def num_classes(self) -> int:
