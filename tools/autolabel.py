@@ -7,7 +7,7 @@
     python tools/autolabel.py --accepted accepted.json MASKS_JSON OUT_JSON
 
 The first form uses the box labeller that ships with the package. --fit trains it on your boxes
-first: better masks, for minutes of training. CONFIG and CHECKPOINT are those of a detector or
+first, for minutes. CONFIG and CHECKPOINT are those of a detector or
 labeller of yours. --teacher-only uses no network.
 
 BOXES is a COCO json, a folder of Pascal VOC xml files, or a folder of YOLO txt files. OUT_JSON is a
