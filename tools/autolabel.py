@@ -7,8 +7,8 @@
     python tools/autolabel.py --accepted accepted.json MASKS_JSON OUT_JSON
 
 The first form uses the box labeller that ships with the package. --fit trains it on your boxes
-first, for minutes. CONFIG and CHECKPOINT are those of a detector or
-labeller of yours. --teacher-only uses no network.
+first, for minutes. CONFIG and CHECKPOINT are those of a detector or labeller of yours.
+--teacher-only uses no network.
 
 BOXES is a COCO json, a folder of Pascal VOC xml files, or a folder of YOLO txt files. OUT_JSON is a
 COCO json of the same boxes with masks, or with --format yolo-seg and voc-png a new folder: that of
@@ -34,11 +34,10 @@ from mmengine.dist import init_dist, is_main_process
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from label_report import ReportItem, write_label_report
+from label_report import write_report
 from label_truth import compare_with_truth
 from mmdet_discobox.datasets.box_formats import read_boxes
 from mmdet_discobox.datasets.coco_validation import check_coco_boxes, load_coco_json
-from mmdet_discobox.datasets.images import read_image
 from mmdet_discobox.labelling.auto_labeler import AutoLabeler
 from mmdet_discobox.labelling.fitting import fit_labeler
 from mmdet_discobox.labelling.formats import FORMATS, check_images, check_output, write_masks
@@ -49,10 +48,8 @@ from mmdet_discobox.labelling.labelled_boxes import (
     keep_accepted,
     read_accepted,
 )
-from mmdet_discobox.labelling.mask_encoding import decode_rle
 from mmdet_discobox.labelling.shipped import WEIGHTS
 from mmdet_discobox.utils.command_line import run
-from mmdet_discobox.utils.rle import to_rle
 from mmdet_discobox.utils.types import Json
 
 TEACHER_ONLY = (
@@ -170,8 +167,11 @@ def label(args: argparse.Namespace) -> int:
     if truth is not None:
         print(compare_with_truth(labelled.dataset, truth))
     if args.report:
-        args.report.mkdir(parents=True, exist_ok=True)
-        write_report(args, labelled.dataset)
+        page = write_report(
+            args.report, labelled.dataset, args.img_dir,
+            title=args.out_json.name, limit=args.report_limit,
+        )  # fmt: skip
+        print(f"report: {page}")
     return int(bool(labelled.failed))
 
 
@@ -294,40 +294,6 @@ def remove_journals(label_run: LabelRun, labelled: LabelledBoxes) -> None:
         f"'{label_run.journal_dir}' and labels only these. Otherwise, delete that folder.",
         file=sys.stderr,
     )
-
-
-def write_report(args: argparse.Namespace, dataset: Json) -> None:
-    """Write the page to inspect the masks."""
-    rated = [a for a in dataset["annotations"] if "mask_quality" in a]
-    rated.sort(key=lambda a: a["mask_quality"])
-    chosen, others = rated[: args.report_limit], rated[args.report_limit :]
-    path = args.report / "index.html"
-    items = report_items(dataset, chosen, args.img_dir)
-    left_out = [a["id"] for a in others]
-    write_label_report(path, items, title=args.out_json.name, left_out=left_out)
-    print(f"report: {path}")
-
-
-def report_items(dataset: Json, annotations: list[Json], image_dir: Path) -> Iterator[ReportItem]:
-    """Yield the masks with their images, each of which is read once."""
-    names = {category["id"]: category["name"] for category in dataset["categories"]}
-    for image in dataset["images"]:
-        selected = [a for a in annotations if a["image_id"] == image["id"]]
-        if not selected:
-            continue
-        height, width = image["height"], image["width"]
-        pixels = read_image(image_dir / image["file_name"], size=(width, height))
-        for a in selected:
-            code = to_rle(a["segmentation"], height=height, width=width)
-            yield ReportItem(
-                ann_id=a["id"],
-                class_name=names[a["category_id"]],
-                quality=a["mask_quality"],
-                file_name=image["file_name"],
-                image=pixels,
-                mask=decode_rle(code),
-                box=tuple(a["bbox"]),
-            )
 
 
 if __name__ == "__main__":

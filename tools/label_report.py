@@ -14,7 +14,11 @@ from typing import Any
 import cv2
 import numpy as np
 
+from mmdet_discobox.datasets.images import read_image
+from mmdet_discobox.labelling.mask_encoding import decode_rle
 from mmdet_discobox.utils.files import write_bytes
+from mmdet_discobox.utils.rle import to_rle
+from mmdet_discobox.utils.types import Json
 
 _TEMPLATE = Path(__file__).with_suffix(".html")
 #: longer side of a crop on the page, in pixels
@@ -46,6 +50,51 @@ class ReportItem:
     image: np.ndarray
     mask: np.ndarray
     box: tuple[float, float, float, float]
+
+
+def write_report(folder: Path, dataset: Json, image_dir: Path, *, title: str, limit: int) -> Path:
+    """Write the page of a labelled data set.
+
+    Args:
+        folder: folder of the page, created if absent.
+        dataset: result of ``add_masks``.
+        image_dir: folder of its images.
+        title: title of the page.
+        limit: largest number of masks on it; the best are left out.
+
+    Returns:
+        Path of the page.
+    """
+    rated = [a for a in dataset["annotations"] if "mask_quality" in a]
+    rated.sort(key=lambda a: a["mask_quality"])
+    left_out = [a["id"] for a in rated[limit:]]
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / "index.html"
+    items = report_items(dataset, rated[:limit], image_dir)
+    write_label_report(path, items, title=title, left_out=left_out)
+    return path
+
+
+def report_items(dataset: Json, annotations: list[Json], image_dir: Path) -> Iterator[ReportItem]:
+    """Yield the masks with their images, each of which is read once."""
+    names = {category["id"]: category["name"] for category in dataset["categories"]}
+    for image in dataset["images"]:
+        selected = [a for a in annotations if a["image_id"] == image["id"]]
+        if not selected:
+            continue
+        height, width = image["height"], image["width"]
+        pixels = read_image(image_dir / image["file_name"], size=(width, height))
+        for a in selected:
+            code = to_rle(a["segmentation"], height=height, width=width)
+            yield ReportItem(
+                ann_id=a["id"],
+                class_name=names[a["category_id"]],
+                quality=a["mask_quality"],
+                file_name=image["file_name"],
+                image=pixels,
+                mask=decode_rle(code),
+                box=tuple(a["bbox"]),
+            )
 
 
 def write_label_report(

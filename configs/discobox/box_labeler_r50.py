@@ -1,8 +1,7 @@
-"""The box labeller with ResNet-50, from the boxes of COCO."""
+"""The box labeller with ResNet-50, from the 850,000 boxes of COCO. Not trained yet."""
 
 _base_ = [
     "mmdet::_base_/default_runtime.py",
-    "mmdet::_base_/schedules/schedule_1x.py",
     "../_base_/models/box_labeler_lite0.py",
     "../_base_/datasets/box_crops.py",
 ]
@@ -42,10 +41,10 @@ val_dataloader = dict(
     ),
 )
 test_dataloader = val_dataloader
-# 850,000 boxes in 6 epochs
-train_cfg = dict(max_epochs=6, val_interval=2)
+train_cfg = dict(type="EpochBasedTrainLoop", max_epochs=6, val_interval=2)
+val_cfg = dict(type="ValLoop")
+test_cfg = dict(type="TestLoop")
 optim_wrapper = dict(
-    _delete_=True,
     type="OptimWrapper",
     optimizer=dict(type="AdamW", lr=1e-3, weight_decay=0.05),
     clip_grad=dict(max_norm=35, norm_type=2),

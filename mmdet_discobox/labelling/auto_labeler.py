@@ -144,6 +144,9 @@ class AutoLabeler:
     ) -> Tensor:
         """Label the boxes of an image on the device, with the masks of :meth:`__call__`.
 
+        With a labeller without classes, boxes do not compete for pixels: detections of one object
+        overlap.
+
         Args:
             rgb: ``(3, H, W)`` RGB in [0, 255] on the device of the labeler.
             boxes: ``(G, 4)`` in pixels of ``rgb``, clipped to it.
@@ -156,7 +159,7 @@ class AutoLabeler:
         """
         height, width = size or (rgb.shape[-2], rgb.shape[-1])
         known = [self.knows(name) for name in classes]
-        # detections of one object must not compete: without classes, each is a class of its own
+        # each a class of its own
         numbers = range(len(classes)) if self.classless else self._numbers(classes)
         objects = _tensor_objects(rgb, boxes, numbers)
         features = self._tensor_features(rgb, boxes, classes) if any(known) else None

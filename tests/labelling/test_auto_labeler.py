@@ -6,7 +6,7 @@ import pytest
 import torch
 from mmdet.registry import TRANSFORMS
 from tiny import NETWORKS as TINY
-from tiny import build, tiny_solov2
+from tiny import build, tiny_labeler, tiny_solov2
 
 from mmdet_discobox.apis import AutoLabeler, BoxedImage
 from mmdet_discobox.labelling.auto_labeler import ellipse_logits
@@ -180,6 +180,62 @@ def test_the_averaged_network_is_asked_once_it_has_started():
     assert AutoLabeler(model, classes=CLASSES).predictor.network is model
     model.teacher.update_parameters(model)
     assert AutoLabeler(model, classes=CLASSES).predictor.network is model.teacher.module
+
+
+def labeler_of(*, competition=0.0, **changes):
+    """A labeler with a tiny box labeller without classes."""
+    config = tiny_labeler(num_classes=None, **changes)
+    config.structured_teacher.competition = competition
+    return AutoLabeler(build(config))
+
+
+class BrightPixels:
+    """Instead of a box labeller: foreground is what is bright, on cells of 4 pixels."""
+
+    def extract_feat(self, batch_inputs):
+        return (batch_inputs,)
+
+    def head_outputs(self, features):
+        return torch.nn.functional.avg_pool2d(features[0].mean(1), 4)
+
+    def assign(self, outputs, objects):
+        return torch.arange(len(objects))
+
+    def mask_proposals(self, outputs, positives, objects, frame, *, one_per_object):
+        assert torch.equal(objects.image_inds, positives)  # one object per crop
+        return MaskProposals(outputs, positives, objects, 4)
+
+
+@pytest.mark.parametrize("margins", [(0.0,), (0.2,), (0.1, 0.3), (0.0, 0.1, 0.4)])
+def test_crops_of_every_margin_lie_on_the_image(margins):
+    labeler = labeler_of(margins=margins)
+    labeler.predictor.network = BrightPixels()
+    image, truth = disc(centre=(45, 36))  # mirrored at the wrong place it would be elsewhere
+    box = np.array([[20.0, 10, 90, 70]])
+    objects = BoxedImage(image, box, ["x"]).objects([0])
+    rgb = torch.from_numpy(image[..., ::-1].copy()).permute(2, 0, 1)[None].float()
+    coarse = labeler.predictor(None, rgb, objects, objects.boxes, 60).coarse[0].numpy()
+    window = truth[10:70, 20:90].astype(np.uint8)
+    expected = cv2.resize(window, (60, 60), interpolation=cv2.INTER_AREA) > 0
+    assert iou(coarse > np.median(coarse) + 0.3, expected) > 0.85
+
+
+def test_objects_of_one_class_compete_and_detections_do_not():
+    image, truth = disc()
+    x1, y1, x2, y2 = tight_box(truth)
+    boxes = np.array([[x1, y1, x2, y2], [x1 + 8, y1, x2 + 20, y2]], float)
+    rgb = torch.from_numpy(image[..., ::-1].copy()).permute(2, 0, 1).float()
+
+    def areas(labeler, names):
+        masks = labeler([BoxedImage(image, boxes, names)])[0]
+        return [int(mask.window.sum()) for mask in masks]
+
+    alone = areas(labeler_of(), ["a", "a"])
+    rivals = labeler_of(competition=2.0)
+    assert areas(rivals, ["a", "b"]) == alone
+    assert sum(areas(rivals, ["a", "a"])) < sum(alone)
+    found = rivals.label_tensor(rgb, torch.from_numpy(boxes), ["", ""])
+    assert found.flatten(1).sum(1).tolist() == alone
 
 
 def test_images_without_boxes_and_no_images():

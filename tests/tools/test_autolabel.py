@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import os
 import re
@@ -20,18 +19,6 @@ from tiny import NETWORKS, build, tiny_solov2, write_boxes
 
 TOOL = Path(__file__).parents[2] / "tools" / "autolabel.py"
 CLASSES = ("one", "two", "three")
-
-
-@pytest.fixture
-def tool(capsys):
-    def run(*arguments, status=0):
-        spec = importlib.util.spec_from_file_location("autolabel", TOOL)
-        module = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(module)
-        assert module.main([str(argument) for argument in arguments]) == status
-        return "".join(capsys.readouterr())
-
-    return run
 
 
 @pytest.fixture(scope="module")
@@ -65,11 +52,11 @@ def trained(request, tmp_path_factory):
     return folder / "config.py", folder / "epoch_1.pth"
 
 
-def test_a_checkpoint_labels_every_box(tool, root, trained, tmp_path):
+def test_a_checkpoint_labels_every_box(autolabel, root, trained, tmp_path):
     out = tmp_path / "new" / "masken ü.json"
     paths = (*trained, root / "boxes.json", root / "images", out)
     options = ("--device", "cpu", "--truth", root / "masks.json", "--report", tmp_path / "seite")
-    output = tool(*paths, *options)
+    output = autolabel(*paths, *options)
     assert "8 masks" in output
     assert "8 boxes: mean IoU" in output
     before, after = (json.loads(path.read_text()) for path in (root / "boxes.json", out))
@@ -81,13 +68,13 @@ def test_a_checkpoint_labels_every_box(tool, root, trained, tmp_path):
     assert "data:image/png" in (tmp_path / "seite" / "index.html").read_text()
 
 
-def test_teacher_only_and_accepted_masks(tool, root, tmp_path):
+def test_teacher_only_and_accepted_masks(autolabel, root, tmp_path):
     out, accepted = tmp_path / "out.json", tmp_path / "accepted.json"
     paths = ("--teacher-only", root / "boxes.json", root / "images")
-    assert "box shapes and colours alone" in tool(*paths, out)
+    assert "box shapes and colours alone" in autolabel(*paths, out)
     accepted.write_text('{"accepted": [3, 5], "rejected": [1]}')
-    assert "2 accepted masks" in tool("--accepted", accepted, out, tmp_path / "good.json")
-    assert "2 masks" in tool(*paths, tmp_path / "again.json", "--accepted", accepted)
+    assert "2 accepted masks" in autolabel("--accepted", accepted, out, tmp_path / "good.json")
+    assert "2 masks" in autolabel(*paths, tmp_path / "again.json", "--accepted", accepted)
     good, again = (
         json.loads((tmp_path / f"{name}.json").read_text()) for name in ("good", "again")
     )
@@ -95,10 +82,10 @@ def test_teacher_only_and_accepted_masks(tool, root, tmp_path):
     assert [a["id"] for a in good["annotations"]] == [3, 5]
 
 
-def test_masks_beyond_the_limit_of_the_page_are_kept(tool, root, tmp_path):
+def test_masks_beyond_the_limit_of_the_page_are_kept(autolabel, root, tmp_path):
     out, accepted = tmp_path / "out.json", tmp_path / "accepted.json"
     paths = ("--teacher-only", root / "boxes.json", root / "images")
-    tool(*paths, out, "--report", tmp_path / "page", "--report-limit", 5)
+    autolabel(*paths, out, "--report", tmp_path / "page", "--report-limit", 5)
     annotations = json.loads(out.read_text())["annotations"]
     best = sorted(annotations, key=lambda a: a["mask_quality"])
     worst, rest = ([a["id"] for a in part] for part in (best[:5], best[5:]))
@@ -106,35 +93,35 @@ def test_masks_beyond_the_limit_of_the_page_are_kept(tool, root, tmp_path):
     data = json.loads(re.search(r'id="data">(.*?)</script>', page, re.DOTALL)[1])
     assert data["leftOut"] == rest
     accepted.write_text(json.dumps(dict(accepted=worst[:2], left_out=data["leftOut"])))
-    output = tool("--accepted", accepted, out, tmp_path / "good.json")
+    output = autolabel("--accepted", accepted, out, tmp_path / "good.json")
     assert "2 accepted masks and 3 that were not on the page" in output
     good = json.loads((tmp_path / "good.json").read_text())
     assert {a["id"] for a in good["annotations"]} == {*worst[:2], *rest}
 
 
-def test_polygons(tool, root, tmp_path):
+def test_polygons(autolabel, root, tmp_path):
     paths = ("--teacher-only", root / "boxes.json", root / "images", tmp_path / "out.json")
-    tool(*paths, "--polygons")
+    autolabel(*paths, "--polygons")
     annotations = json.loads((tmp_path / "out.json").read_text())["annotations"]
     assert all(isinstance(a["segmentation"][0][0], float) for a in annotations)
 
 
-def test_yolo_folder(tool, root, tmp_path):
+def test_yolo_folder(autolabel, root, tmp_path):
     labels = tmp_path / "labels"
     labels.mkdir()
     (labels / "1.txt").write_text("0 0.5 0.5 0.25 0.5\n1 0.5 0.5 0.25 0.5\n")
-    tool("--teacher-only", labels, root / "images", tmp_path / "out.json")
+    autolabel("--teacher-only", labels, root / "images", tmp_path / "out.json")
     annotations = json.loads((tmp_path / "out.json").read_text())["annotations"]
     assert [a["bbox"] for a in annotations] == [[36, 24, 24, 48]] * 2
     assert all(a["segmentation"] for a in annotations)
 
 
-def test_boxes_without_a_mask_are_listed(tool, root, tmp_path):
+def test_boxes_without_a_mask_are_listed(autolabel, root, tmp_path):
     dataset = json.loads((root / "boxes.json").read_text())
     dataset["images"][1]["file_name"] = "gone.png"
     (tmp_path / "boxes.json").write_text(json.dumps(dataset))
     paths = ("--teacher-only", tmp_path / "boxes.json", root / "images", tmp_path / "out.json")
-    output = tool(*paths, status=1)
+    output = autolabel(*paths, status=1)
     assert "6 masks" in output
     assert "2 boxes have no mask:" in output
     assert "- annotation 1: Expected an image at" in output
@@ -142,18 +129,18 @@ def test_boxes_without_a_mask_are_listed(tool, root, tmp_path):
     assert ["segmentation" in a for a in annotations] == [False] * 2 + [True] * 6
 
 
-def test_only_fixed_images_are_labelled_again(tool, tmp_path):
+def test_only_fixed_images_are_labelled_again(autolabel, tmp_path):
     root = write_boxes(tmp_path / "set", num_images=5)
     paths = ("--teacher-only", root / "boxes.json", root / "images", tmp_path / "out.json")
     image = root / "images" / "2.png"
     image.rename(tmp_path / "away.png")
-    output = tool(*paths, status=1)
+    output = autolabel(*paths, status=1)
     assert "1 images could not be read" in output
     journal = tmp_path / "out.json.unfinished" / "0.jsonl"
     (tmp_path / "away.png").rename(image)
     done = journal.read_text()
     journal.write_text(done.replace('"quality": 0', '"quality": 1'))
-    assert "8 masks" in tool(*paths)
+    assert "8 masks" in autolabel(*paths)
     qualities = [
         a["mask_quality"] for a in json.loads((tmp_path / "out.json").read_text())["annotations"]
     ]
@@ -161,7 +148,7 @@ def test_only_fixed_images_are_labelled_again(tool, tmp_path):
     assert not journal.parent.exists()
 
 
-def test_invalid_input_is_refused_and_nothing_is_written(tool, root, trained, tmp_path):
+def test_invalid_input_is_refused_and_nothing_is_written(autolabel, root, trained, tmp_path):
     config, checkpoint = trained
     boxes, images, out = root / "boxes.json", root / "images", tmp_path / "out.json"
     (tmp_path / "bad.json").write_text('{"images": 3}')
@@ -184,14 +171,14 @@ def test_invalid_input_is_refused_and_nothing_is_written(tool, root, trained, tm
     content = boxes.read_bytes()
     for paths, message in cases:
         with pytest.raises((ValueError, FileNotFoundError), match=message):
-            tool(*paths, "--device", "cpu")
+            autolabel(*paths, "--device", "cpu")
     assert sorted(path.name for path in tmp_path.iterdir()) == before
     assert boxes.read_bytes() == content
     with pytest.raises(SystemExit):
-        tool(boxes, out)
+        autolabel(boxes, out)
 
 
-def test_other_detectors_and_checkpoints_are_refused(tool, root, trained, tmp_path):
+def test_other_detectors_and_checkpoints_are_refused(autolabel, root, trained, tmp_path):
     config, checkpoint = trained
     stock = Config.fromfile(config)
     stock.model = tiny_solov2(box_supervised=False)
@@ -201,17 +188,17 @@ def test_other_detectors_and_checkpoints_are_refused(tool, root, trained, tmp_pa
         dict(state_dict=build(stock.model).state_dict(), meta={}), str(tmp_path / "stock.pth")
     )
     with pytest.raises(ValueError, match="to be a DiscoBox detector but got SOLOv2"):
-        tool(tmp_path / "stock.py", tmp_path / "stock.pth", *rest)
+        autolabel(tmp_path / "stock.py", tmp_path / "stock.pth", *rest)
     other = Config.fromfile(config)
     head = "bbox_head" if "bbox_head" in other.model else "mask_head"
     other.model[head].num_classes = 4
     other.dump(tmp_path / "other.py")
     with pytest.raises(ValueError, match=r"to fit the config's DiscoBox.* have other shapes"):
-        tool(tmp_path / "other.py", checkpoint, *rest)
+        autolabel(tmp_path / "other.py", checkpoint, *rest)
 
 
 @pytest.mark.slow
-def test_a_killed_command_resumes_without_loss_or_duplicates(tool, tmp_path):
+def test_a_killed_command_resumes_without_loss_or_duplicates(autolabel, tmp_path):
     root = write_boxes(tmp_path / "set", num_images=60, empty=0)
     options = ("--teacher-only", "--device", "cpu", root / "boxes.json", root / "images")
     whole, parts = tmp_path / "whole.json", tmp_path / "parts.json"
@@ -230,7 +217,7 @@ def test_a_killed_command_resumes_without_loss_or_duplicates(tool, tmp_path):
     first.wait()
     assert 5 <= journal.read_bytes().count(b"\n") - 1 < 60
     assert not parts.exists()
-    tool(*options, parts)
-    tool(*options, whole)
+    autolabel(*options, parts)
+    autolabel(*options, whole)
     assert json.loads(parts.read_text()) == json.loads(whole.read_text())
     assert sorted(path.name for path in tmp_path.iterdir()) == ["parts.json", "set", "whole.json"]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 from pathlib import Path
 
@@ -29,18 +28,6 @@ FIELDS = {
     "nan": dict(area=float("nan")),
     "crowd without a mask": dict(area=0, iscrowd=1, segmentation=[]),
 }
-
-
-@pytest.fixture
-def tool(capsys):
-    def run(*arguments, status=0):
-        spec = importlib.util.spec_from_file_location("autolabel", TOOL)
-        module = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(module)
-        assert module.main([str(argument) for argument in arguments]) == status
-        return "".join(capsys.readouterr())
-
-    return run
 
 
 def write_coco(root, fields):
@@ -114,10 +101,10 @@ def trained_instances(path, image_dir):
 
 
 @pytest.mark.parametrize(("write", "fields"), LAYOUTS)
-def test_stock_mmdet_trains_every_object(tool, tmp_path, write, fields):
+def test_stock_mmdet_trains_every_object(autolabel, tmp_path, write, fields):
     root = write_boxes(tmp_path / "set", num_images=3)
     out = tmp_path / "out.json"
-    tool("--teacher-only", write(root, fields), root / "images", out)
+    autolabel("--teacher-only", write(root, fields), root / "images", out)
     annotations = json.loads(out.read_text())["annotations"]
     assert len(annotations) == 4
     for annotation in annotations:
@@ -139,13 +126,13 @@ def test_stock_mmdet_trains_every_object(tool, tmp_path, write, fields):
 
 
 @pytest.mark.parametrize("fields", [dict(), dict(area=None), dict(area=1600, segmentation=[[]])])
-def test_a_json_with_failed_boxes_can_be_trained(tool, tmp_path, fields):
+def test_a_json_with_failed_boxes_can_be_trained(autolabel, tmp_path, fields):
     root = write_boxes(tmp_path / "set", num_images=3)
     boxes = write_coco(root, fields)
     image = root / "images" / "1.png"
     content = image.read_bytes()
     image.write_bytes(b"no image")
-    tool("--teacher-only", boxes, root / "images", tmp_path / "out.json", status=1)
+    autolabel("--teacher-only", boxes, root / "images", tmp_path / "out.json", status=1)
     image.write_bytes(content)
     instances = trained_instances(tmp_path / "out.json", root / "images")
     assert [ignored for _, ignored in instances] == [False, False]  # failed boxes are dropped
@@ -160,15 +147,15 @@ def yolo_masks(folder, name):
 
 
 @pytest.mark.parametrize("write", [write_coco, write_voc, write_yolo])
-def test_all_formats_have_the_same_masks(tool, tmp_path, write):
+def test_all_formats_have_the_same_masks(autolabel, tmp_path, write):
     root = write_boxes(tmp_path / "set", num_images=3)
     paths = ("--teacher-only", write(root, {}), root / "images")
     before = sorted(root.rglob("*"))
-    tool(*paths, tmp_path / "out.json")
-    output = tool(*paths, tmp_path / "yolo", "--format", "yolo-seg")
+    autolabel(*paths, tmp_path / "out.json")
+    output = autolabel(*paths, tmp_path / "yolo", "--format", "yolo-seg")
     assert f"4 masks: {tmp_path / 'yolo'}" in output
     assert "yolo segment train" in output
-    output = tool(*paths, tmp_path / "voc", "--format", "voc-png")
+    output = autolabel(*paths, tmp_path / "voc", "--format", "voc-png")
     assert f"4 masks: {tmp_path / 'voc'}" in output
     assert sorted(root.rglob("*")) == before  # the labels of YOLO in `labels` are untouched
     assert {path.name for path in tmp_path.iterdir()} == {"set", "out.json", "yolo", "voc"}
@@ -187,19 +174,19 @@ def test_all_formats_have_the_same_masks(tool, tmp_path, write):
         assert np.array_equal(indices > 0, union)
 
 
-def test_report_truth_and_accepted_work_with_every_format(tool, tmp_path):
+def test_report_truth_and_accepted_work_with_every_format(autolabel, tmp_path):
     root = write_boxes(tmp_path / "set", num_images=3)
     paths = ("--teacher-only", root / "boxes.json", root / "images")
     accepted = tmp_path / "accepted.json"
     accepted.write_text('{"accepted": [2, 3]}')
-    tool(*paths, tmp_path / "masks.json")
+    autolabel(*paths, tmp_path / "masks.json")
     for file_format in ("yolo-seg", "voc-png"):
         out, page = tmp_path / file_format, tmp_path / f"page of {file_format}"
         options = ("--format", file_format, "--truth", root / "masks.json", "--report", page)
-        assert "4 boxes: mean IoU" in tool(*paths, out, *options)
+        assert "4 boxes: mean IoU" in autolabel(*paths, out, *options)
         assert "data:image/png" in (page / "index.html").read_text()
         good = tmp_path / f"good {file_format}"
-        output = tool(
+        output = autolabel(
             "--accepted", accepted, tmp_path / "masks.json", good, "--format", file_format
         )
         assert f"2 accepted masks: {good}" in output
@@ -211,7 +198,7 @@ def test_report_truth_and_accepted_work_with_every_format(tool, tmp_path):
         assert np.asarray(Image.open(png)).max() == expected
 
 
-def test_folders_in_the_way_are_refused_before_labelling(tool, tmp_path):
+def test_folders_in_the_way_are_refused_before_labelling(autolabel, tmp_path):
     root = write_boxes(tmp_path / "set", num_images=3)
     paths = ("--teacher-only", root / "boxes.json", root / "images")
     for out, options, message in (
@@ -220,12 +207,12 @@ def test_folders_in_the_way_are_refused_before_labelling(tool, tmp_path):
         (root, (), "to be a file, but"),
     ):
         with pytest.raises(ValueError, match=message):
-            tool(*paths, out, *options)
+            autolabel(*paths, out, *options)
     twice = json.loads((root / "boxes.json").read_text())
     twice["images"][2]["file_name"] = "1.jpg"
     (tmp_path / "twice.json").write_text(json.dumps(twice))
     with pytest.raises(ValueError, match=r"'1.png' and '1.jpg' would both have '1.txt'"):
-        tool(
+        autolabel(
             "--teacher-only", tmp_path / "twice.json", root / "images", tmp_path / "out",
             "--format", "yolo-seg",
         )  # fmt: skip

@@ -96,3 +96,16 @@ def test_objects_of_a_class_share_fewer_cells(dtype):
 def test_a_negative_weight_is_refused():
     with pytest.raises(ValueError, match=r"`competition` to be at least 0 .* but got -0.25"):
         StructuredTeacher(competition=-0.25)
+
+
+@pytest.mark.parametrize(("labels", "calls"), [([0, 0], 3), ([0, 1], 1)])
+def test_objects_without_rivals_are_refined_once_on_a_cpu(labels, calls, monkeypatch):
+    teacher = StructuredTeacher(crop_size=CELLS, competition=0.25)
+    objs, refined = objects([BOX, BOX], labels=labels), []
+    refine = type(teacher.refiner).__call__
+    monkeypatch.setattr(
+        type(teacher.refiner), "__call__", lambda *args: refined.append(1) or refine(*args)
+    )
+    ones = torch.ones(2, dtype=torch.bool)
+    teacher.refine_grids(torch.randn(2, CELLS, CELLS), ones, objs, torch.rand(1, 3, 64, 64) * 255)
+    assert len(refined) == calls
