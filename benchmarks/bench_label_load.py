@@ -61,7 +61,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     args = parser.parse_args(argv)
     torch.set_num_threads(args.threads)
     if args.row:
-        return measure(*args.row)
+        measure(*args.row)
+        return
     table = Table("boxes", "image", "seconds", "boxes a second", "more memory (MB)")
     least = None
     for row in ROWS[: args.rows]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -213,7 +214,7 @@ class AutoLabeler:
             return CoarseMasks(ellipses, torch.zeros_like(objects.labels, dtype=torch.bool))
         found = self.predictor(features, rgb, objects, regions, size)
         coarse = torch.where(found.predicted[:, None, None], found.coarse, ellipses)
-        return CoarseMasks(coarse, found.predicted, found.features)
+        return replace(found, coarse=coarse)
 
 
 def _predictor(model: Any, transforms: Sequence[Any]) -> CoarseMaskPredictor | CropMaskPredictor:

@@ -47,11 +47,14 @@ class CoarseMasks:
         coarse: ``(G, S, S)`` mask logits, 0 where there is no prediction.
         predicted: ``(G,)`` boolean, objects for which the network predicted a mask.
         features: ``(G, C, s, s)`` RoI features for a cross-image term, None without one.
+        views: ``(G,)`` mean IoU of the masks that a network made of several crops of an object, a
+            sign of quality; None if it looked once.
     """
 
     coarse: Tensor
     predicted: Tensor
     features: Tensor | None = None
+    views: Tensor | None = None
 
 
 class CoarseMaskPredictor:
