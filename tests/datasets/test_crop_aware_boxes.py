@@ -162,7 +162,7 @@ def test_boxes_of_cropped_masks_are_tight():
     masks = np.zeros((1, 80, 100), np.uint8)
     masks[0, 8:60, 5:40] = 1
     start = dict(results(boxes), gt_masks=BitmapMasks(masks, 80, 100))
-    crop = dict(type="RandomCrop", crop_size=(40, 70), recompute_bbox=True)
+    crop = dict(type="RandomCrop", crop_size=(70, 40), recompute_bbox=True)
     np.random.seed(1)  # noqa: NPY002 - the transform draws from it
     found = TRANSFORMS.build(crop)(start)["gt_bboxes"]
     assert type(found) is CropAwareBoxes

@@ -86,8 +86,8 @@ class BoxMILLoss(nn.Module):
                 known = known_bags(rows, cols, cut_sides)
         else:
             raise ValueError(
-                "Expected `target` to be boxes (N, 4), or masks (N, H, W) without `cut_sides`, but "
-                f"got {tuple(target.shape)}."
+                "Expected `target` to be boxes (N, 4) or masks (N, H, W), masks without "
+                f"`cut_sides`, but got {tuple(target.shape)}."
             )
         losses = _FORMS[self.form](pred, rows, cols, known=known)
         reduction = reduction_override or self.reduction
