@@ -27,7 +27,6 @@ from mmdet_discobox.datasets.images import read_image
 from mmdet_discobox.functional import expand_boxes
 from mmdet_discobox.labelling.mask_encoding import decode_rle
 from mmdet_discobox.models.teachers import paste_regions
-from mmdet_discobox.structures import BoxObjects
 from mmdet_discobox.utils.command_line import run
 from mmdet_discobox.utils.rle import to_rle
 from mmdet_discobox.utils.types import Json
@@ -66,7 +65,7 @@ def _boxed_image(
 def student_masks(labeler: AutoLabeler, image: BoxedImage) -> np.ndarray:
     """Predict ``(G, H, W)`` boolean masks of the boxes by the network alone."""
     objects = image.objects([labeler.labels.get(name, 0) for name in image.classes])
-    objects = BoxObjects(**{k: v.to(labeler.device) for k, v in vars(objects).items()})
+    objects = objects.to(labeler.device)
     regions = expand_boxes(objects.boxes, labeler.teacher.margin)
     features = labeler.predictor.extract([image])[0]
     rgb = torch.from_numpy(image.pixels[..., ::-1].copy()).permute(2, 0, 1)[None].float()

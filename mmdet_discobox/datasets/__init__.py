@@ -2,12 +2,15 @@
 
 from .box_crops import BoxCropDataset, CropBox
 from .coco_boxes import CocoBoxDataset
+from .crop_aware_boxes import CropAwareBoxes, PackCutSides
 from .pair_datasets import KeypointPairDataset, ObjectPairDataset
 
 __all__ = [
     "BoxCropDataset",
     "CocoBoxDataset",
+    "CropAwareBoxes",
     "CropBox",
     "KeypointPairDataset",
     "ObjectPairDataset",
+    "PackCutSides",
 ]

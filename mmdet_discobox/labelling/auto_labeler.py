@@ -130,7 +130,7 @@ class AutoLabeler:
         for chosen, is_known in _chunks(known, self.max_objects):
             classes = [image.classes[i] for i in chosen]
             part = BoxedImage(image.pixels, image.boxes[chosen], classes, image.image_id)
-            objects = _to(part.objects(self._numbers(classes)), self.device)
+            objects = part.objects(self._numbers(classes)).to(self.device)
             yield from self._masks(objects, features, rgb, is_known)
 
     @torch.no_grad()
@@ -284,7 +284,3 @@ def _tensor_objects(rgb: Tensor, boxes: Tensor, labels: Sequence[int]) -> BoxObj
     zeros = torch.zeros_like(classes)
     sizes = constants_like(rgb.shape[-2:], boxes.float())[None]
     return BoxObjects(boxes.float(), classes, zeros, image_sizes=sizes, image_ids=zeros - 1)
-
-
-def _to(objects: BoxObjects, device: torch.device) -> BoxObjects:
-    return BoxObjects(**{name: value.to(device) for name, value in vars(objects).items()})

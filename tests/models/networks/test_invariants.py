@@ -76,6 +76,21 @@ def test_masks_are_never_read(matching):
     assert values(losses_of(matching, data)) == without
 
 
+def test_whole_boxes_are_the_default(matching):
+    """Cut sides that are all False change no bit; cut ones change `L_mil`."""
+    data = batch()
+    absent = values(losses_of(copy.deepcopy(matching), copy.deepcopy(data)))
+    for sample in data["data_samples"]:
+        sample.gt_instances.cut_sides = torch.zeros(len(sample.gt_instances), 4).bool()
+    assert values(losses_of(copy.deepcopy(matching), copy.deepcopy(data))) == absent
+    data["data_samples"][0].gt_instances.cut_sides[:] = True
+    cut = losses_of(matching, data)
+    assert values(cut)["loss_mil"] != absent["loss_mil"]
+    sum(cut[key] for key in cut if "loss" in key).backward()
+    assert all(np.isfinite(value.item()) for value in cut.values())
+    assert all(p.grad.isfinite().all() for p in matching.parameters() if p.grad is not None)
+
+
 def test_the_keys_of_the_losses_never_change(tiny, detector):
     gate = detector.structured_teacher.consistency_gate
     for is_open in (False, True):
