@@ -253,6 +253,7 @@ def tiny_rtmdet_ins(
     """Config of an RTMDet-Ins with a ResNet-18 of 8 channels."""
     config = dict(
         type="RTMDet",
+        use_syncbn=False,  # which CPUs do not have
         data_preprocessor=dict(
             type="DetDataPreprocessor",
             mean=[123.0, 116.0, 103.0],

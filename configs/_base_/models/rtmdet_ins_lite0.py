@@ -1,10 +1,11 @@
 """RTMDet-Ins on the backbone and with the widths of `solov2_lite0.py`."""
 
-lite0_norm = dict(type="BN")  # SyncBN needs several GPUs
+lite0_norm = dict(type="BN")  # mmdet's SyncBN does not run on a CPU
 lite0_act = dict(type="SiLU", inplace=True)
 
 model = dict(
     type="RTMDet",
+    use_syncbn=False,
     data_preprocessor=dict(
         type="DetDataPreprocessor",
         mean=[127.0, 127.0, 127.0],

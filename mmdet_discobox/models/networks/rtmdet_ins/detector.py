@@ -14,7 +14,7 @@ from mmdet_discobox.models.detectors import StructuredTeachingMixin, check_modul
 from mmdet_discobox.models.networks.positives import Positives
 from mmdet_discobox.structures import BoxObjects, MaskProposals, PseudoMasks, View
 
-from .head import RTMDetInsOutputs, _BoxSupervision
+from .head import DiscoBoxRTMDetInsHead, DiscoBoxRTMDetInsSepBNHead, RTMDetInsOutputs
 from .prior_assignment import PriorTargets
 
 
@@ -52,7 +52,8 @@ class DiscoBoxRTMDetIns(StructuredTeachingMixin, RTMDet):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        check_module_type("bbox_head", self.bbox_head, _BoxSupervision)
+        if not isinstance(self.bbox_head, DiscoBoxRTMDetInsHead):
+            check_module_type("bbox_head", self.bbox_head, DiscoBoxRTMDetInsSepBNHead)
 
     @property
     def num_classes(self) -> int:

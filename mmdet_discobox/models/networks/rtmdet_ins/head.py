@@ -37,11 +37,23 @@ class RTMDetInsOutputs(NamedTuple):
     mask_features: Tensor
 
 
-class _BoxSupervision:
-    """The members that box supervision adds to a head of RTMDet-Ins."""
+@MODELS.register_module()
+class DiscoBoxRTMDetInsHead(RTMDetInsHead):
+    """``RTMDetInsHead`` with the layers and keys of its parent, trained from boxes.
 
-    prior_generator: Any
-    mask_loss_stride: int
+    It differs in four places:
+
+    1. Priors are assigned and losses computed for the whole batch at once; the losses of boxes and
+       classes are the parent's, its ``loss_mask`` is not used.
+    2. Masks of given boxes have a prior each that their box alone decides.
+    3. Predicted masks have the size of the image even if its sides were scaled unequally.
+    4. Outputs, assignment and losses are methods of their own, for :class:`.TaskNetwork`.
+
+    Args:
+        *args: arguments of the parent.
+        max_masks_per_image: largest number of training masks of an image, shared by its objects.
+        **kwargs: keyword arguments of the parent.
+    """
 
     def __init__(self, *args: Any, max_masks_per_image: int = 128, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -63,7 +75,7 @@ class _BoxSupervision:
 
     @torch.no_grad()
     def targets(
-        self: Any, outputs: RTMDetInsOutputs, nearest: Positives, objects: BoxObjects
+        self, outputs: RTMDetInsOutputs, nearest: Positives, objects: BoxObjects
     ) -> PriorTargets:
         """Select the priors to train by their predictions, see :func:`assign_priors`.
 
@@ -93,7 +105,7 @@ class _BoxSupervision:
         )
 
     def mask_logits(
-        self: Any, outputs: RTMDetInsOutputs, positives: Positives, objects: BoxObjects
+        self, outputs: RTMDetInsOutputs, positives: Positives, objects: BoxObjects
     ) -> Tensor:
         """Predict the masks at positive priors.
 
@@ -123,7 +135,7 @@ class _BoxSupervision:
         return F.interpolate(stacked, scale_factor=scale, mode="bilinear", align_corners=False)[0]
 
     def losses(
-        self: Any, outputs: RTMDetInsOutputs, targets: PriorTargets, objects: BoxObjects
+        self, outputs: RTMDetInsOutputs, targets: PriorTargets, objects: BoxObjects
     ) -> dict[str, Tensor]:
         """Compute ``L_cls`` (quality focal loss) and ``L_box``.
 
@@ -183,34 +195,15 @@ class _BoxSupervision:
             width, height = img_meta["scale_factor"][:2]
             results.bboxes = scale_boxes(results.bboxes, (height / width, width / height))
             img_meta = {**img_meta, "scale_factor": (height, width)}
-        found: InstanceData = super()._bbox_mask_post_process(  # type: ignore[misc]
+        found: InstanceData = super()._bbox_mask_post_process(
             results, mask_feat, cfg, rescale=rescale, with_nms=with_nms, img_meta=img_meta
         )
         return found
 
 
 @MODELS.register_module()
-class DiscoBoxRTMDetInsHead(_BoxSupervision, RTMDetInsHead):
-    """``RTMDetInsHead`` with the layers and keys of its parent, trained from boxes.
-
-    It differs in four places:
-
-    1. Priors are assigned and losses computed for the whole batch at once; the losses of boxes and
-       classes are the parent's, its ``loss_mask`` is not used.
-    2. Masks of given boxes have a prior each that their box alone decides.
-    3. Predicted masks have the size of the image even if its sides were scaled unequally.
-    4. Outputs, assignment and losses are methods of their own, for :class:`.TaskNetwork`.
-
-    Args:
-        *args: arguments of the parent.
-        max_masks_per_image: largest number of training masks of an image, shared by its objects.
-        **kwargs: keyword arguments of the parent.
-    """
-
-
-@MODELS.register_module()
-class DiscoBoxRTMDetInsSepBNHead(_BoxSupervision, RTMDetInsSepBNHead):
-    """``RTMDetInsSepBNHead`` trained from boxes, see :class:`DiscoBoxRTMDetInsHead`."""
+class DiscoBoxRTMDetInsSepBNHead(DiscoBoxRTMDetInsHead, RTMDetInsSepBNHead):
+    """``RTMDetInsSepBNHead``, the head of mmdet's configs, trained from boxes like its parent."""
 
 
 def _flatten(levels: Sequence[Tensor]) -> Tensor:
