@@ -40,7 +40,7 @@ def shrunken_rtmdet(model):
     channels = model.neck.in_channels
     if model.backbone.type == "EfficientNetLite":
         without_weights(model.backbone)
-    else:
+    elif model.backbone.type == "CSPNeXt":
         model.backbone.update(widen_factor=0.125, init_cfg=None)
         channels = [32, 64, 128]
     model.neck.update(in_channels=channels, out_channels=16)
@@ -51,6 +51,10 @@ def shrunken_rtmdet(model):
 def shrunken(path):
     """The config's model with few channels and no download, everything else as shipped."""
     model = load(path).model
+    if model.backbone.type == "SwinTransformer":
+        model.backbone.update(embed_dims=12, depths=[1, 1, 1, 1], init_cfg=None)
+        levels = model.backbone.get("out_indices", range(4))
+        model.neck.update(in_channels=[12 * 2**level for level in levels])
     if "RTMDet" in model.type:
         return shrunken_rtmdet(model)
     if "depth" in model.backbone:
@@ -58,7 +62,7 @@ def shrunken(path):
         if "groups" in model.backbone:
             model.backbone.update(groups=2)
         model.neck.update(in_channels=[32, 64, 128, 256])
-    else:
+    elif model.backbone.type == "EfficientNetLite":
         without_weights(model.backbone)
     norm = dict(type="GN", num_groups=4)
     model.neck.out_channels = 16
