@@ -59,7 +59,7 @@ class DiscoBoxRTMDetInsHead(RTMDetInsHead):
         super().__init__(*args, **kwargs)
         self.max_masks_per_image = max_masks_per_image
 
-    def outputs(self: Any, features: Sequence[Tensor]) -> RTMDetInsOutputs:
+    def outputs(self, features: Sequence[Tensor]) -> RTMDetInsOutputs:
         """Run the head, which returns the same in training and in evaluation mode."""
         return RTMDetInsOutputs(*self(features))
 
