@@ -236,14 +236,15 @@ install_mmcv_that_works() {
   step 'Testing an operator of mmcv' mmcv_works
 }
 
-# Requirements of this package and its extras, without the three that the fork provides.
+# Requirements of this package and its extras, without the three that the fork provides, and without mmpretrain, which
+# needs a torchvision for the installed torch.
 other_requirements() {
   "$py" - <<'PY'
 from importlib.metadata import requires
 from packaging.requirements import Requirement
 
 for need in map(Requirement, requires("mmdet_discobox")):
-    if need.name not in ("mmcv", "mmdet", "mmengine"):
+    if need.name not in ("mmcv", "mmdet", "mmengine") and "mmpretrain" not in str(need.marker):
         need.marker = None
         print(need)
 PY

@@ -11,7 +11,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-from tiny import batch, build, losses_of, tiny_solov2, tiny_yolact
+from tiny import batch, build, losses_of, tiny_rtmdet_ins, tiny_solov2, tiny_yolact
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
@@ -35,7 +35,7 @@ COPYING = (torch.Tensor.tolist, torch.Tensor.numpy, torch.Tensor.cpu)
 MAKING = (torch.tensor, torch.as_tensor, torch.from_numpy, torch.Tensor.new_tensor)
 #: what only looks like waiting: a one-hot code that no GPU makes. (mmcv's operator, in its place,
 #: reads the largest label)
-HOST_FILE = "focal_loss.py"
+HOST_FILE = "/focal_loss.py"
 
 
 class Synchronisations(TorchDispatchMode):
@@ -161,6 +161,14 @@ def test_what_copies_from_the_host_is_found(make):
             ["assign_anchors"] * 2 + ["mean_coefficients"] * 2,
             ["bbox_overlaps"] + ["encode"] * 2,
             id="yolact",
+        ),
+        # objects of each image; positive priors of each image; mmdet's quality focal loss.
+        # The copies are of mmdet: the eps of its IoU, in the assignment and in the box loss
+        pytest.param(
+            tiny_rtmdet_ins,
+            ["assign", "assign_priors", "quality_focal_loss"],
+            ["assign_priors", "losses"],
+            id="rtmdet_ins",
         ),
     ],
 )

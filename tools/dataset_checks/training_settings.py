@@ -90,9 +90,10 @@ class TrainingSettings:
 
 
 def _mask_stride(head: Mapping[str, Any]) -> int:
-    """Return the stride of the predicted masks, which CondInst upsamples."""
+    """Return the stride of the training masks, which CondInst and RTMDet-Ins upsample."""
     features = head.get("mask_feature_head") or {}
-    return int(head.get("mask_out_stride") or features.get("mask_stride", 4))
+    upsampled = head.get("mask_out_stride") or head.get("mask_loss_stride")
+    return int(upsampled or features.get("mask_stride", 4))
 
 
 def _unwrap(dataset: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -16,6 +16,7 @@ from tiny import (
     losses_of,
     tiny_condinst,
     tiny_labeler,
+    tiny_rtmdet_ins,
     tiny_semantic_yolact,
     tiny_solov2,
     tiny_yolact,
@@ -32,6 +33,7 @@ OWN_KEYS = {
     tiny_yolact: YOLACT_KEYS,
     tiny_semantic_yolact: {*YOLACT_KEYS, "loss_segm"},
     tiny_condinst: {"loss_cls", "loss_bbox", "loss_centerness"},
+    tiny_rtmdet_ins: {"loss_cls", "loss_bbox"},
     tiny_labeler: set(),
 }
 #: networks that predict without boxes, each with a stock twin
@@ -322,7 +324,7 @@ def test_a_teacher_network_needs_a_structured_teacher(tiny):
 def test_multiple_instance_learning_alone(tiny):
     config = tiny(structured_teacher=None, teacher_network=None)
     for key in ("rescoring", "with_seg_branch"):
-        config.mask_head.pop(key, None)
+        config.get("mask_head", {}).pop(key, None)
     model = build(config)
     own = OWN_KEYS[tiny] - {"loss_rescoring", "loss_segm"}
     assert set(losses_of(model, batch())) == {"loss_mil"} | own
