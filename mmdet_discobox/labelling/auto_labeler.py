@@ -125,6 +125,7 @@ class AutoLabeler:
     @torch.no_grad()
     def _label(self, image: BoxedImage, features: Any) -> Iterator[BoxMask]:
         rgb = torch.from_numpy(np.ascontiguousarray(image.pixels[..., ::-1]))
+        # contiguous once: every crop would copy the whole image
         rgb = rgb.to(self.device).permute(2, 0, 1)[None].contiguous().float()
         known = [self.knows(name) for name in image.classes]
         for chosen, is_known in _chunks(known, self.max_objects):
