@@ -202,6 +202,15 @@ def draw_page(args: argparse.Namespace, dataset: Json, *, title: str) -> None:
     print(f"report: {page}")
 
 
+def print_unread(reasons: Sequence[str]) -> None:
+    """Print which images the training leaves out."""
+    print(f"{len(reasons)} images are left out of the training:", file=sys.stderr)
+    for reason in reasons[:LISTED]:
+        print(f"- {reason}", file=sys.stderr)
+    if len(reasons) > LISTED:
+        print(f"... and {len(reasons) - LISTED} more", file=sys.stderr)
+
+
 @contextmanager
 def progress_bar(title: str) -> Iterator[Callable[[int, int], None]]:
     """Show a bar of progress with the remaining time; yields the function that moves it."""
@@ -233,7 +242,7 @@ def fit(args: argparse.Namespace, dataset: Json, device: str) -> tuple[Path, Pat
     with progress_bar("training") as update:
         files = fit_labeler(
             dataset, args.img_dir, folder,
-            epochs=args.epochs, device=device, on_iteration=update,
+            epochs=args.epochs, device=device, on_iteration=update, on_unread=print_unread,
         )  # fmt: skip
     print(f"labeller of these boxes, for other images of the kind: {files[0]} {files[1]}")
     return files
