@@ -83,13 +83,14 @@ def register_safe_globals() -> None:
 
 def _numpy_names() -> list[tuple[Any, str]]:
     """List what stands for numpy's classes and constructors, with the names of numpy 1 and 2."""
+    kinds: tuple[type, ...] = (CheckedArray, CheckedDtype, *_DTYPES)
     constructors = ((reconstruct_array, "_reconstruct"), (checked_scalar, "scalar"))
     return [
         (CheckedArray, "numpy.ndarray"),
         (CheckedDtype, "numpy.dtype"),
         # Beside a list with numpy's own classes, such as the fork's, states are built on these. No
         # file can name them: a name in a pickle ends at the first line break.
-        *((kind, f"\n{kind.__name__}") for kind in (CheckedArray, CheckedDtype, *_DTYPES)),
+        *((kind, f"\n{kind.__name__}") for kind in kinds),
         *(
             (function, f"{module}.{name}")
             for module in _NUMPY_MULTIARRAY
