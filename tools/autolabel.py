@@ -51,6 +51,7 @@ from mmdet_discobox.labelling.labelled_boxes import (
 from mmdet_discobox.labelling.shipped import WEIGHTS
 from mmdet_discobox.utils.command_line import run
 from mmdet_discobox.utils.ownership import sole_owner
+from mmdet_discobox.utils.threads import leave_a_core
 from mmdet_discobox.utils.types import Json
 
 TEACHER_ONLY = (
@@ -155,6 +156,7 @@ def accept(args: argparse.Namespace) -> int:
 def label(args: argparse.Namespace) -> int:
     """Predict the masks of all boxes; return the exit status."""
     device = init_processes(args.launcher, args.device)
+    leave_a_core()
     dataset = read_boxes(args.boxes, args.img_dir)
     if args.accepted:
         dataset = keep_accepted(dataset, args.accepted)

@@ -6,6 +6,7 @@ from .resume_hook import ResumeHook
 from .start_condition import StartCondition
 from .structured_teacher_hook import StructuredTeacherHook
 from .teacher_ema_hook import TeacherEMAHook
+from .threads_hook import ThreadsHook
 
 __all__ = [
     "ChannelsLastHook",
@@ -14,4 +15,5 @@ __all__ = [
     "StartCondition",
     "StructuredTeacherHook",
     "TeacherEMAHook",
+    "ThreadsHook",
 ]
