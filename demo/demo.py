@@ -59,8 +59,12 @@ def windmills(annotations: Path) -> tuple[list[str], list[str], int]:
     return [str(annotations.parent / names[e["image_id"]]) for e in largest], boxes, label
 
 
-def correspond(checkpoint: str) -> None:
-    """Match objects of a class: evaluate the PCK of key points, and draw one match."""
+def correspond(checkpoint: str) -> str:
+    """Match objects of a class: evaluate the PCK of key points, and draw one match.
+
+    Returns:
+        A line with the PCK of each matcher, in percent.
+    """
     val = WORK / "data" / "val.json"
     trained = ("--config", CONFIG, "--checkpoint", checkpoint, "--size", "14")
     tool(
@@ -75,6 +79,10 @@ def correspond(checkpoint: str) -> None:
         "match.py", *images, *trained, "--boxes", *boxes, "--label", str(label),
         "--out", str(WORK / "images" / "correspondence.png"),
     )  # fmt: skip
+    results = json.loads((WORK / "correspondence.json").read_text())["results"]
+    name = next(name for name in next(iter(results.values())) if "/" not in name)
+    values = (f"{matcher} {100 * found[name]:.1f}" for matcher, found in results.items())
+    return f"{name} of key points in percent: {', '.join(values)}"
 
 
 def main() -> None:
@@ -103,8 +111,8 @@ def main() -> None:
     metrics = latest_metrics(WORK / "test")
     with LOG.open("a", encoding="utf-8") as log, redirect_stdout(log), redirect_stderr(log):
         report = write_report(ROOT / CONFIG, checkpoint, metrics, WORK)
-    correspond(checkpoint)
-    print(report)
+    correspondence = correspond(checkpoint)
+    print(report, correspondence, sep="\n")
     print(f"A correspondence: {WORK / 'images' / 'correspondence.png'}")
     print(f"Done in {(time.time() - start) / 60:.1f} minutes.")
 
