@@ -6,6 +6,7 @@ import base64
 import hashlib
 import html
 import json
+import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -64,14 +65,37 @@ def write_report(folder: Path, dataset: Json, image_dir: Path, *, title: str, li
 
     Returns:
         Path of the page.
+
+    Raises:
+        ValueError: if the folder cannot be written.
     """
     rated = [a for a in dataset["annotations"] if "mask_quality" in a]
     rated.sort(key=lambda a: a["mask_quality"])
     left_out = [a["id"] for a in rated[limit:]]
-    folder.mkdir(parents=True, exist_ok=True)
-    path = folder / "index.html"
+    path = check_report_folder(folder)
     items = report_items(dataset, rated[:limit], image_dir)
     write_label_report(path, items, title=title, left_out=left_out)
+    return path
+
+
+def check_report_folder(folder: Path) -> Path:
+    """Create the folder of a page, and return the path of the page.
+
+    Raises:
+        ValueError: if the page cannot be written there.
+    """
+    path = folder / "index.html"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise ValueError(
+            f"Expected --report to be a folder that can be written, but '{folder}' is not: "
+            f"{error.strerror}."
+        ) from error
+    if path.is_dir():
+        raise ValueError(f"Expected to write the page of --report, but '{path}' is a folder.")
     return path
 
 

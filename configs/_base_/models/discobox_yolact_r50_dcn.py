@@ -13,7 +13,10 @@ custom_hooks = [
     dict(type="StructuredTeacherHook"),
 ]
 # The object bank adds about 200 MB to each checkpoint of 80 classes.
-default_hooks = dict(checkpoint=dict(by_epoch=False, interval=20000, max_keep_ckpts=3))
+default_hooks = dict(
+    checkpoint=dict(by_epoch=False, interval=20000, max_keep_ckpts=3),
+    resume=dict(type="ResumeHook"),  # from a whole checkpoint, after a kill
+)
 log_processor = dict(by_epoch=False)
 model = dict(
     data_preprocessor=dict(pad_size_divisor=550),
