@@ -37,7 +37,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from label_report import write_report
 from label_truth import compare_with_truth
 from mmdet_discobox.datasets.box_formats import read_boxes
-from mmdet_discobox.datasets.coco_validation import check_coco_boxes, load_coco_json
+from mmdet_discobox.datasets.coco_reading import read_coco
 from mmdet_discobox.labelling.auto_labeler import AutoLabeler
 from mmdet_discobox.labelling.fitting import fit_labeler
 from mmdet_discobox.labelling.formats import FORMATS, check_images, check_output, write_masks
@@ -132,7 +132,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     check_output(args.format, args.out_json)
     if hasattr(args, "img_dir"):
         return label(args)
-    dataset = keep_accepted(read_json(args.boxes), args.accepted)
+    dataset = keep_accepted(read_coco(args.boxes), args.accepted)
     notes = write_masks(args.format, args.out_json, dataset)
     accepted = len(set(read_accepted(args.accepted)[0]))
     others = len(dataset["annotations"]) - accepted
@@ -148,7 +148,7 @@ def label(args: argparse.Namespace) -> int:
     if args.accepted:
         dataset = keep_accepted(dataset, args.accepted)
     check_images(args.format, dataset)
-    truth = None if args.truth is None else read_json(args.truth)
+    truth = None if args.truth is None else read_coco(args.truth)
     check_classes(args.classes, dataset)
     if args.fit:
         args.config, args.checkpoint = fit(args, dataset, device)
@@ -210,13 +210,6 @@ def fit(args: argparse.Namespace, dataset: Json, device: str) -> tuple[Path, Pat
         )  # fmt: skip
     print(f"labeller of these boxes, for other images of the kind: {files[0]} {files[1]}")
     return files
-
-
-def read_json(path: Path) -> Json:
-    """Read and validate a COCO json."""
-    dataset: Json = load_coco_json(path)
-    check_coco_boxes(dataset, name=str(path))
-    return dataset
 
 
 def init_processes(args: argparse.Namespace) -> str:

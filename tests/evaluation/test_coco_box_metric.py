@@ -26,7 +26,7 @@ def dataset(*, masks=False, complete=False):
         extra = {"segmentation": polygon(*box)} if masks else {}
         extra |= {"area": box[2] * box[3], "iscrowd": 0} if complete else {}
         annotations.append({**ids, **extra})
-    images = [{"id": 1, "height": 8, "width": 12}]
+    images = [{"id": 1, "file_name": "1.jpg", "height": 8, "width": 12}]
     return {"images": images, "annotations": annotations, "categories": [{"id": 1, "name": "cat"}]}
 
 
@@ -98,7 +98,7 @@ def perfect(content):
     return found
 
 
-@pytest.mark.parametrize("ids", [(0, 1), ("a1", "a2"), ("0", "7"), (5, 5)])
+@pytest.mark.parametrize("ids", [(0, 1), ("a1", "a2"), ("0", "7"), (2**53 + 1, 2**70), (-1, "-1")])
 def test_invariant_to_annotation_ids(tmp_path, ids):
     content = dataset(complete=True)
     for annotation, number in zip(content["annotations"], ids, strict=True):

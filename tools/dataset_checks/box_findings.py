@@ -136,14 +136,6 @@ def _classes(table: BoxTable, settings: TrainingSettings) -> list[Finding]:
     if not table.trained.any():
         fix = "Check the export, or the flags `iscrowd` and `ignore`"
         findings.append(Finding("error", "There is no box to train on", fix))
-    repeated = [name for name, times in Counter(names).items() if times > 1]
-    findings += summarize(
-        "error",
-        map(quote, repeated),
-        count=len(repeated),
-        text="{count} names belong to several categories, which mmdet treats as several classes",
-        fix="Merge the categories",
-    )
     if settings.num_classes is not None and settings.num_classes != len(trained):
         text = f"`num_classes` is {settings.num_classes}, but the classes are {quote_some(trained)}"
         fix = f"Set num_classes={len(trained)} in the head"

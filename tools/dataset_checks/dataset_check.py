@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from mmdet_discobox.datasets.box_table import BoxTable
+from mmdet_discobox.datasets.coco_repairs import Repair, repair
 from mmdet_discobox.datasets.coco_validation import find_problems, load_coco_json
 from mmdet_discobox.utils.types import Json
 
@@ -80,12 +81,15 @@ def check_dataset(
         raise FileNotFoundError(f"Expected a folder of images at '{image_dir}', but found none.")
     settings = settings or TrainingSettings()
     dataset = load_coco_json(ann_file)
-    if problems := find_problems(dataset, classes=settings.classes):
+    problems = find_problems(dataset, classes=settings.classes, image_dir=image_dir)
+    if problems:
         findings = [Finding("error", f"{p.where}: {p.fault}", p.fix) for p in problems]
         return DatasetReport(str(ann_file), dict(problems=len(problems)), tuple(findings), None)
+    dataset, repairs = repair(dataset)
     table, notes = _select_classes(dataset, settings)
     findings = [
         *notes,
+        *map(_repair_finding, repairs),
         *box_findings(table, settings),
         *image_findings(dataset["images"], image_dir, on_image=on_image),
     ]
@@ -96,6 +100,10 @@ def check_dataset(
     )
     ordered = sorted(findings, key=lambda finding: _LEVELS.index(finding.level))
     return DatasetReport(str(ann_file), counts, tuple(ordered), suggest(table, settings))
+
+
+def _repair_finding(repaired: Repair) -> Finding:
+    return Finding("note", repaired.text, repaired.fix, repaired.count, (repaired.example,))
 
 
 def _select_classes(dataset: Json, settings: TrainingSettings) -> tuple[BoxTable, list[Finding]]:

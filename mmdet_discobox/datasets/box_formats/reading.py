@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from mmdet_discobox.datasets.coco_validation import check_coco_boxes, load_coco_json
+from mmdet_discobox.datasets.coco_reading import open_coco
+from mmdet_discobox.datasets.coco_validation import load_coco_json
 from mmdet_discobox.utils.types import Json
 
 from .voc_xml import read_voc_xml
@@ -19,8 +20,8 @@ def read_boxes(path: str | Path, image_dir: str | Path) -> Json:
         image_dir: Folder of the images.
 
     Returns:
-        A COCO json that passes :func:`check_coco_boxes`. A COCO json keeps all its fields and ids;
-        boxes of the other formats, which have no ids, are numbered from 1 in the order of the file
+        The result of :func:`open_coco`. A COCO json keeps its ids and all fields that need no
+        repair; boxes of the other formats, which have no ids, are numbered from 1 in the order of the file
         names and of the boxes in each file.
 
     Raises:
@@ -32,8 +33,7 @@ def read_boxes(path: str | Path, image_dir: str | Path) -> Json:
     if not image_dir.is_dir():
         raise FileNotFoundError(f"Expected a folder of images at '{image_dir}', but found none.")
     dataset = _read_folder(path, image_dir) if path.is_dir() else load_coco_json(path)
-    check_coco_boxes(dataset, name=str(path))
-    return dataset
+    return open_coco(dataset, name=str(path), image_dir=image_dir)
 
 
 def _read_folder(path: Path, image_dir: Path) -> Json:
