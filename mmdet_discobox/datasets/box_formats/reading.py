@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import islice
 from pathlib import Path
 
 from mmdet_discobox.datasets.coco_reading import open_coco
@@ -42,7 +43,10 @@ def _read_folder(path: Path, image_dir: Path) -> Json:
         return read_voc_xml(path, image_dir)
     if ".txt" in suffixes:
         return read_yolo_txt(path, image_dir)
+    inside = sorted({each.parent for each in islice(path.rglob("*.[tx][xm][tl]"), 1000)})
+    names = ", ".join(f"'{folder}'" for folder in inside[:3])
     raise ValueError(
         f"Expected Pascal VOC xml files or YOLO txt files in the folder '{path}', but found none. "
-        "For COCO, pass the json file itself."
+        + (f"Such files are in {names}: pass the folder of the labels. " if inside else "")
+        + "For COCO, pass the json file itself."
     )

@@ -41,7 +41,7 @@ def test_pixels_are_counted_from_one_and_other_fields_are_kept(folders):
     assert first["bbox"] == [0, 0, 48, 32]  # the whole image: both corners belong to the box
     assert second["bbox"] == [9, 4, 1, 2]
     assert (first["pose"], first["difficult"]) == ("Left", 1)
-    assert first["attributes"] == {"attribute": {"name": "colour", "value": "red"}}
+    assert first["attributes"] == {"colour": "red"}
     names = {category["id"]: category["name"] for category in dataset["categories"]}
     assert [names[a["category_id"]] for a in (first, second)] == ["hund", "Äpfel"]
     (image,) = dataset["images"]
