@@ -65,7 +65,12 @@ yolact_test_pipeline = [
 ]
 train_dataloader = dict(
     sampler=dict(type="InfiniteSampler"),
-    dataset=dict(type="CocoBoxDataset", pipeline=yolact_train_pipeline),
+    dataset=dict(
+        type="CocoBoxDataset",
+        pipeline=yolact_train_pipeline,
+        # Its hard negatives are three for each positive anchor: images without objects teach nothing.
+        filter_cfg=dict(filter_empty_gt=True, min_size=0),
+    ),
 )
 val_dataloader = dict(dataset=dict(pipeline=yolact_test_pipeline))
 test_dataloader = val_dataloader
