@@ -24,6 +24,8 @@ class TrainingSettings:
             several; None does not resize.
         scale_ranges: Smallest and largest ``sqrt(width * height)`` of each pyramid level, in pixels
             of the resized image; None for a network without them.
+        num_grids: Cells along each side of a level, of SOLOv2.
+        pos_scale: Side of the region whose cells an object gets, as a fraction of its box's.
         mask_stride: Pixels per cell of the training masks.
         batch_size: Images per step.
         max_epochs: Length of the training in epochs; None if ``max_iters`` is set.
@@ -38,6 +40,8 @@ class TrainingSettings:
 
     image_scale: tuple[float, float] | None = (1333, 800)
     scale_ranges: Sequence[tuple[float, float]] | None = _SOLOV2_RANGES
+    num_grids: Sequence[int] = (40, 36, 24, 16, 12)
+    pos_scale: float = 0.2
     mask_stride: int = 4
     batch_size: int = 2
     max_epochs: int | None = 36
@@ -75,6 +79,8 @@ class TrainingSettings:
         return cls(
             image_scale=_image_scale([each.get("pipeline") or () for each in reversed(chain)]),
             scale_ranges=head.get("scale_ranges"),
+            num_grids=tuple(head.get("num_grids") or cls.num_grids),
+            pos_scale=head.get("pos_scale", cls.pos_scale),
             mask_stride=_mask_stride(head),
             batch_size=loader.get("batch_size", 1),
             max_epochs=loop.get("max_epochs"),
