@@ -19,9 +19,7 @@ CLASSES = ("cat", "dog")
 
 def coco(**fields: Any) -> Any:
     """Two images with two boxes each; ``fields`` are those of all annotations."""
-    images = [
-        dict(id=i, file_name=f"{i}.png", width=WIDTH, height=HEIGHT) for i in (1, 2)
-    ]
+    images = [dict(id=i, file_name=f"{i}.png", width=WIDTH, height=HEIGHT) for i in (1, 2)]
     boxes = [[4, 6, 20, 10], [10, 4, 30, 20], [2, 2, 12, 16], [20, 8, 16, 16]]
     annotations = [
         dict(dict(id=i, image_id=1 + i // 3, category_id=(7, 3)[i % 2], bbox=box), **fields)

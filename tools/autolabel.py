@@ -45,6 +45,7 @@ from mmdet_discobox.labelling.label_run import LabelRun
 from mmdet_discobox.labelling.labelled_boxes import (
     LabelledBoxes,
     add_masks,
+    has_own_mask,
     keep_accepted,
     read_accepted,
 )
@@ -267,6 +268,11 @@ def mask_settings(args: argparse.Namespace) -> Json:
 def print_result(args: argparse.Namespace, labelled: LabelledBoxes) -> None:
     """Print the number of masks, and the boxes without one."""
     print(f"{labelled.made} masks: {args.out_json}")
+    if kept := sum(map(has_own_mask, labelled.dataset["annotations"])):
+        print(
+            f"{kept} crowds keep the mask that they had (`iscrowd`, which CVAT's brush sets for "
+            "single objects as well)."
+        )
     if labelled.unpredicted and not args.teacher_only:
         print(f"{labelled.unpredicted} of them are computed from colours alone.")
     if labelled.failed:

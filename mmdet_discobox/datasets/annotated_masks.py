@@ -61,19 +61,19 @@ def object_area(annotation: dict[str, Any], *, height: int, width: int) -> float
     Returns:
         The annotated area, else the area of the mask, else that of the box.
     """
-    area = annotation.get("area")
+    area: Any = annotation.get("area")
     sides = annotation["bbox"][2:]
     known = is_number(area) and 0 < area < math.inf
     segmentation = annotation.get("segmentation")
     if segmentation is None or (annotation.get("iscrowd") and known):
         low, high = max(sides) / 2, (sides[0] + 1) * (sides[1] + 1)
         if known and low <= area <= high:
-            return area
+            return float(area)
         if segmentation is None:
             return float(sides[0] * sides[1])
     pixels = float(mask_utils.area(to_rle(segmentation, height=height, width=width)))
     if known and abs(area - pixels) <= _AREA_TOLERANCE * pixels + sum(sides):
-        return area
+        return float(area)
     return pixels or float(sides[0] * sides[1])
 
 

@@ -71,9 +71,7 @@ def open_coco(
     Raises:
         ValueError: If the json has problems; with their number and the first five.
     """
-    check_coco_boxes(
-        dataset, name=name, classes=classes, image_dir=image_dir, annotated=annotated
-    )
+    check_coco_boxes(dataset, name=name, classes=classes, image_dir=image_dir, annotated=annotated)
     repaired, repairs = repair(dataset, masks=masks)
     for each in repairs:
         print_log(f"'{name}': {each}", logger="current", level=logging.WARNING)

@@ -92,5 +92,5 @@ def enclosing_box(box: list[float], degrees: float) -> list[float]:
 def rotation_of(annotation: Json) -> float:
     """Return ``attributes.rotation`` in degrees, as CVAT writes it; 0 if there is none."""
     attributes = annotation.get("attributes")
-    degrees = attributes.get("rotation") if isinstance(attributes, dict) else None
+    degrees: Any = attributes.get("rotation") if isinstance(attributes, dict) else None
     return float(degrees) if is_number(degrees) and abs(degrees) <= _MAX_FLOAT_ID else 0.0

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import logging
 import os
 from pathlib import Path
 from typing import Any
@@ -13,11 +12,12 @@ import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from mmdet.registry import DATASETS
+from mmdet.registry import DATASETS, METRICS
 from one_door import CLASSES, HEIGHT, WIDTH, coco, readers, write
 from pycocotools import mask as mask_utils
 
 from dataset_checks import TrainingSettings, check_dataset
+from mmdet_discobox.datasets import coco_boxes
 from mmdet_discobox.datasets.annotated_masks import object_area, sensible_mask
 from mmdet_discobox.datasets.coco_reading import open_coco
 from mmdet_discobox.datasets.coco_values import enclosing_box, parse_flag
@@ -142,8 +142,6 @@ def test_a_senseless_segmentation_is_no_mask(tmp_path: Path, kind: str) -> None:
     masks = ["segmentation" in a for a in every["labeller"]["annotations"]]
     assert masks == [True, True, False, True]
     assert every["metric"].metrics == ["bbox"]
-    from mmdet.registry import METRICS
-
     with pytest.raises(ValueError, match=r"1 of the 4 .*boxes.json' have no usable .* id 3"):
         METRICS.build(
             dict(type="CocoBoxMetric", ann_file=str(tmp_path / "boxes.json"), metric="segm")
@@ -202,8 +200,9 @@ def test_the_box_around_a_rotated_rectangle(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "ids", [(2**53 + 1, 2**53 + 2), (2**63 + 1000, 2**63 + 1001), (2**127 + 1, -5), ("a", 1), (0, "0")]
-)  # fmt: skip
+    "ids",
+    [(2**53 + 1, 2**53 + 2), (2**63 + 1000, 2**63 + 1001), (2**127 + 1, -5), ("a", 1), (0, "0")],
+)
 def test_ids_of_any_kind_train_and_are_evaluated(tmp_path: Path, ids: Any) -> None:
     content = coco()
     names = dict(zip((1, 2), ids, strict=True))
@@ -248,15 +247,12 @@ def test_images_left_out_are_counted_with_the_reason(tmp_path: Path) -> None:
         metainfo=dict(classes=CLASSES), pipeline=[],
     )  # fmt: skip
     lines: list[str] = []
-    from mmdet_discobox.datasets import coco_boxes
-
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(coco_boxes, "print_log", lambda text, **_: lines.append(text))
         assert len(DATASETS.build(dict(config, filter_cfg=dict(filter_empty_gt=True)))) == 1
     assert "leaves out 1 of 2 images: 1 without a box (filter_empty_gt=True)" in lines[0]
     with pytest.raises(ValueError, match="leaves out 2 of 2 images: 2 smaller than min_size=99"):
         DATASETS.build(dict(config, filter_cfg=dict(min_size=99)))
-    assert logging.WARNING
 
 
 @pytest.mark.parametrize(
@@ -309,7 +305,7 @@ def test_a_pipe_is_no_json(tmp_path: Path) -> None:
 
 VALUES = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=3)
-    | st.sampled_from(["0", "1", "false", "1.0", 2**53 + 1, 2**64, 10**400, 1e308, -1, "é", "e\u0301"]),
+    | st.sampled_from(["0", "1", "false", "1.0", 2**53 + 1, 2**64, 10**400, 1e308, -1, "é"]),
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=3), inner),
     max_leaves=6,
 )  # fmt: skip

@@ -68,7 +68,7 @@ train_dataloader = dict(
     dataset=dict(
         type="CocoBoxDataset",
         pipeline=yolact_train_pipeline,
-        # Its hard negatives are three for each positive anchor: images without objects teach nothing.
+        # It learns from three negatives per positive: images without objects teach nothing.
         filter_cfg=dict(filter_empty_gt=True, min_size=0),
     ),
 )

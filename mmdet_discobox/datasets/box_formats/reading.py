@@ -22,8 +22,8 @@ def read_boxes(path: str | Path, image_dir: str | Path) -> Json:
 
     Returns:
         The result of :func:`open_coco`. A COCO json keeps its ids and all fields that need no
-        repair; boxes of the other formats, which have no ids, are numbered from 1 in the order of the file
-        names and of the boxes in each file.
+        repair; boxes of the other formats, which have no ids, are numbered from 1 in the order of
+        the file names and of the boxes in each file.
 
     Raises:
         FileNotFoundError: If the json, a folder, or an image that defines the size of its boxes is
