@@ -104,3 +104,29 @@ def test_any_file_is_read_or_refused(folders, content):
         check_coco_boxes(dataset, name="the result")
         return
     assert "bild ü.xml" in refusal or str(labels) in refusal
+
+
+def test_rotated_rectangles_of_cvat_are_enclosed(folders):
+    labels, images = folders
+    text = xml(("hund", (15, 13, 34, 20))).replace("colour", "rotation").replace("red", "90.0")
+    (labels / "bild ü.xml").write_text(text, encoding="utf-8")
+    (annotation,) = read_boxes(labels, images)["annotations"]
+    assert annotation["bbox"] == [20, 6, 8, 20]  # of [14, 12, 20, 8]
+
+
+def test_deep_elements_are_refused(folders):
+    labels, images = folders
+    deep = "<annotation>" + "<a>" * 50_000 + "</a>" * 50_000 + "</annotation>"
+    (labels / "bild ü.xml").write_text(deep, encoding="utf-8")
+    with pytest.raises(ValueError, match=r"bild ü\.xml.* nested more than 30 levels deep"):
+        read_boxes(labels, images)
+
+
+@pytest.mark.parametrize("name", ["../geheim.png", "/dev/zero"])
+def test_names_do_not_leave_the_folder_of_the_images(folders, name):
+    labels, images = folders
+    (images.parent / "geheim.png").write_bytes((images / "bild ü.png").read_bytes())
+    text = xml(("hund", (1, 1, 9, 9)), name=name)
+    (labels / "bild ü.xml").write_text(text, encoding="utf-8")
+    (image,) = read_boxes(labels, images)["images"]
+    assert image["file_name"] == "bild ü.png"
