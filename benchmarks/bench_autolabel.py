@@ -22,7 +22,7 @@ from scipy.stats import spearmanr
 
 from annotated_images import grabcut, iou
 from mmdet_discobox.apis import AutoLabeler, BoxedImage
-from mmdet_discobox.datasets.coco_validation import check_coco_boxes, load_coco_json
+from mmdet_discobox.datasets.coco_reading import read_coco
 from mmdet_discobox.datasets.images import read_image
 from mmdet_discobox.functional import expand_boxes
 from mmdet_discobox.labelling.mask_encoding import decode_rle
@@ -34,8 +34,7 @@ from mmdet_discobox.utils.types import Json
 
 def boxed_images(args: argparse.Namespace) -> Iterator[tuple[BoxedImage, np.ndarray]]:
     """Yield images in random order, with the ``(G, H, W)`` true masks of their boxes."""
-    dataset = load_coco_json(args.ann_json)
-    check_coco_boxes(dataset, name=str(args.ann_json))
+    dataset = read_coco(args.ann_json)
     names = {category["id"]: category["name"] for category in dataset["categories"]}
     left = args.limit
     for index in np.random.default_rng(args.seed).permutation(len(dataset["images"])):

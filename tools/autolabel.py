@@ -37,7 +37,7 @@ from label_processes import LAUNCHERS, find_launcher, init_processes
 from label_report import check_report_folder, write_report
 from label_truth import compare_with_truth
 from mmdet_discobox.datasets.box_formats import read_boxes
-from mmdet_discobox.datasets.coco_validation import check_coco_boxes, load_coco_json
+from mmdet_discobox.datasets.coco_reading import read_coco
 from mmdet_discobox.labelling.auto_labeler import AutoLabeler
 from mmdet_discobox.labelling.fitting import fit_labeler
 from mmdet_discobox.labelling.formats import FORMATS, check_images, check_output, write_masks
@@ -45,6 +45,7 @@ from mmdet_discobox.labelling.label_run import LabelRun
 from mmdet_discobox.labelling.labelled_boxes import (
     LabelledBoxes,
     add_masks,
+    has_own_mask,
     keep_accepted,
     read_accepted,
 )
@@ -143,7 +144,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def accept(args: argparse.Namespace) -> int:
     """Keep the accepted masks; return the exit status."""
-    dataset = keep_accepted(read_json(args.boxes), args.accepted)
+    dataset = keep_accepted(read_coco(args.boxes), args.accepted)
     with sole_owner(journal_dir(args)):
         notes = write_masks(args.format, args.out_json, dataset)
     accepted = len(set(read_accepted(args.accepted)[0]))
@@ -161,7 +162,7 @@ def label(args: argparse.Namespace) -> int:
     if args.accepted:
         dataset = keep_accepted(dataset, args.accepted)
     check_images(args.format, dataset)
-    truth = None if args.truth is None else read_json(args.truth)
+    truth = None if args.truth is None else read_coco(args.truth)
     check_classes(args.classes, dataset)
     if args.report:
         check_report_folder(args.report)
@@ -250,16 +251,9 @@ def fit(args: argparse.Namespace, dataset: Json, device: str) -> tuple[Path, Pat
     return files
 
 
-def read_json(path: Path) -> Json:
-    """Read and validate a COCO json."""
-    dataset: Json = load_coco_json(path)
-    check_coco_boxes(dataset, name=str(path))
-    return dataset
-
-
 def read_masks(path: Path) -> Json:
     """Read a json that this command has written."""
-    dataset = read_json(path)
+    dataset = read_coco(path)
     if not any("mask_quality" in annotation for annotation in dataset["annotations"]):
         raise ValueError(
             f"Expected masks of this command, which have a `mask_quality`, in '{path}' but got "
@@ -306,6 +300,11 @@ def mask_settings(args: argparse.Namespace) -> Json:
 def print_result(args: argparse.Namespace, labelled: LabelledBoxes) -> None:
     """Print the number of masks, and the boxes without one."""
     print(f"{labelled.made} masks: {args.out_json}")
+    if kept := sum(map(has_own_mask, labelled.dataset["annotations"])):
+        print(
+            f"{kept} crowds keep the mask that they had (`iscrowd`, which CVAT's brush sets for "
+            "single objects as well)."
+        )
     if labelled.unpredicted and not args.teacher_only:
         print(f"{labelled.unpredicted} of them are computed from colours alone.")
     if labelled.failed:

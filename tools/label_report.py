@@ -131,7 +131,8 @@ def write_label_report(
     """Write the page: worst masks first, sortable, filterable, with keyboard shortcuts.
 
     The browser stores the decisions, and the page exports them as json. The store is specific to
-    the masks: new masks of the same boxes start without decisions.
+    the masks: new masks of the same boxes start without decisions. To the page, an id is the text
+    of its json: a browser would round numbers above 2^53.
 
     Args:
         path: the html file to write; its folder must exist.
@@ -140,7 +141,8 @@ def write_label_report(
         left_out: ids of masks that are not shown; the page reports their number and exports them.
     """
     rows = list(_rows(items))
-    data = dict(title=title, key=_key(title, rows), leftOut=list(left_out), items=rows)
+    texts = [json.dumps(value) for value in left_out]
+    data = dict(title=title, key=_key(title, rows), leftOut=texts, items=rows)
     # escape "<": a name in the data could otherwise close the script element
     text = json.dumps(data, ensure_ascii=False).replace("<", "\\u003c")
     page = _TEMPLATE.read_text(encoding="utf-8")
@@ -158,7 +160,7 @@ def _rows(items: Iterable[ReportItem]) -> Iterator[dict[str, Any]]:
     for item in items:
         image, overlay = crop_with_overlay(item)
         yield dict(
-            id=item.ann_id,
+            id=json.dumps(item.ann_id),
             name=item.class_name,
             quality=round(item.quality, 3),
             file=item.file_name,

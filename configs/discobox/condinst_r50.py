@@ -23,5 +23,8 @@ train_pipeline = [
     dict(type="RandomFlip", prob=0.5),
     dict(type="PackDetInputs"),
 ]
-train_dataloader = dict(dataset=dict(type="CocoBoxDataset", pipeline=train_pipeline))
+# Images without objects train as background, and images of any size; stock leaves these out.
+train_dataloader = dict(
+    dataset=dict(type="CocoBoxDataset", pipeline=train_pipeline, filter_cfg=None)
+)
 optim_wrapper = dict(clip_grad=dict(max_norm=35, norm_type=2))

@@ -12,6 +12,8 @@ import cv2
 import numpy as np
 from PIL import ExifTags, Image
 
+from mmdet_discobox.utils.files import read_regular
+
 _UPRIGHT = cv2.IMREAD_COLOR
 _STORED = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
 #: of formats that OpenCV reads, GIF and AVIF since 4.11
@@ -40,8 +42,8 @@ def read_image(path: str | Path, *, size: tuple[float, float] | None = None) -> 
         ValueError: If OpenCV cannot read the file, or the image has another size.
     """
     try:
-        content = np.fromfile(str(path), dtype=np.uint8)  # unlike cv2.imread, takes any file name
-    except (OSError, ValueError) as error:
+        content = np.frombuffer(read_regular(path), dtype=np.uint8)
+    except OSError as error:
         raise FileNotFoundError(
             f"Expected an image at '{path}', but there is no such file."
         ) from error

@@ -19,6 +19,10 @@ from mmdet_discobox.utils.types import Json
 from .mask_encoding import encode_window
 
 
+class UnusableImageError(ValueError):
+    """An image that the labeller's pipeline cannot take."""
+
+
 @dataclass(frozen=True)
 class BoxedImage:
     """An image to label.

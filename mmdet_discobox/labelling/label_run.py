@@ -20,7 +20,7 @@ from mmdet_discobox.utils.paths import is_file
 from mmdet_discobox.utils.types import Json
 
 from .auto_labeler import AutoLabeler
-from .boxed_image import ImageTask
+from .boxed_image import BoxedImage, ImageTask, UnusableImageError
 from .labelled_boxes import is_asked, is_unread
 
 #: takes the number of images that this process has labelled, and the number of all its images
@@ -141,9 +141,11 @@ class LabelRun:
                     readable.append((task, task.read(self.image_dir)))
                 except (FileNotFoundError, ValueError) as error:
                     yield json.dumps(task.image["id"]), task.failure(str(error))
-            all_masks = labeler([image for _, image in readable])
+            all_masks = _masks(labeler, [image for _, image in readable])
             for (task, image), masks in zip(readable, all_masks, strict=True):
-                yield json.dumps(task.image["id"]), task.record(image, masks)
+                unusable = isinstance(masks, UnusableImageError)
+                record = task.failure(str(masks)) if unusable else task.record(image, masks)
+                yield json.dumps(task.image["id"]), record
 
     def _journal(self, path: Path) -> Journal:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -197,3 +199,13 @@ def _ids_of(record: Json | None) -> set[Any]:
     if record is None:
         return set()
     return {entry["id"] for part in ("masks", "failed") for entry in record[part]}
+
+
+def _masks(labeler: AutoLabeler, images: Sequence[BoxedImage]) -> list[Any]:
+    """Return the masks of each image, or why its image is unusable."""
+    try:
+        return list(labeler(images))
+    except UnusableImageError as error:
+        if len(images) == 1:
+            return [error]
+        return [masks for image in images for masks in _masks(labeler, [image])]

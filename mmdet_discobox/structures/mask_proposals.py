@@ -135,9 +135,11 @@ def _cut_sides(instances: Sequence[InstanceData]) -> Tensor | None:
 
 
 def _image_id(sample: DetDataSample) -> int:
-    """Return the image id as a number; string ids, as in VOC, are replaced by their checksum."""
+    """Return the image id as an int64; strings, as in VOC, and larger ids become checksums."""
     name = sample.metainfo.get("img_id", -1)
-    return name if isinstance(name, int) else zlib.crc32(str(name).encode())
+    if isinstance(name, int) and -(2**63) <= name < 2**63:
+        return name
+    return zlib.crc32(str(name).encode(errors="backslashreplace"))
 
 
 @dataclass(frozen=True)

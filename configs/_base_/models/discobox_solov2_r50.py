@@ -32,4 +32,7 @@ multi_scale_pipeline = [
     dict(type="RandomFlip", prob=0.5),
     dict(type="PackDetInputs"),
 ]
-train_dataloader = dict(dataset=dict(type="CocoBoxDataset", pipeline=box_train_pipeline))
+# Images without objects train as background, and images of any size; stock leaves these out.
+train_dataloader = dict(
+    dataset=dict(type="CocoBoxDataset", pipeline=box_train_pipeline, filter_cfg=None)
+)

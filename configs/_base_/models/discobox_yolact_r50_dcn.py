@@ -69,7 +69,12 @@ yolact_test_pipeline = [
 ]
 train_dataloader = dict(
     sampler=dict(type="InfiniteSampler"),
-    dataset=dict(type="CocoBoxDataset", pipeline=yolact_train_pipeline),
+    dataset=dict(
+        type="CocoBoxDataset",
+        pipeline=yolact_train_pipeline,
+        # It learns from three negatives per positive: images without objects teach nothing.
+        filter_cfg=dict(filter_empty_gt=True, min_size=0),
+    ),
 )
 val_dataloader = dict(dataset=dict(pipeline=yolact_test_pipeline))
 test_dataloader = val_dataloader
