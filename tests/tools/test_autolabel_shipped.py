@@ -111,7 +111,7 @@ def test_a_killed_fit_goes_on_and_is_not_repeated(root, paths):
     ("options", "message"),
     [
         (("--fit", "--teacher-only"), "expected --teacher-only or --fit, not both"),
-        (("--fit", "--launcher", "pytorch"), "expected --fit without --launcher"),
+        (("--fit", "--launcher", "pytorch"), "without --launcher"),
         (("--fit", "--epochs", 0), "--epochs to be at least 1"),
     ],
 )
