@@ -3,11 +3,13 @@
 from .box_crops import BoxCropDataset, CropBox
 from .coco_boxes import CocoBoxDataset
 from .pair_datasets import KeypointPairDataset, ObjectPairDataset
+from .true_masks import LoadTrueMasks
 
 __all__ = [
     "BoxCropDataset",
     "CocoBoxDataset",
     "CropBox",
     "KeypointPairDataset",
+    "LoadTrueMasks",
     "ObjectPairDataset",
 ]

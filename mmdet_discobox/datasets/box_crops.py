@@ -13,6 +13,7 @@ from mmdet.structures.bbox import HorizontalBoxes
 from mmdet.structures.mask import BitmapMasks
 from torch.utils.data import Dataset
 
+from mmdet_discobox.structures import PartialMasks
 from mmdet_discobox.utils.types import Json
 
 
@@ -115,7 +116,10 @@ class CropBox(BaseTransform):
         if "gt_masks" in results:
             masks = results["gt_masks"].to_ndarray().astype(np.float32)
             warped = np.stack([warp_window(mask, window, self.size) > 0.5 for mask in masks])
-            results["gt_masks"] = BitmapMasks(warped.astype(np.uint8), self.size, self.size)
+            moved_masks = BitmapMasks(warped.astype(np.uint8), self.size, self.size)
+            given = results["gt_masks"]
+            partial = isinstance(given, PartialMasks)
+            results["gt_masks"] = given.like(moved_masks) if partial else moved_masks
         results["img_shape"] = (self.size, self.size)
         results["scale_factor"] = tuple(scale)
         return results

@@ -75,7 +75,7 @@ def annotation_problems(
             fault = (f"`category_id` {value} is not in `categories`", fix)
         fault = fault or _box_fault(annotation.get("bbox"))
         if fault:
-            where = _locate_annotation(annotation, index, image_of.get(image_id))
+            where = locate_annotation(annotation, index, image_of.get(image_id))
             problems.append(Problem(where, *fault))
         seen.add(_key(annotation))
     return problems
@@ -151,7 +151,8 @@ def _key(record: Json, field: str = "id") -> Hashable:
     return value if isinstance(value, (int, str, float)) else None
 
 
-def _locate_annotation(annotation: Json, index: int, image: Json | None) -> str:
+def locate_annotation(annotation: Json, index: int, image: Json | None) -> str:
+    """Name an annotation, by its index if it has no valid id, with its image."""
     known = _is_id(annotation.get("id"))
     which = f"annotation {quote(annotation['id'])}" if known else f"`annotations[{index}]`"
     file_name = "" if image is None else f", {quote(image.get('file_name'))}"
