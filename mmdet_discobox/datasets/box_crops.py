@@ -25,12 +25,16 @@ class BoxCropDataset(Dataset):
         dataset: a data set of mmdet, or its config, without a pipeline.
         pipeline: transforms of the samples, each of which has a single instance; among them
             :class:`CropBox`.
+        mask_repeats: how often an epoch contains each box that has a true mask (mixed supervision).
 
     Raises:
-        ValueError: if the data set has no box.
+        ValueError: if the data set has no box, or ``mask_repeats`` is below 1.
     """
 
-    def __init__(self, dataset: Any, pipeline: Sequence[Json] = ()) -> None:
+    def __init__(self, dataset: Any, pipeline: Sequence[Json] = (), mask_repeats: int = 1) -> None:
+        if mask_repeats < 1:
+            raise ValueError(f"Expected `mask_repeats` to be at least 1 but got {mask_repeats}.")
+        self.mask_repeats = mask_repeats
         self.dataset = DATASETS.build(dataset) if isinstance(dataset, dict) else dataset
         self.pipeline = Compose([TRANSFORMS.build(transform) for transform in pipeline])
         self.full_init()
@@ -49,6 +53,7 @@ class BoxCropDataset(Dataset):
             for image in range(len(self.dataset))
             for index, instance in enumerate(self.dataset.get_data_info(image)["instances"])
             if not instance["ignore_flag"]
+            for _ in range(self.mask_repeats if instance.get("mask") else 1)
         ]
         if not self._places:
             raise ValueError(

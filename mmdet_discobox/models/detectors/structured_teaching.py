@@ -15,7 +15,14 @@ from torch import Tensor, nn
 from mmdet_discobox.functional import box_masks, masks_to_boxes
 from mmdet_discobox.models.losses import BoxMILLoss, mil_loss
 from mmdet_discobox.models.teachers import TeacherNetwork, paste_regions
-from mmdet_discobox.structures import BoxObjects, ContrastivePairs, MaskProposals, PseudoMasks, TrueMasks, View
+from mmdet_discobox.structures import (
+    BoxObjects,
+    ContrastivePairs,
+    MaskProposals,
+    PseudoMasks,
+    TrueMasks,
+    View,
+)
 
 from .colour_jitter import ColourJitter
 from .image_colours import ImageColours
@@ -97,8 +104,8 @@ class StructuredTeachingMixin:
             )
         if true_masks and structured_teacher is None:
             raise ValueError(
-                "Expected `structured_teacher` to be a config because `true_masks` is set, and true "
-                "masks teach by L_con beside the refined ones, but got None."
+                "Expected `structured_teacher` to be a config because `true_masks` is set: they "
+                "teach by L_con, in place of refined masks; but got None."
             )
         # copied before the other modules are added, so that it has those of the task network alone
         self.teacher = None
