@@ -199,7 +199,9 @@ def merge_corrected(dataset: Json, corrected: Json, *, name: str) -> Json:
         value: mask for value, mask in drawn.items() if mask != known[value].get("segmentation")
     }
     annotations = [
-        {**a, "segmentation": changed[a["id"]], "mask_source": PERSON} if a["id"] in changed else a
+        {**_without_mask(a), "segmentation": changed[a["id"]], "mask_source": PERSON}
+        if a["id"] in changed
+        else a
         for a in dataset["annotations"]
     ]
     merged = {**dataset, "annotations": annotations}

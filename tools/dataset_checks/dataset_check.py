@@ -13,6 +13,7 @@ from mmdet_discobox.utils.types import Json
 from .box_findings import box_findings
 from .findings import Finding, Level
 from .image_findings import image_findings
+from .mask_findings import mask_findings
 from .suggestions import Suggestions, suggest
 from .training_settings import TrainingSettings
 
@@ -87,6 +88,7 @@ def check_dataset(
     findings = [
         *notes,
         *box_findings(table, settings),
+        *mask_findings(table),
         *image_findings(dataset["images"], image_dir, on_image=on_image),
     ]
     counts = dict(
