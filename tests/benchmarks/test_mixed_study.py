@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 
-import mixed
 import numpy as np
 from tiny import write_boxes
+
+import mixed
 
 
 def test_smaller_shares_are_part_of_larger_ones(tmp_path):
