@@ -111,7 +111,9 @@ def _set_schedule(config: Config, dataset: Json, epochs: int) -> None:
     iterations = max(1, math.ceil(usable / loader.batch_size) * epochs)
     config.train_cfg = dict(type="IterBasedTrainLoop", max_iters=iterations, val_interval=10**9)
     config.param_scheduler = [
-        dict(type="LinearLR", start_factor=0.01, by_epoch=False, end=min(50, iterations // 5)),
+        dict(
+            type="LinearLR", start_factor=0.01, by_epoch=False, end=max(1, min(50, iterations // 5))
+        ),
         dict(type="CosineAnnealingLR", by_epoch=False, T_max=iterations, eta_min=4e-6),
     ]
     config.default_hooks.checkpoint = dict(
