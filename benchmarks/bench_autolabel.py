@@ -22,12 +22,11 @@ from scipy.stats import spearmanr
 
 from annotated_images import grabcut, iou
 from mmdet_discobox.apis import AutoLabeler, BoxedImage
-from mmdet_discobox.datasets.coco_validation import check_coco_boxes, load_coco_json
+from mmdet_discobox.datasets.coco_reading import read_coco
 from mmdet_discobox.datasets.images import read_image
 from mmdet_discobox.functional import expand_boxes
 from mmdet_discobox.labelling.mask_encoding import decode_rle
 from mmdet_discobox.models.teachers import paste_regions
-from mmdet_discobox.structures import BoxObjects
 from mmdet_discobox.utils.command_line import run
 from mmdet_discobox.utils.rle import to_rle
 from mmdet_discobox.utils.types import Json
@@ -35,8 +34,7 @@ from mmdet_discobox.utils.types import Json
 
 def boxed_images(args: argparse.Namespace) -> Iterator[tuple[BoxedImage, np.ndarray]]:
     """Yield images in random order, with the ``(G, H, W)`` true masks of their boxes."""
-    dataset = load_coco_json(args.ann_json)
-    check_coco_boxes(dataset, name=str(args.ann_json))
+    dataset = read_coco(args.ann_json)
     names = {category["id"]: category["name"] for category in dataset["categories"]}
     left = args.limit
     for index in np.random.default_rng(args.seed).permutation(len(dataset["images"])):
@@ -66,7 +64,7 @@ def _boxed_image(
 def student_masks(labeler: AutoLabeler, image: BoxedImage) -> np.ndarray:
     """Predict ``(G, H, W)`` boolean masks of the boxes by the network alone."""
     objects = image.objects([labeler.labels.get(name, 0) for name in image.classes])
-    objects = BoxObjects(**{k: v.to(labeler.device) for k, v in vars(objects).items()})
+    objects = objects.to(labeler.device)
     regions = expand_boxes(objects.boxes, labeler.teacher.margin)
     features = labeler.predictor.extract([image])[0]
     rgb = torch.from_numpy(image.pixels[..., ::-1].copy()).permute(2, 0, 1)[None].float()

@@ -203,7 +203,7 @@ def admit(model: nn.Module, image: dict[str, Any], detections: int) -> int:
 
 
 def _count_above(threshold: float, model: nn.Module, image: dict[str, Any]) -> int:
-    for part in (model.mask_head, getattr(model, "bbox_head", None)):
+    for part in (getattr(model, name, None) for name in ("mask_head", "bbox_head")):
         if getattr(part, "test_cfg", None) is not None:
             part.test_cfg.update(score_thr=threshold)
     return len(predict(model, image))

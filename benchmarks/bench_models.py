@@ -75,6 +75,9 @@ def stock_model(model: ConfigDict) -> ConfigDict:
     if model.type == "DiscoBoxCondInst":
         stock.type, stock.bbox_head.type = "CondInst", "CondInstBboxHead"
         return stock
+    if model.type == "DiscoBoxRTMDetIns":
+        stock.type, stock.bbox_head.type = "RTMDet", "RTMDetInsSepBNHead"
+        return stock
     stock.type, stock.bbox_head.type = "YOLACT", "YOLACTHead"
     stock.mask_head.type = "YOLACTProtonet"
     for key in ("rescoring", "with_seg_branch"):  # the stock head always has the branch

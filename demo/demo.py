@@ -5,25 +5,28 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import subprocess
 import sys
 import time
+from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 
+from mmengine.config import Config
+
 from demo_report import write_report
+from mmdet_discobox.utils.threads import leave_a_core
 from mmdet_discobox.utils.versions import distribution_of
-from scenes.coco import make_dataset
+from phases import run_phase
 
 ROOT = Path(__file__).resolve().parents[1]
 WORK = ROOT / "work_dirs" / "demo"
+LOG = WORK / "demo.log"
 CONFIG = "configs/lite0/demo_solov2_lite0.py"
 
 
-def mim(*arguments: str) -> None:
-    """Print and run an OpenMIM command from the root of the repository."""
+def mim(title: str, *arguments: str, epochs: int = 1) -> None:
+    """Run an OpenMIM command from the root of the repository."""
     command = [str(Path(sys.executable).with_name("mim")), *arguments]
-    print("\n$ mim " + " ".join(arguments), flush=True)
-    subprocess.run(command, cwd=ROOT, check=True)
+    run_phase(title, command, folder=ROOT, log=LOG, epochs=epochs)
 
 
 def latest_metrics(folder: Path) -> dict[str, float]:
@@ -32,10 +35,10 @@ def latest_metrics(folder: Path) -> dict[str, float]:
     return json.loads(newest.read_text())
 
 
-def tool(name: str, *arguments: str) -> None:
-    """Print and run a tool."""
-    print(f"\n$ python tools/{name} " + " ".join(arguments), flush=True)
-    subprocess.run([sys.executable, f"tools/{name}", *arguments], cwd=ROOT, check=True)
+def tool(title: str, name: str, *arguments: str) -> str:
+    """Run a tool and return its output."""
+    command = [sys.executable, f"tools/{name}", *arguments]
+    return run_phase(title, command, folder=ROOT, log=LOG)
 
 
 def windmills(annotations: Path) -> tuple[list[str], list[str], int]:
@@ -56,20 +59,30 @@ def windmills(annotations: Path) -> tuple[list[str], list[str], int]:
     return [str(annotations.parent / names[e["image_id"]]) for e in largest], boxes, label
 
 
-def correspond(checkpoint: str) -> None:
-    """Match objects of a class: evaluate the PCK of key points, and draw one match."""
+def correspond(checkpoint: str) -> str:
+    """Match objects of a class: evaluate the PCK of key points, and draw one match.
+
+    Returns:
+        A line with the PCK of each matcher, in percent.
+    """
     val = WORK / "data" / "val.json"
     trained = ("--config", CONFIG, "--checkpoint", checkpoint, "--size", "14")
     tool(
+        "evaluating correspondence",
         "eval_correspondence.py", "coco", str(val), str(val.parent), *trained,
         "--image-scale", "320", "--length", "bbox", "--limit", "150",
         "--matchers", "identity", "nearest", "icm", "--out", str(WORK / "correspondence.json"),
     )  # fmt: skip
     images, boxes, label = windmills(val)
     tool(
+        "drawing a correspondence",
         "match.py", *images, *trained, "--boxes", *boxes, "--label", str(label),
         "--out", str(WORK / "images" / "correspondence.png"),
     )  # fmt: skip
+    results = json.loads((WORK / "correspondence.json").read_text())["results"]
+    name = next(name for name in next(iter(results.values())) if "/" not in name)
+    values = (f"{matcher} {100 * found[name]:.1f}" for matcher, found in results.items())
+    return f"{name} of key points in percent: {', '.join(values)}"
 
 
 def main() -> None:
@@ -77,19 +90,31 @@ def main() -> None:
     argparse.ArgumentParser(description=__doc__).parse_args()  # no options but --help
     start = time.time()
     os.environ["CUDA_VISIBLE_DEVICES"] = ""  # mmdet uses a visible GPU even with --gpus 0
-    print("Generating images: train (boxes only) and val (with exact masks) ...", flush=True)
-    make_dataset(WORK / "data", num_train=600, num_val=100, image_size=160, seed=0)
+    os.environ.setdefault("OMP_NUM_THREADS", str(leave_a_core()))
+    WORK.mkdir(parents=True, exist_ok=True)
+    LOG.unlink(missing_ok=True)
+    print(f"Some minutes on two cores; OMP_NUM_THREADS=N sets the threads. Full log: {LOG}")
+    size = ("--num-train", "600", "--num-val", "100", "--image-size", "160", "--seed", "0")
+    make = [sys.executable, "demo/make_scenes.py", str(WORK / "data"), *size]
+    run_phase("generating images", make, folder=ROOT, log=LOG)
     mmdet = distribution_of("mmdet")
-    mim("train", mmdet, CONFIG, "--gpus", "0", "--work-dir", str(WORK / "train"))
+    epochs = Config.fromfile(ROOT / CONFIG).train_cfg.max_epochs
+    mim(
+        "training from boxes", "train", mmdet, CONFIG, "--gpus", "0",
+        "--work-dir", str(WORK / "train"), epochs=epochs,
+    )  # fmt: skip
     checkpoint = (WORK / "train" / "last_checkpoint").read_text().strip()
     mim(
-        "test", mmdet, CONFIG, "--checkpoint", checkpoint,
+        "testing with exact masks", "test", mmdet, CONFIG, "--checkpoint", checkpoint,
         "--gpus", "0", "--work-dir", str(WORK / "test"),
     )  # fmt: skip
     metrics = latest_metrics(WORK / "test")
-    print(write_report(ROOT / CONFIG, checkpoint, metrics, WORK))
-    correspond(checkpoint)
-    print(f"\nDone in {(time.time() - start) / 60:.1f} minutes.")
+    with LOG.open("a", encoding="utf-8") as log, redirect_stdout(log), redirect_stderr(log):
+        report = write_report(ROOT / CONFIG, checkpoint, metrics, WORK)
+    correspondence = correspond(checkpoint)
+    print(report, correspondence, sep="\n")
+    print(f"A correspondence: {WORK / 'images' / 'correspondence.png'}")
+    print(f"Done in {(time.time() - start) / 60:.1f} minutes.")
 
 
 if __name__ == "__main__":

@@ -28,6 +28,8 @@ BESIDE = ["models.backbones", "datasets", "evaluation", "visualization"]
 TOP = ["checkpoints", "labelling", "matching", "apis"]
 #: what a floor imports of the rooms beside it, and a top room of these and of other top rooms
 USING = {
+    # one reader of jsons for training and evaluation
+    "evaluation": {"datasets"},
     "engine": {"visualization"},
     "checkpoints": set(),
     "labelling": {"checkpoints", "datasets"},
@@ -75,7 +77,7 @@ def allowed_rooms(room):
     if room in ("functional", SHARED):
         return {room}
     if room in BESIDE:
-        return {SHARED, *FLOORS[:2], room}
+        return {SHARED, *FLOORS[:2], room, *USING.get(room, ())}
     floors = FLOORS if room in TOP else FLOORS[: FLOORS.index(room) + 1]
     return {SHARED, *floors, room, *USING.get(room, ())}
 

@@ -247,6 +247,68 @@ def tiny_condinst(
     return ConfigDict(config)
 
 
+def tiny_rtmdet_ins(
+    *, num_classes: int = 3, box_supervised: bool = True, **changes: Any
+) -> ConfigDict:
+    """Config of an RTMDet-Ins with a ResNet-18 of 8 channels."""
+    config = dict(
+        type="RTMDet",
+        use_syncbn=False,  # which CPUs do not have
+        data_preprocessor=dict(
+            type="DetDataPreprocessor",
+            mean=[123.0, 116.0, 103.0],
+            std=[58.0, 57.0, 57.0],
+            bgr_to_rgb=True,
+            pad_mask=True,
+            pad_size_divisor=32,
+        ),
+        backbone=dict(
+            type="ResNet", depth=18, base_channels=8, out_indices=(1, 2, 3), norm_eval=True
+        ),
+        neck=dict(
+            type="CSPNeXtPAFPN",
+            in_channels=[16, 32, 64],
+            out_channels=16,
+            num_csp_blocks=1,
+            expand_ratio=0.5,
+            norm_cfg=NORM,
+        ),
+        bbox_head=dict(
+            type="RTMDetInsSepBNHead",
+            num_classes=num_classes,
+            in_channels=16,
+            feat_channels=16,
+            stacked_convs=1,
+            share_conv=True,
+            anchor_generator=dict(type="MlvlPointGenerator", offset=0, strides=[8, 16, 32]),
+            bbox_coder=dict(type="DistancePointBBoxCoder"),
+            norm_cfg=NORM,
+            loss_cls=dict(type="QualityFocalLoss", use_sigmoid=True, beta=2.0, loss_weight=1.0),
+            loss_bbox=dict(type="GIoULoss", loss_weight=2.0),
+            loss_mask=dict(type="DiceLoss", loss_weight=2.0, eps=5e-6, reduction="mean"),
+        ),
+        train_cfg=dict(
+            assigner=dict(type="DynamicSoftLabelAssigner", topk=13),
+            allowed_border=-1,
+            pos_weight=-1,
+        ),
+        test_cfg=dict(
+            nms_pre=50,
+            min_bbox_size=0,
+            score_thr=0.0,
+            nms=dict(type="nms", iou_threshold=0.6),
+            max_per_img=10,
+            mask_thr_binary=0.5,
+        ),
+    )
+    if box_supervised:
+        config["type"] = "DiscoBoxRTMDetIns"
+        config["bbox_head"]["type"] = "DiscoBoxRTMDetInsSepBNHead"
+        config.update(structured_teacher=TEACHER, teacher_network=dict())
+    config.update(changes)
+    return ConfigDict(config)
+
+
 def tiny_semantic_yolact(**changes: Any) -> ConfigDict:
     """Config of :func:`tiny_yolact` with the semantic branch."""
     config = tiny_yolact(**changes)
@@ -286,7 +348,12 @@ def tiny_labeler(*, num_classes: int | None = 3, **changes: Any) -> ConfigDict:
 
 
 #: one configuration of each network that detects
-NETWORKS = {"solov2": tiny_solov2, "yolact": tiny_yolact, "condinst": tiny_condinst}
+NETWORKS = {
+    "solov2": tiny_solov2,
+    "yolact": tiny_yolact,
+    "condinst": tiny_condinst,
+    "rtmdet_ins": tiny_rtmdet_ins,
+}
 #: one configuration of each task network
 TASK_NETWORKS = {**NETWORKS, "labeler": tiny_labeler}
 

@@ -6,6 +6,7 @@
     python tools/autolabel.py --teacher-only BOXES IMG_DIR OUT_JSON
     python tools/autolabel.py --accepted accepted.json MASKS_JSON OUT_JSON
     python tools/autolabel.py --accepted accepted.json MASKS_JSON NEXT_JSON --keep-boxes
+    python tools/autolabel.py --report DIR MASKS_JSON IMG_DIR
 
 The first form uses the box labeller that ships with the package. --fit trains it on your boxes
 first, for minutes. CONFIG and CHECKPOINT are those of a detector or labeller of yours.
@@ -15,11 +16,12 @@ BOXES is a COCO json, a folder of Pascal VOC xml files, or a folder of YOLO txt 
 COCO json of the same boxes with masks, or with --format yolo-seg and voc-png a new folder: that of
 ultralytics' segmentation training, or SegmentationObject and SegmentationClass of Pascal VOC. A
 killed run resumes when started again. If boxes fail, they are listed at the end and the exit status
-is 1. --accepted keeps the masks that were accepted on the page of --report, and drops the other
-boxes. With --keep-boxes, all boxes stay, and the accepted masks are marked as a person's: with
---fit they teach beside the boxes of NEXT_JSON, and they are never overwritten. --corrected takes
-over masks that were drawn in another tool, from its COCO export. For several processes:
-torchrun --nproc_per_node=N tools/autolabel.py --launcher pytorch ...
+is 1. --accepted with two paths keeps the masks that were accepted on the page of --report, and
+drops the other boxes. With --keep-boxes, all boxes stay, and the accepted masks are marked as a
+person's: with --fit they teach beside the boxes of NEXT_JSON, and they are never overwritten.
+--corrected takes over masks that were drawn in another tool, from its COCO export. --report with
+two paths draws that page of masks that exist. For several processes:
+torchrun --nproc_per_node=N tools/autolabel.py ...
 """
 
 from __future__ import annotations
@@ -29,18 +31,17 @@ import hashlib
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from datetime import timedelta
 from pathlib import Path
 
-import torch
-from mmengine.dist import init_dist, is_main_process
+from mmengine.dist import is_main_process
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from label_report import write_report
+from label_processes import LAUNCHERS, find_launcher, init_processes
+from label_report import check_report_folder, write_report
 from label_truth import compare_with_truth
 from mmdet_discobox.datasets.box_formats import read_boxes
-from mmdet_discobox.datasets.coco_validation import check_coco_boxes, load_coco_json
+from mmdet_discobox.datasets.coco_reading import read_coco
 from mmdet_discobox.labelling.auto_labeler import AutoLabeler
 from mmdet_discobox.labelling.fitting import fit_labeler
 from mmdet_discobox.labelling.formats import FORMATS, check_images, check_output, write_masks
@@ -48,6 +49,7 @@ from mmdet_discobox.labelling.label_run import LabelRun
 from mmdet_discobox.labelling.labelled_boxes import (
     LabelledBoxes,
     add_masks,
+    has_own_mask,
     is_accepted,
     keep_accepted,
     mark_accepted,
@@ -58,6 +60,8 @@ from mmdet_discobox.labelling.labelled_boxes import (
 from mmdet_discobox.labelling.shipped import WEIGHTS
 from mmdet_discobox.utils.command_line import run
 from mmdet_discobox.utils.files import write_json
+from mmdet_discobox.utils.ownership import sole_owner
+from mmdet_discobox.utils.threads import leave_a_core
 from mmdet_discobox.utils.types import Json
 
 TEACHER_ONLY = (
@@ -66,8 +70,6 @@ TEACHER_ONLY = (
 )
 #: number of failed boxes that are listed
 LISTED = 20
-#: seconds that processes wait for the slowest one
-TIMEOUT = 24 * 3600
 
 
 def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
@@ -117,8 +119,11 @@ def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
         "--crop-size", type=int, default=128, help="cells along an object's grid (%(default)s)"
     )
     parser.add_argument("--device", help="default: the GPU if there is one")
-    parser.add_argument("--launcher", choices=("none", "pytorch", "slurm", "mpi"), default="none")
+    parser.add_argument(
+        "--launcher", choices=LAUNCHERS, help="of several processes; torchrun is noticed"
+    )
     args = parser.parse_args(argv)
+    args.launcher = find_launcher(args.launcher)
     files = ["boxes", "img_dir", "out_json"]
     forms = [["config", "checkpoint", *files], files]
     if args.teacher_only or args.fit:
@@ -128,6 +133,8 @@ def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
         parser.error("expected --keep-boxes with --accepted or --corrected")
     if (args.accepted or args.corrected) and not args.fit:
         forms.append(["boxes", "out_json"])
+    elif args.report and not (args.fit or args.teacher_only):
+        forms.append(["boxes", "img_dir"])
     names = next((form for form in forms if len(form) == len(args.paths)), None)
     if names is None:
         expected = " or ".join(" ".join(form).upper() for form in forms)
@@ -135,7 +142,7 @@ def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
     if args.teacher_only and args.fit:
         parser.error("expected --teacher-only or --fit, not both")
     if args.fit and args.launcher != "none":
-        parser.error("expected --fit without --launcher: it trains in one process")
+        parser.error("expected --fit in a single process, without --launcher")
     if min(args.batch_size, args.report_limit, args.epochs) < 1:
         parser.error("expected --batch-size, --report-limit and --epochs to be at least 1")
     if args.keep_boxes and "img_dir" not in names and args.format != "coco":
@@ -146,26 +153,32 @@ def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Predict masks, or keep the accepted ones.
+    """Predict masks, keep the accepted ones, or draw the page of masks.
 
     Returns:
         Exit status.
     """
     args = parse_args(argv)
+    if not hasattr(args, "out_json"):
+        draw_page(args, read_masks(args.boxes), title=args.boxes.name)
+        return 0
     if args.out_json.exists() and args.boxes.resolve() == args.out_json.resolve():
         raise ValueError(f"Expected another file than '{args.boxes}' as OUT_JSON.")
     check_output(args.format, args.out_json)
-    if hasattr(args, "img_dir"):
-        return label(args)
-    dataset = select_masks(args, read_json(args.boxes))
-    if args.keep_boxes:
-        write_json(args.out_json, dataset)
-        masks = sum(map(is_accepted, dataset["annotations"]))
-        print(
-            f"{len(dataset['annotations'])} boxes, {masks} with an accepted mask: {args.out_json}"
-        )
-        return 0
-    notes = write_masks(args.format, args.out_json, dataset)
+    return label(args) if hasattr(args, "img_dir") else accept(args)
+
+
+def accept(args: argparse.Namespace) -> int:
+    """Keep the accepted masks; return the exit status."""
+    dataset = select_masks(args, read_coco(args.boxes))
+    with sole_owner(journal_dir(args)):
+        if args.keep_boxes:
+            write_json(args.out_json, dataset)
+            masks = sum(map(is_accepted, dataset["annotations"]))
+            boxes = len(dataset["annotations"])
+            print(f"{boxes} boxes, {masks} with an accepted mask: {args.out_json}")
+            return 0
+        notes = write_masks(args.format, args.out_json, dataset)
     accepted = len(set(read_accepted(args.accepted)[0]))
     others = len(dataset["annotations"]) - accepted
     more = f" and {others} that were not on the page" if others else ""
@@ -176,7 +189,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def select_masks(args: argparse.Namespace, dataset: Json) -> Json:
     """Apply --accepted, --corrected and --keep-boxes to a data set."""
     if args.corrected:
-        corrected = read_json(args.corrected)
+        corrected = read_coco(args.corrected)
         dataset = merge_corrected(dataset, corrected, name=str(args.corrected))
     if not args.keep_boxes:
         return keep_accepted(dataset, args.accepted) if args.accepted else dataset
@@ -187,34 +200,60 @@ def select_masks(args: argparse.Namespace, dataset: Json) -> Json:
 
 def label(args: argparse.Namespace) -> int:
     """Predict the masks of all boxes; return the exit status."""
-    device = init_processes(args)
+    device = init_processes(args.launcher, args.device)
+    leave_a_core()
     dataset = select_masks(args, read_boxes(args.boxes, args.img_dir))
     check_images(args.format, dataset)
-    truth = None if args.truth is None else read_json(args.truth)
+    truth = None if args.truth is None else read_coco(args.truth)
     check_classes(args.classes, dataset)
-    if args.fit:
-        args.config, args.checkpoint = fit(args, dataset, device)
-    labeler = build_labeler(args, dataset, device)
-    journals = args.out_json.with_name(f"{args.out_json.name}.unfinished")
-    label_run = LabelRun(dataset, args.img_dir, journals, mask_settings(args), args.classes)
-    with progress_bar("labelling") as update:
-        records = label_run.label(labeler, batch_size=args.batch_size, on_image=update)
-    if not is_main_process():
-        return 0
-    labelled = add_masks(dataset, records, polygons=args.polygons, classes=args.classes)
+    if args.report:
+        check_report_folder(args.report)
+    with sole_owner(journal_dir(args)):
+        if args.fit:
+            args.config, args.checkpoint = fit(args, dataset, device)
+        labeler = build_labeler(args, dataset, device)
+        label_run = LabelRun(
+            dataset, args.img_dir, journal_dir(args), mask_settings(args), args.classes
+        )
+        with progress_bar("labelling") as update:
+            records = label_run.label(labeler, batch_size=args.batch_size, on_image=update)
+        if not is_main_process():
+            return 0
+        labelled = add_masks(dataset, records, polygons=args.polygons, classes=args.classes)
+        write_results(args, labelled, truth)
+        remove_journals(label_run, labelled)
+    return int(bool(labelled.failed))
+
+
+def journal_dir(args: argparse.Namespace) -> Path:
+    """Return the folder of an unfinished run, which is also that of its lock."""
+    return args.out_json.with_name(f"{args.out_json.name}.unfinished")
+
+
+def write_results(args: argparse.Namespace, labelled: LabelledBoxes, truth: Json | None) -> None:
+    """Write the masks, compare them and draw their page."""
     notes = write_masks(args.format, args.out_json, labelled.dataset, args.img_dir)
     print_result(args, labelled)
     print("".join(f"{note}\n" for note in notes), end="")
-    remove_journals(label_run, labelled)
     if truth is not None:
         print(compare_with_truth(labelled.dataset, truth))
     if args.report:
-        page = write_report(
-            args.report, labelled.dataset, args.img_dir,
-            title=args.out_json.name, limit=args.report_limit,
-        )  # fmt: skip
-        print(f"report: {page}")
-    return int(bool(labelled.failed))
+        draw_page(args, labelled.dataset, title=args.out_json.name)
+
+
+def draw_page(args: argparse.Namespace, dataset: Json, *, title: str) -> None:
+    """Write the page of masks."""
+    page = write_report(args.report, dataset, args.img_dir, title=title, limit=args.report_limit)
+    print(f"report: {page}")
+
+
+def print_unread(reasons: Sequence[str]) -> None:
+    """Print which images the training leaves out."""
+    print(f"{len(reasons)} images are left out of the training:", file=sys.stderr)
+    for reason in reasons[:LISTED]:
+        print(f"- {reason}", file=sys.stderr)
+    if len(reasons) > LISTED:
+        print(f"... and {len(reasons) - LISTED} more", file=sys.stderr)
 
 
 @contextmanager
@@ -248,34 +287,21 @@ def fit(args: argparse.Namespace, dataset: Json, device: str) -> tuple[Path, Pat
     with progress_bar("training") as update:
         files = fit_labeler(
             dataset, args.img_dir, folder,
-            epochs=args.epochs, device=device, on_iteration=update,
+            epochs=args.epochs, device=device, on_iteration=update, on_unread=print_unread,
         )  # fmt: skip
     print(f"labeller of these boxes, for other images of the kind: {files[0]} {files[1]}")
     return files
 
 
-def read_json(path: Path) -> Json:
-    """Read and validate a COCO json."""
-    dataset: Json = load_coco_json(path)
-    check_coco_boxes(dataset, name=str(path))
-    return dataset
-
-
-def init_processes(args: argparse.Namespace) -> str:
-    """Initialise the process group and return the device."""
-    cuda = torch.cuda.is_available() and not str(args.device).startswith("cpu")
-    if args.launcher != "none" and cuda:
-        init_dist(args.launcher, timeout=TIMEOUT)
-    elif args.launcher == "pytorch":  # mmengine's launchers require a GPU
-        torch.distributed.init_process_group("gloo", timeout=timedelta(seconds=TIMEOUT))
-    elif args.launcher != "none":
+def read_masks(path: Path) -> Json:
+    """Read a json that this command has written."""
+    dataset = read_coco(path)
+    if not any("mask_quality" in annotation for annotation in dataset["annotations"]):
         raise ValueError(
-            f"Expected a GPU for --launcher {args.launcher} but got none. Without one, start the "
-            "processes with torchrun and --launcher pytorch."
+            f"Expected masks of this command, which have a `mask_quality`, in '{path}' but got "
+            "none. To label boxes, also pass OUT_JSON."
         )
-    if args.device:
-        return str(args.device)
-    return f"cuda:{torch.cuda.current_device()}" if cuda else "cpu"
+    return dataset
 
 
 def build_labeler(args: argparse.Namespace, dataset: Json, device: str) -> AutoLabeler:
@@ -318,6 +344,11 @@ def print_result(args: argparse.Namespace, labelled: LabelledBoxes) -> None:
     print(f"{labelled.made} masks: {args.out_json}")
     if accepted := sum(map(is_accepted, labelled.dataset["annotations"])):
         print(f"{accepted} accepted masks are kept.")
+    if kept := sum(map(has_own_mask, labelled.dataset["annotations"])):
+        print(
+            f"{kept} crowds keep the mask that they had (`iscrowd`, which CVAT's brush sets for "
+            "single objects as well)."
+        )
     if labelled.unpredicted and not args.teacher_only:
         print(f"{labelled.unpredicted} of them are computed from colours alone.")
     if labelled.failed:

@@ -16,7 +16,7 @@ from mmengine.config import Config
 from rich.console import Console
 from rich.progress import Progress
 
-from dataset_checks import TrainingSettings, check_dataset
+from dataset_checks import check_dataset
 from mmdet_discobox.utils.command_line import run
 
 
@@ -36,13 +36,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = parser.parse_args(argv)
     if args.json is not None:
         make_parent(args.json)
-    settings = TrainingSettings()
-    if args.config is not None:
-        settings = TrainingSettings.from_config(Config.fromfile(args.config))
+    config = None if args.config is None else Config.fromfile(args.config)
     with Progress(console=Console(stderr=True), transient=True) as progress:
         task = progress.add_task("reading images", total=None)
         report = check_dataset(
-            args.ann_json, args.img_dir, settings=settings, on_image=lambda: progress.advance(task)
+            args.ann_json, args.img_dir, config=config, on_image=lambda: progress.advance(task)
         )
     print(report)
     if args.json is not None:

@@ -1,29 +1,84 @@
 """Draw the predictions of a detector in an image, or in each image of a folder.
 
 python tools/image_demo.py IMG CONFIG CHECKPOINT --out-dir DIR [--cfg-options KEY=VALUE ...]
+
+Sub-folders are searched, too. DIR/vis has the drawings and DIR/preds the predictions, under the
+names of the images. Images that cannot be read are listed at the end, and the exit status is 1.
 """
 
 from __future__ import annotations
 
 import argparse
+import sys
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
+import cv2
+import numpy as np
 from mmdet.apis import DetInferencer
 from mmengine.config import Config, DictAction
+from rich.console import Console
+from rich.progress import track
 
+from mmdet_discobox.checkpoints import build_detector
+from mmdet_discobox.datasets.images import list_images, read_image
 from mmdet_discobox.utils.command_line import run
+from mmdet_discobox.utils.files import write_bytes, write_json
 
 
-def main(argv: Sequence[str] | None = None) -> None:
-    """Predict and draw objects."""
+class Inferencer(DetInferencer):
+    """mmdet's inferencer, whose checkpoint is read safely and must fit the config."""
+
+    def _init_model(self, cfg: Config, weights: str, device: str) -> Any:
+        return build_detector(cfg, weights, device)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Predict and draw objects.
+
+    Returns:
+        Exit status.
+    """
+    args = parse_args(argv)
+    folder = args.image if args.image.is_dir() else args.image.parent
+    images = inputs(folder, args.out_dir) if args.image.is_dir() else [Path(args.image.name)]
+    config = Config.fromfile(args.config)
+    config.merge_from_dict(args.cfg_options)
+    inferencer = Inferencer(config, str(args.checkpoint), device=args.device, show_progress=False)
+    failed = []
+    names = prediction_names(images)
+    for image in track(images, "predicting", console=Console(stderr=True)):
+        try:
+            drawing, prediction = predict(inferencer, folder / image, args.score_thr)
+        except (FileNotFoundError, ValueError, cv2.error) as error:
+            failed.append(f"'{image}': {error}")
+            continue
+        save_drawing(args.out_dir / "vis" / image, drawing)
+        path = args.out_dir / "preds" / names[image]
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_json(path, prediction)
+    if len(failed) < len(images):
+        print(f"Drawings of {len(images) - len(failed)} images: {args.out_dir / 'vis'}")
+    if failed:
+        print(f"{len(failed)} images have no prediction:", *failed, sep="\n- ", file=sys.stderr)
+    return int(bool(failed))
+
+
+def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
+    """Parse the command line.
+
+    Raises:
+        FileNotFoundError: if a file is missing.
+    """
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("image", type=Path, metavar="IMG", help="image, or folder of images")
     parser.add_argument("config", type=Path, metavar="CONFIG")
     parser.add_argument("checkpoint", type=Path, metavar="CHECKPOINT")
-    parser.add_argument("--out-dir", required=True, help="folder for vis/*.png and preds/*.json")
+    parser.add_argument("--out-dir", type=Path, required=True, help="folder for vis/ and preds/")
     parser.add_argument(
         "--score-thr", type=float, default=0.3, help="smallest score (default: %(default)s)"
     )
@@ -36,13 +91,55 @@ def main(argv: Sequence[str] | None = None) -> None:
     for path in (args.image, args.config, args.checkpoint):
         if not path.exists():
             raise FileNotFoundError(f"Expected a file at '{path}', but there is none.")
-    config = Config.fromfile(args.config)
-    config.merge_from_dict(args.cfg_options)
-    inferencer = DetInferencer(config, str(args.checkpoint), device=args.device)
-    inferencer(
-        str(args.image), out_dir=args.out_dir, pred_score_thr=args.score_thr, no_save_pred=False
-    )
-    print(f"Drawings: {Path(args.out_dir) / 'vis'}")
+    return args
+
+
+def inputs(folder: Path, out_dir: Path) -> list[Path]:
+    """List the images of a folder, without drawings of an earlier run.
+
+    Raises:
+        ValueError: if there are none.
+    """
+    own = out_dir.resolve()
+    images = list_images(folder)
+    images = [image for image in images if own not in (folder / image).resolve().parents]
+    if not images:
+        raise ValueError(f"Expected images in '{folder}' outside --out-dir, but found none.")
+    return images
+
+
+def prediction_names(images: Sequence[Path]) -> dict[Path, Path]:
+    """Return the json of each image: `x.json`, or `x.jpg.json` if there is another image `x`."""
+    stems = Counter(str(image.with_suffix("")).lower() for image in images)
+    return {
+        image: image.with_suffix(".json")
+        if stems[str(image.with_suffix("")).lower()] == 1
+        else image.with_name(f"{image.name}.json")
+        for image in images
+    }
+
+
+def predict(
+    inferencer: Inferencer, path: Path, score_thr: float
+) -> tuple[np.ndarray, dict[str, Any]]:
+    """Return the drawing ``(H, W, 3)`` uint8 RGB, and the prediction in mmdet's format.
+
+    Raises:
+        FileNotFoundError: if the file is missing.
+        ValueError: if it is no image that mmdet can read.
+    """
+    read_image(path)  # mmdet's own error does not name the file
+    result = inferencer(str(path), return_vis=True, no_save_vis=True, pred_score_thr=score_thr)
+    return result["visualization"][0], result["predictions"][0]
+
+
+def save_drawing(path: Path, drawing: np.ndarray) -> None:
+    """Save a drawing in the format of its name, or as PNG if OpenCV cannot write that."""
+    if not cv2.haveImageWriter(path.name):
+        path = path.with_name(f"{path.name}.png")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    _, content = cv2.imencode(path.suffix, np.ascontiguousarray(drawing[..., ::-1]))
+    write_bytes(path, content.tobytes())
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ import base64
 import hashlib
 import html
 import json
+import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -65,6 +66,9 @@ def write_report(folder: Path, dataset: Json, image_dir: Path, *, title: str, li
 
     Returns:
         Path of the page.
+
+    Raises:
+        ValueError: if the folder cannot be written.
     """
     accepted = [a["id"] for a in dataset["annotations"] if is_accepted(a)]
     rated = [
@@ -72,10 +76,30 @@ def write_report(folder: Path, dataset: Json, image_dir: Path, *, title: str, li
     ]
     rated.sort(key=lambda a: a["mask_quality"])
     left_out = [a["id"] for a in rated[limit:]]
-    folder.mkdir(parents=True, exist_ok=True)
-    path = folder / "index.html"
+    path = check_report_folder(folder)
     items = report_items(dataset, rated[:limit], image_dir)
     write_label_report(path, items, title=title, left_out=left_out, accepted=len(accepted))
+    return path
+
+
+def check_report_folder(folder: Path) -> Path:
+    """Create the folder of a page, and return the path of the page.
+
+    Raises:
+        ValueError: if the page cannot be written there.
+    """
+    path = folder / "index.html"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise ValueError(
+            f"Expected --report to be a folder that can be written, but '{folder}' is not: "
+            f"{error.strerror}."
+        ) from error
+    if path.is_dir():
+        raise ValueError(f"Expected to write the page of --report, but '{path}' is a folder.")
     return path
 
 
@@ -114,7 +138,8 @@ def write_label_report(
     The page proposes to look at the masks of lowest quality first, of all classes in turn.
 
     The browser stores the decisions, and the page exports them as json. The store is specific to
-    the masks: new masks of the same boxes start without decisions.
+    the masks: new masks of the same boxes start without decisions. To the page, an id is the text
+    of its json: a browser would round numbers above 2^53.
 
     Args:
         path: the html file to write; its folder must exist.
@@ -124,9 +149,8 @@ def write_label_report(
         accepted: number of masks accepted in earlier rounds, which are not shown.
     """
     rows = list(_rows(items))
-    data = dict(
-        title=title, key=_key(title, rows), leftOut=list(left_out), items=rows, earlier=accepted
-    )
+    texts = [json.dumps(value) for value in left_out]
+    data = dict(title=title, key=_key(title, rows), leftOut=texts, items=rows, earlier=accepted)
     # escape "<": a name in the data could otherwise close the script element
     text = json.dumps(data, ensure_ascii=False).replace("<", "\\u003c")
     page = _TEMPLATE.read_text(encoding="utf-8")
@@ -144,7 +168,7 @@ def _rows(items: Iterable[ReportItem]) -> Iterator[dict[str, Any]]:
     for item in items:
         image, overlay = crop_with_overlay(item)
         yield dict(
-            id=item.ann_id,
+            id=json.dumps(item.ann_id),
             name=item.class_name,
             quality=round(item.quality, 3),
             file=item.file_name,

@@ -23,12 +23,13 @@ from gpu_checks.hooks import after_step, hooked_runner
 from gpu_checks.records import CheckFailure, Figures, Settings, Skip
 from gpu_checks.subjects import batch, trainee, workload
 
-#: functions of this package that may synchronise, and how often in a step; those of SOLOv2 and
-#: YOLACT are the same as in tests/engine/test_host_synchronisation.py
+#: functions of this package that may synchronise, and how often in a step; those of SOLOv2,
+#: YOLACT and RTMDet-Ins are the same as in tests/engine/test_host_synchronisation.py
 ALLOWED: dict[str, dict[str, int]] = dict(
     DiscoBoxSOLOv2=dict(assign_cells=1),
     DiscoBoxYOLACT=dict(assign_anchors=2, mean_coefficients=2),
     DiscoBoxCondInst=dict(to_instances=2),
+    DiscoBoxRTMDetIns=dict(assign=1, assign_priors=1),
 )
 OURS = "mmdet_discobox"
 _MESSAGE = "synchronizing CUDA operation"

@@ -6,6 +6,7 @@ _base_ = [
     "../_base_/datasets/box_crops.py",
 ]
 custom_imports = dict(imports=["mmdet_discobox"], allow_failed_imports=False)
+default_hooks = dict(resume=dict(type="ResumeHook"))  # from a whole checkpoint, after a kill
 model = dict(
     data_preprocessor=dict(mean=[123.675, 116.28, 103.53], std=[58.395, 57.12, 57.375]),
     backbone=dict(

@@ -7,7 +7,10 @@ _base_ = [
 custom_imports = dict(imports=["mmdet_discobox"], allow_failed_imports=False)
 custom_hooks = _base_.discobox_hooks
 # The object bank adds about 200 MB to each checkpoint of 80 classes.
-default_hooks = dict(checkpoint=dict(max_keep_ckpts=3))
+default_hooks = dict(
+    checkpoint=dict(max_keep_ckpts=3),
+    resume=dict(type="ResumeHook"),  # from a whole checkpoint, after a kill
+)
 model = dict(bbox_head=dict(type="DiscoBoxCondInstBboxHead"), **_base_.discobox_condinst)
 train_pipeline = [
     dict(type="LoadImageFromFile"),
@@ -20,5 +23,8 @@ train_pipeline = [
     dict(type="RandomFlip", prob=0.5),
     dict(type="PackDetInputs"),
 ]
-train_dataloader = dict(dataset=dict(type="CocoBoxDataset", pipeline=train_pipeline))
+# Images without objects train as background, and images of any size; stock leaves these out.
+train_dataloader = dict(
+    dataset=dict(type="CocoBoxDataset", pipeline=train_pipeline, filter_cfg=None)
+)
 optim_wrapper = dict(clip_grad=dict(max_norm=35, norm_type=2))

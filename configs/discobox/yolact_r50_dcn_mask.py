@@ -2,7 +2,10 @@
 
 _base_ = "mmdet::yolact/yolact_r50_1xb8-55e_coco.py"
 custom_imports = dict(imports=["mmdet_discobox"], allow_failed_imports=False)
-default_hooks = dict(checkpoint=dict(max_keep_ckpts=3))
+default_hooks = dict(
+    checkpoint=dict(max_keep_ckpts=3),
+    resume=dict(type="ResumeHook"),  # from a whole checkpoint, after a kill
+)
 model = dict(
     backbone=dict(
         type="DCNResNet",

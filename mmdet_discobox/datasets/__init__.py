@@ -2,14 +2,17 @@
 
 from .box_crops import BoxCropDataset, CropBox
 from .coco_boxes import CocoBoxDataset
+from .crop_aware_boxes import CropAwareBoxes, PackCutSides
 from .pair_datasets import KeypointPairDataset, ObjectPairDataset
 from .true_masks import LoadTrueMasks
 
 __all__ = [
     "BoxCropDataset",
     "CocoBoxDataset",
+    "CropAwareBoxes",
     "CropBox",
     "KeypointPairDataset",
     "LoadTrueMasks",
     "ObjectPairDataset",
+    "PackCutSides",
 ]

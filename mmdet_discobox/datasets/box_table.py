@@ -8,7 +8,7 @@ from functools import cached_property
 
 import numpy as np
 
-from mmdet_discobox.datasets.coco_records import quote
+from mmdet_discobox.datasets.coco_values import quote
 from mmdet_discobox.utils.types import Json
 
 

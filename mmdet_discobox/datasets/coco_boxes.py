@@ -7,6 +7,7 @@ import os
 from collections.abc import Iterable, Sequence
 from typing import Any, Literal
 
+import numpy as np
 from mmdet.datasets import CocoDataset
 from mmdet.datasets.api_wrappers import COCO
 from mmdet.registry import DATASETS
@@ -16,7 +17,8 @@ from mmengine.logging import print_log
 from mmdet_discobox.utils.types import Json
 
 from .box_table import BoxTable
-from .coco_validation import check_coco_boxes, load_coco_json
+from .coco_reading import index_coco, read_coco
+from .coco_records import look
 from .true_masks import MIN_BOX_IOU, PERSON, find_mask_problems, is_true_mask
 
 
@@ -27,15 +29,18 @@ class CocoBoxDataset(CocoDataset):
     Differences to its parent:
 
     1. ``segmentation`` and ``area`` are optional and, without ``use_masks``, never read: samples
-       contain neither masks nor the path of a segmentation map, and a pipeline with
-       ``LoadAnnotations(with_mask=True)`` fails.
+       contain neither masks nor the path of a segmentation map. The constructor refuses a pipeline
+       with ``LoadAnnotations(with_mask=True)``.
     2. The constructor validates the json, see :mod:`.coco_validation`. One error lists the faults,
-       each with its annotation, its image and the value found.
+       each with its annotation, its image and the value found. Optional fields are repaired, see
+       :mod:`.coco_repairs`.
     3. ``metainfo['classes']`` must be classes of the json, in its order. The parent silently
        ignores unknown names and numbers the others by the json.
     4. The constructor checks that the image files exist.
     5. The number of dropped boxes (thinner than a pixel, or outside their image) is logged. The
        parent drops the same boxes silently.
+    6. The number of images that ``filter_cfg`` leaves out is logged, with the reasons.
+    7. Without a box or an image to train on, the constructor raises. The parent trains on nothing.
 
     Crowd and ``ignore`` annotations, images without objects, boxes of one pixel and boxes past the
     image border are treated as in the parent.
@@ -53,11 +58,14 @@ class CocoBoxDataset(CocoDataset):
         bad_masks: ``'drop'`` logs the unusable masks once and trains on their boxes, ``'error'``
             stops before the training; see :func:`.find_mask_problems`.
         check_images: Whether to check that the image files exist. Remote files are not checked.
+        allow_no_boxes: Whether a training may do without boxes: for a data set of images without
+            objects that is concatenated with others.
         **kwargs: Arguments of the parent.
 
     Raises:
-        ValueError: If the json is not a COCO json, its boxes or classes cannot be used, masks
-            cannot be used and ``bad_masks`` is ``'error'``, or ``bad_masks`` is another value.
+        ValueError: If the json is not a COCO json, its boxes or classes cannot be used, there is
+            nothing to train on, the pipeline loads masks that not every object has, masks cannot be
+            used and ``bad_masks`` is ``'error'``, or ``bad_masks`` is another value.
         FileNotFoundError: If the json or images are missing.
     """
 
@@ -65,6 +73,7 @@ class CocoBoxDataset(CocoDataset):
         self,
         *args: Any,
         check_images: bool = True,
+        allow_no_boxes: bool = False,
         use_masks: bool = False,
         mask_sources: Sequence[str] = (PERSON,),
         min_box_iou: float = MIN_BOX_IOU,
@@ -74,24 +83,30 @@ class CocoBoxDataset(CocoDataset):
         if bad_masks not in ("drop", "error"):
             raise ValueError(f"Expected `bad_masks` to be 'drop' or 'error' but got {bad_masks!r}.")
         self.check_images = check_images
+        self.allow_no_boxes = allow_no_boxes
         self.use_masks = use_masks
         self.mask_sources = tuple(mask_sources)
         self.min_box_iou = min_box_iou
         self.bad_masks = bad_masks
         super().__init__(*args, **kwargs)
+        self._check_pipeline()
 
     def COCOAPI(self, local_path: str) -> COCO:  # noqa: N802 - the parent's name
         """Read, validate and index the json, or the local copy of a remote one."""
-        dataset = load_coco_json(local_path, name=self.ann_file)
-        check_coco_boxes(dataset, name=self.ann_file, classes=self.metainfo["classes"])
-        self._log_dropped_boxes(dataset)
-        if self.use_masks:
-            dataset = self._without_bad_masks(dataset)
-        coco = COCO()
-        coco.dataset = dataset
-        coco.createIndex()
-        coco.img_ann_map, coco.cat_img_map = coco.imgToAnns, coco.catToImgs
-        return coco
+        dataset = read_coco(
+            local_path,
+            name=self.ann_file,
+            classes=self.metainfo["classes"],
+            # without a folder, names are absolute, or relative to the working directory
+            image_dir=(self.data_prefix["img"] or None) if self._has_local_images() else None,
+            annotated=not self.test_mode,
+            masks=False,  # not repaired: with `use_masks`, what is wrong with them is reported
+        )
+        if "annotations" in dataset:
+            self._check_boxes(BoxTable(dataset))
+            if self.use_masks:
+                dataset = self._without_bad_masks(dataset)
+        return index_coco(dataset)
 
     def parse_data_info(self, raw_data_info: Json) -> Json:
         """Convert an image and its annotations to a sample, without masks unless ``use_masks``.
@@ -136,12 +151,38 @@ class CocoBoxDataset(CocoDataset):
         return {**dataset, "annotations": annotations}
 
     def filter_data(self) -> list[Json]:
-        """Filter the samples as the parent does, and check that their images exist."""
+        """Filter the samples as the parent does, and check that their images exist.
+
+        Raises:
+            FileNotFoundError: If images are missing.
+            ValueError: If none is left to train on.
+        """
         data_list = super().filter_data()
-        backend = get_file_backend(self.data_prefix["img"], backend_args=self.backend_args)
-        if self.check_images and isinstance(backend, LocalBackend):
+        if len(data_list) < len(self.data_list):
+            self._log_left_out(len(data_list))
+        if self.check_images and self._has_local_images():
             self._check_images_exist([data_info["img_path"] for data_info in data_list])
         return data_list
+
+    def _has_local_images(self) -> bool:
+        backend = get_file_backend(self.data_prefix["img"], backend_args=self.backend_args)
+        return isinstance(backend, LocalBackend)
+
+    def _log_left_out(self, kept: int) -> None:
+        options = self.filter_cfg or {}
+        size = options.get("min_size", 0)
+        small = sum(min(each["width"], each["height"]) < size for each in self.data_list)
+        total = len(self.data_list)
+        text = f"'{self.ann_file}': `filter_cfg` leaves out {total - kept} of {total} images"
+        reasons = [f"{small} smaller than min_size={size}"] if small else []
+        if total - kept > small:
+            reasons.append(f"{total - kept - small} without a box (filter_empty_gt=True)")
+        text = f"{text}: {', '.join(reasons)}."
+        if not kept:
+            raise ValueError(
+                f"Expected images to train on, but {text} Set filter_cfg=None to train on all."
+            )
+        print_log(text, logger="current", level=logging.WARNING)
 
     def _check_images_exist(self, paths: list[str]) -> None:
         missing = _missing_files(paths)
@@ -152,20 +193,39 @@ class CocoBoxDataset(CocoDataset):
         raise FileNotFoundError(
             f"Expected the {len(paths)} images of '{self.ann_file}' below "
             f"data_prefix=dict(img={self.data_prefix['img']!r}), but {len(missing)} are missing:"
-            f"{shown}{more}\nSet `data_root` and `data_prefix` such that, joined with the "
-            "`file_name` of the json, they give the path, or restore the files."
+            f"{shown}{more}\n{_missing_fix(missing[0])}"
         )
 
-    def _log_dropped_boxes(self, dataset: Json) -> None:
-        boxes = BoxTable(dataset)
+    def _check_boxes(self, boxes: BoxTable) -> None:
+        """Log the number of dropped boxes, and raise if none is left to train on."""
+        total = len(boxes.image_inds)
         thin, outside = int(boxes.thin.sum()), int(boxes.outside.sum())
         if thin or outside:
             print_log(
-                f"'{self.ann_file}': of {len(dataset['annotations'])} boxes, {thin} are dropped "
-                f"as thinner than a pixel, {outside} as outside their image.",
+                f"'{self.ann_file}': of {total} boxes, {thin} are dropped as thinner than a "
+                f"pixel, {outside} as outside their image.",
                 logger="current",
                 level=logging.WARNING,
             )
+        categories = boxes.dataset["categories"]
+        chosen = [category["name"] in self.metainfo["classes"] for category in categories]
+        trained = boxes.trained & np.array(chosen, dtype=bool)[boxes.class_inds]
+        if not (trained.any() or self.test_mode or self.allow_no_boxes):
+            raise ValueError(
+                f"Expected boxes to train on in '{self.ann_file}', but none of its {total} is "
+                f"left: {int(boxes.crowd.sum())} have `iscrowd` set, {int(boxes.ignored.sum())} "
+                f"`ignore`, {thin} are thinner than a pixel, {outside} lie outside their image, "
+                "the others are of other classes. Unset the flags of single objects (CVAT's brush "
+                "sets `iscrowd`), or set allow_no_boxes=True for a part of images without objects."
+            )
+
+    def _check_pipeline(self) -> None:
+        for transform in self.pipeline.transforms:
+            if getattr(transform, "with_mask", False):
+                raise ValueError(
+                    f"Expected a pipeline without masks, but got {transform!r}. A CocoBoxDataset "
+                    "has boxes alone: use with_mask=False, or a CocoDataset to evaluate masks."
+                )
 
 
 def _keep_box_fields(annotation: Json) -> Json:
@@ -186,6 +246,19 @@ def _missing_files(paths: Iterable[str]) -> list[str]:
         if name not in listed[folder]:
             missing.append(path)
     return missing
+
+
+def _missing_fix(path: str) -> str:
+    folder, name = os.path.split(path)
+    if twin := next((other for other in _list_folder(folder) if look(other) == look(name)), None):
+        return (
+            f"A file {twin!a} looks alike, but has other Unicode characters than {name!a}: "
+            "rename the files, or change the `file_name`."
+        )
+    return (
+        "Set `data_root` and `data_prefix` such that, joined with the `file_name` of the json, "
+        "they give the path, or restore the files."
+    )
 
 
 def _list_folder(folder: str) -> set[str]:

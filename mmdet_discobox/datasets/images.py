@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import warnings
 from collections import defaultdict
 from collections.abc import Mapping
@@ -11,11 +12,15 @@ import cv2
 import numpy as np
 from PIL import ExifTags, Image
 
+from mmdet_discobox.utils.files import read_regular
+
 _UPRIGHT = cv2.IMREAD_COLOR
 _STORED = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
-_SUFFIXES = frozenset(
-    (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp", ".ppm", ".pgm", ".jp2")
-)
+#: of formats that OpenCV reads, GIF and AVIF since 4.11
+_SUFFIXES = (
+    ".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".dib", ".tif", ".tiff", ".webp", ".ppm",
+    ".pgm", ".pbm", ".pnm", ".jp2", ".gif", ".avif",
+)  # fmt: skip
 
 
 def read_image(path: str | Path, *, size: tuple[float, float] | None = None) -> np.ndarray:
@@ -37,8 +42,8 @@ def read_image(path: str | Path, *, size: tuple[float, float] | None = None) -> 
         ValueError: If OpenCV cannot read the file, or the image has another size.
     """
     try:
-        content = np.fromfile(str(path), dtype=np.uint8)  # unlike cv2.imread, takes any file name
-    except (OSError, ValueError) as error:
+        content = np.frombuffer(read_regular(path), dtype=np.uint8)
+    except OSError as error:
         raise FileNotFoundError(
             f"Expected an image at '{path}', but there is no such file."
         ) from error
@@ -99,11 +104,42 @@ def image_size(path: Path) -> tuple[int, int]:
     return _size_of(read_image(path)) if swapped else size
 
 
+def is_image_name(name: str) -> bool:
+    """Return whether a file is an image by its suffix, in any case; hidden files are none."""
+    return name.lower().endswith(_SUFFIXES) and not name.startswith(".")
+
+
+def list_images(folder: Path) -> list[Path]:
+    """List the image files of a folder and its sub-folders, without hidden ones.
+
+    Args:
+        folder: Folder to search.
+
+    Returns:
+        Paths relative to the folder, sorted.
+
+    Raises:
+        ValueError: If there are none.
+    """
+    found, others = [], 0
+    for path, folders, names in os.walk(folder):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        images = [Path(path, name).relative_to(folder) for name in names if is_image_name(name)]
+        found += images
+        others += len(names) - len(images)
+    if not found:
+        raise ValueError(
+            f"Expected images ({', '.join(_SUFFIXES)}) in '{folder}' or its sub-folders, but found "
+            f"none among {others} files."
+        )
+    return sorted(found)
+
+
 def image_names_by_stem(image_dir: Path) -> Mapping[str, list[str]]:
     """Group the names of the image files of a folder by their stem (the name without suffix)."""
     names: dict[str, list[str]] = defaultdict(list)
     for file in sorted(image_dir.iterdir()):
-        if file.suffix.lower() in _SUFFIXES:
+        if is_image_name(file.name):
             names[file.stem].append(file.name)
     return dict(names)
 

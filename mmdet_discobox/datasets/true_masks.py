@@ -15,7 +15,8 @@ from mmdet_discobox.structures import PartialMasks
 from mmdet_discobox.utils.rle import run_lengths, to_rle
 from mmdet_discobox.utils.types import Json
 
-from .coco_records import Problem, locate_annotation, quote
+from .coco_records import Problem, locate_annotation
+from .coco_values import quote
 
 #: values of ``mask_source``
 PERSON, MACHINE = "person", "machine"
@@ -93,12 +94,11 @@ def _rle_fault(rle: Json, size: tuple[int, int]) -> str | None:
     if rle.get("size") != list(size):
         own = f"[height, width] of the image, {list(size)}"
         return f"expected the `size` of the RLE to be {own}, but got {quote(rle.get('size'))}"
-    counts = rle.get("counts")
-    runs = run_lengths(counts) if isinstance(counts, str) else counts
-    if not isinstance(runs, list) or not all(type(run) is int and run >= 0 for run in runs):
-        return f"expected `counts` of the RLE to be run lengths, but got {quote(counts)}"
-    if sum(runs) != size[0] * size[1]:
-        return f"expected run lengths of {size[0] * size[1]} pixels, but got {sum(runs)}"
+    runs = run_lengths(rle.get("counts"))
+    if runs is None:
+        return f"expected `counts` of the RLE to be run lengths, but got {quote(rle.get('counts'))}"
+    if runs.sum() != size[0] * size[1]:
+        return f"expected run lengths of {size[0] * size[1]} pixels, but got {runs.sum()}"
     return None
 
 

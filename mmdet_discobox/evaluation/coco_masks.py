@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from mmdet_discobox.datasets.coco_values import is_set
 from mmdet_discobox.utils.rle import to_rle
 from mmdet_discobox.utils.types import Json
 
@@ -15,8 +16,8 @@ from .voc_instance_ap import Objects
 
 
 def annotations_without_mask(dataset: Json) -> list[Json]:
-    """List the annotations of a COCO json with a missing or empty ``segmentation``."""
-    return [each for each in dataset.get("annotations", []) if not each.get("segmentation")]
+    """List the annotations without a mask of a json that :func:`read_coco` has repaired."""
+    return [each for each in dataset.get("annotations", []) if "segmentation" not in each]
 
 
 def objects_by_image(dataset: Json, *, classes: Sequence[str]) -> dict[Hashable, Objects]:
@@ -54,7 +55,7 @@ def objects_by_image(dataset: Json, *, classes: Sequence[str]) -> dict[Hashable,
 def _objects(image: Json, annotations: list[Json], label_of: dict[Any, int]) -> Objects:
     size = {"height": image["height"], "width": image["width"]}
     labels = [label_of[each["category_id"]] for each in annotations]
-    crowd = [bool(each.get("iscrowd") or each.get("ignore")) for each in annotations]
+    crowd = [is_set(each, "iscrowd", "ignore") for each in annotations]
     return Objects(
         masks=[to_rle(each["segmentation"], **size) for each in annotations],
         labels=np.array(labels, dtype=np.int64),

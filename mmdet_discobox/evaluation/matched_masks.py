@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from pycocotools import mask as mask_utils
 
+from mmdet_discobox.datasets.coco_values import is_set
 from mmdet_discobox.utils.rle import to_rle
 from mmdet_discobox.utils.types import Json
 
@@ -94,7 +95,7 @@ def match_masks(
     objects: dict[Hashable, list[Any]] = defaultdict(list)
     predicted: dict[Hashable, list[Any]] = defaultdict(list)
     for each in truth["annotations"]:
-        if not each.get("iscrowd") and not each.get("ignore"):
+        if not is_set(each, "iscrowd", "ignore"):
             mask = to_rle(each["segmentation"], **sizes[each["image_id"]])
             objects[each["image_id"], each["category_id"]].append(mask)
     for each in sorted(predictions, key=lambda each: -each["score"]):

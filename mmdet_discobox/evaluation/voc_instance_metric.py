@@ -11,9 +11,10 @@ import torch
 from mmdet.registry import METRICS
 from mmdet.structures.mask import encode_mask_results
 from mmengine.evaluator import BaseMetric
-from mmengine.fileio import load
+from mmengine.fileio import get_local_path
 from mmengine.logging import print_log
 
+from mmdet_discobox.datasets.coco_reading import read_coco
 from mmdet_discobox.utils.types import Json
 
 from .coco_masks import annotations_without_mask, objects_by_image
@@ -136,7 +137,8 @@ class VOCInstanceMetric(BaseMetric):
 
 def _load_with_masks(ann_file: str, backend_args: dict[str, Any] | None) -> Json:
     try:
-        dataset: Json = load(ann_file, backend_args=backend_args)
+        with get_local_path(ann_file, backend_args=backend_args) as path:
+            dataset = read_coco(path, name=ann_file)
     except FileNotFoundError as error:
         raise FileNotFoundError(
             f"Expected a COCO json with masks at '{ann_file}', but the file does not exist. Create "
@@ -145,8 +147,8 @@ def _load_with_masks(ann_file: str, backend_args: dict[str, Any] | None) -> Json
     if missing := annotations_without_mask(dataset):
         raise ValueError(
             f"Expected masks in '{ann_file}', but {len(missing)} of its "
-            f"{len(dataset['annotations'])} annotations have no `segmentation`, the first has id "
-            f"{missing[0].get('id')!r}. Pass a json with masks, or compute box AP with "
+            f"{len(dataset['annotations'])} annotations have no usable `segmentation`, the first "
+            f"has id {missing[0]['id']!r}. Pass a json with masks, or compute box AP with "
             "`CocoBoxMetric` and metric='bbox'."
         )
     return dataset

@@ -10,7 +10,7 @@ from .contrast import dense_nce
 from .correspondence import cosine_similarity, geometric_votes, iterated_conditional_modes
 from .cross_image import cross_image_logits
 from .mean_field import mean_field, mean_field_alg1
-from .mil import bag_logits, mil_bce_loss, mil_dice_loss
+from .mil import bag_logits, cut_axes, known_bags, mil_bce_loss, mil_dice_loss
 from .numerics import constants_like, without_autocast
 from .transfer import interpolate_matches, match_cells, transfer_masks, transfer_points
 from .transport import marginal_residual, scale_to_marginals, sinkhorn, step_mass
@@ -29,12 +29,14 @@ __all__ = [
     "constants_like",
     "cosine_similarity",
     "cross_image_logits",
+    "cut_axes",
     "dense_nce",
     "expand_boxes",
     "interpolate_matches",
     "gather_neighbours",
     "geometric_votes",
     "iterated_conditional_modes",
+    "known_bags",
     "marginal_residual",
     "mask_certainty",
     "masks_to_boxes",

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from .checks import check_shapes
+from .mil import cut_axes
 
 
 def normalise_logits(logits: Tensor, inside: Tensor, *, rms: float) -> Tensor:
@@ -66,25 +67,31 @@ def suppress_full_masks(logits: Tensor, inside: Tensor, *, above: float) -> Tens
     return logits - mean.clamp_min(0) * ((coverage - above) / (1 - above)).clamp_min(0)
 
 
-def raise_empty_bags(logits: Tensor, inside: Tensor, *, floor: float) -> Tensor:
+def raise_empty_bags(
+    logits: Tensor, inside: Tensor, *, floor: float, cut_sides: Tensor | None = None
+) -> Tensor:
     """Raise the log-odds of box rows and columns that contain no foreground.
 
     A tight box has a foreground pixel in each of its rows and columns, the positive bags of
     ``L_mil``. ``l_ij <- l_ij + max(0, floor - max_j l_ij)`` for the rows, then the same for the
     columns: the maximum of a bag reaches ``floor``, and its pixels keep their order. Bags above
-    ``floor`` do not change, so a good mask does not grow.
+    ``floor`` do not change, so a good mask does not grow. Neither do rows of a box that is cut
+    along x and columns of one cut along y, which may be empty (:func:`.known_bags`).
 
     Args:
         logits: ``(N, H, W)`` log-odds of the foreground.
         inside: ``(N, H, W)`` boolean, pixels of the box.
         floor: minimum of the maximal log-odds of a bag.
+        cut_sides: ``(N, 4)`` boolean, sides of the boxes cut by a crop; None: none.
 
     Returns:
         ``(N, H, W)`` log-odds; pixels outside the box do not change.
     """
     check_shapes(logits=(logits, "N H W"), inside=(inside, "N H W"))
-    for axis in (-1, -2):
+    cut = (None, None) if cut_sides is None else cut_axes(cut_sides)[..., None, None].unbind(1)
+    for axis, empty in zip((-1, -2), cut, strict=True):  # rows and the x axis, columns and y
         maximum = logits.masked_fill(~inside, float("-inf")).amax(axis, keepdim=True)
         raised = logits + (floor - maximum).clamp_min(0)
-        logits = torch.where(inside, raised, logits)
+        changed = inside if empty is None else inside & ~empty
+        logits = torch.where(changed, raised, logits)
     return logits

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -124,12 +125,13 @@ class AutoLabeler:
     @torch.no_grad()
     def _label(self, image: BoxedImage, features: Any) -> Iterator[BoxMask]:
         rgb = torch.from_numpy(np.ascontiguousarray(image.pixels[..., ::-1]))
-        rgb = rgb.to(self.device).permute(2, 0, 1)[None].float()
+        # contiguous once: every crop would copy the whole image
+        rgb = rgb.to(self.device).permute(2, 0, 1)[None].contiguous().float()
         known = [self.knows(name) for name in image.classes]
         for chosen, is_known in _chunks(known, self.max_objects):
             classes = [image.classes[i] for i in chosen]
             part = BoxedImage(image.pixels, image.boxes[chosen], classes, image.image_id)
-            objects = _to(part.objects(self._numbers(classes)), self.device)
+            objects = part.objects(self._numbers(classes)).to(self.device)
             yield from self._masks(objects, features, rgb, is_known)
 
     @torch.no_grad()
@@ -213,7 +215,7 @@ class AutoLabeler:
             return CoarseMasks(ellipses, torch.zeros_like(objects.labels, dtype=torch.bool))
         found = self.predictor(features, rgb, objects, regions, size)
         coarse = torch.where(found.predicted[:, None, None], found.coarse, ellipses)
-        return CoarseMasks(coarse, found.predicted, found.features)
+        return replace(found, coarse=coarse)
 
 
 def _predictor(model: Any, transforms: Sequence[Any]) -> CoarseMaskPredictor | CropMaskPredictor:
@@ -283,7 +285,3 @@ def _tensor_objects(rgb: Tensor, boxes: Tensor, labels: Sequence[int]) -> BoxObj
     zeros = torch.zeros_like(classes)
     sizes = constants_like(rgb.shape[-2:], boxes.float())[None]
     return BoxObjects(boxes.float(), classes, zeros, image_sizes=sizes, image_ids=zeros - 1)
-
-
-def _to(objects: BoxObjects, device: torch.device) -> BoxObjects:
-    return BoxObjects(**{name: value.to(device) for name, value in vars(objects).items()})

@@ -16,7 +16,11 @@ from mmdet_discobox.datasets.images import read_image
 from mmdet_discobox.structures import BoxObjects
 from mmdet_discobox.utils.types import Json
 
-from .mask_encoding import encode_rle
+from .mask_encoding import encode_window
+
+
+class UnusableImageError(ValueError):
+    """An image that the labeller's pipeline cannot take."""
 
 
 @dataclass(frozen=True)
@@ -135,7 +139,7 @@ class ImageTask:
             masks=[
                 dict(
                     id=annotation["id"],
-                    segmentation=encode_rle(mask.full(size)),
+                    segmentation=encode_window(mask.window, mask.origin, size),
                     quality=round(mask.quality, 4),
                     predicted=mask.predicted,
                 )

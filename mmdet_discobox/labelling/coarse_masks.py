@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+import cv2
 import torch
 from mmcv.transforms import Compose
 from mmdet.datasets.transforms import PackDetInputs
@@ -15,7 +16,7 @@ from torch import Tensor
 from mmdet_discobox.models.teachers import crop_regions
 from mmdet_discobox.structures import BoxObjects
 
-from .boxed_image import BoxedImage
+from .boxed_image import BoxedImage, UnusableImageError
 
 _META = ("ori_shape", "img_shape", "scale_factor")
 
@@ -47,11 +48,14 @@ class CoarseMasks:
         coarse: ``(G, S, S)`` mask logits, 0 where there is no prediction.
         predicted: ``(G,)`` boolean, objects for which the network predicted a mask.
         features: ``(G, C, s, s)`` RoI features for a cross-image term, None without one.
+        views: ``(G,)`` mean IoU of the masks that a network made of several crops of an object, a
+            sign of quality; None if it looked once.
     """
 
     coarse: Tensor
     predicted: Tensor
     features: Tensor | None = None
+    views: Tensor | None = None
 
 
 class CoarseMaskPredictor:
@@ -94,7 +98,13 @@ class CoarseMaskPredictor:
 
     def _prepare(self, image: BoxedImage) -> tuple[Tensor, DetDataSample]:
         shape = image.pixels.shape[:2]
-        data = self.pipeline(dict(img=image.pixels, img_shape=shape, ori_shape=shape))
+        try:
+            data = self.pipeline(dict(img=image.pixels, img_shape=shape, ori_shape=shape))
+        except cv2.error as error:
+            raise UnusableImageError(
+                f"Expected an image that the pipeline can resize, but {shape[1]} x {shape[0]} "
+                "pixels are so elongated that a side vanishes. Cut it into tiles."
+            ) from error
         data = {key: [value] for key, value in data.items()}
         batch = self.model.data_preprocessor(data, False)
         return batch["inputs"], batch["data_samples"][0]

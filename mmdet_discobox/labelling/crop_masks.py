@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import combinations
 
 import torch
 from torch import Tensor
@@ -55,8 +56,9 @@ class CropMaskPredictor:
             self._view(rgb, objects, regions, size, margin=margin, mirrored=bool(number % 2))
             for number, margin in enumerate(self.margins)
         ]
-        coarse = torch.stack(logits).mean(0)
-        return CoarseMasks(coarse, torch.ones_like(objects.labels, dtype=torch.bool))
+        predicted = torch.ones_like(objects.labels, dtype=torch.bool)
+        views = _agreement([own > 0 for own in logits]) if len(logits) > 1 else None
+        return CoarseMasks(torch.stack(logits).mean(0), predicted, views=views)
 
     def _view(
         self,
@@ -80,6 +82,15 @@ class CropMaskPredictor:
         view = look(self.network, inputs, _one_per_crop(objects, boxes, self.size))
         logits = view.proposals.logits
         return resample_grids(logits.flip(2) if mirrored else logits, own, regions, size)
+
+
+def _agreement(masks: Sequence[Tensor]) -> Tensor:
+    """Compute the mean IoU ``(G,)`` of all pairs of masks ``(G, S, S)``."""
+    ious = [
+        (one & other).sum((1, 2)) / (one | other).sum((1, 2)).clamp_min(1)
+        for one, other in combinations(masks, 2)
+    ]
+    return torch.stack(ious).mean(0)
 
 
 def _one_per_crop(objects: BoxObjects, boxes: Tensor, size: int) -> BoxObjects:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import torch.nn.functional as F
@@ -12,7 +13,7 @@ from mmdet_discobox.models.teachers import StructuredTeacher, crop_regions
 from mmdet_discobox.structures import BoxObjects, PseudoMasks
 
 from .coarse_masks import CoarseMasks
-from .mask_quality import mask_quality
+from .mask_quality import mask_quality, mask_signals
 
 #: the second pass starts from the first masks, clamped to probabilities of [_SURE, 1 - _SURE]
 _SURE = 0.002
@@ -77,10 +78,14 @@ class FineTeacher:
             crop_regions(images, pseudo.regions, objects.image_inds, _COLOUR_CELLS)
         )
         network = self._finer(start.coarse).sigmoid() * pseudo.inside
-        quality = mask_quality(
-            pseudo.masks, probs, colours, network=network, predicted=start.predicted
-        )
-        return pseudo, quality
+        signals = mask_signals(pseudo.masks, probs, colours, network=network)
+        if start.views is not None:
+            signals["views"] = start.views
+        return pseudo, self.rate(signals, start.predicted)
+
+    def rate(self, signals: Mapping[str, Tensor], predicted: Tensor) -> Tensor:
+        """Predict the qualities of masks, see :func:`.mask_quality`."""
+        return mask_quality(signals, predicted)
 
     def _finer(self, grids: Tensor) -> Tensor:
         size = (self.second.crop_size,) * 2

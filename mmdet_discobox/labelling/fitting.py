@@ -6,15 +6,18 @@ import hashlib
 import json
 import math
 from collections.abc import Callable
+from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Any
 
 from mmengine.config import Config
 from mmengine.hooks import Hook
-from mmengine.runner import Runner, find_latest_checkpoint
+from mmengine.runner import Runner
 
 from mmdet_discobox.checkpoints import publish_checkpoint, read_checkpoint, save_checkpoint
+from mmdet_discobox.datasets.images import read_image
 from mmdet_discobox.utils.files import write_json
+from mmdet_discobox.utils.last_checkpoint import newest_whole_checkpoint
 from mmdet_discobox.utils.types import Json
 
 from .labelled_boxes import is_accepted, with_accepted_masks
@@ -22,6 +25,8 @@ from .shipped import WEIGHTS, shipped_config
 
 #: takes the number of finished iterations, and the number of all
 OnIteration = Callable[[int, int], None]
+#: takes the reasons why images cannot be read
+OnUnread = Callable[[list[str]], None]
 #: checkpoints in a training
 _SAVES = 20
 
@@ -34,26 +39,30 @@ def fit_labeler(
     epochs: int,
     device: str,
     on_iteration: OnIteration | None = None,
+    on_unread: OnUnread | None = None,
 ) -> tuple[Path, Path]:
     """Train the shipped labeller on the boxes of a data set, by mmengine's runner, resumably.
 
-    A killed training continues from its last checkpoint, and a finished one is not repeated.
+    A killed training continues from its last checkpoint, and a finished one is not repeated. Images
+    that cannot be read, or have another size than their boxes require, are left out.
 
     Args:
         dataset: a COCO json, see :func:`read_boxes`. Masks that a person has accepted
             (``mask_source`` is ``'person'``) teach beside the boxes; no other mask is read.
         image_dir: folder of its images.
-        work_dir: folder of the result, created if absent.
+        work_dir: folder of the result, created if absent; ``training.log`` in it has what mmengine
+            prints.
         epochs: passes over all boxes.
         device: device to train on.
         on_iteration: called before the first and after each iteration.
+        on_unread: called before the training if images are left out.
 
     Returns:
         Paths of the config and of the weights of the average.
 
     Raises:
         ValueError: if ``work_dir`` has the training of other boxes or epochs, or if there are no
-            boxes to train on.
+            boxes to train on, or none of their images can be read.
     """
     config = shipped_config()
     # the runner writes its config there, under this name
@@ -61,6 +70,9 @@ def fit_labeler(
     _check_same_training(work_dir / "training.json", dataset, epochs)
     if weights.is_file():
         return config_file, weights
+    dataset, unread = _readable(dataset, image_dir)
+    if unread and on_unread is not None:
+        on_unread(unread)
     boxes = work_dir / "boxes.json"
     write_json(boxes, with_accepted_masks(dataset))
     _set_boxes(config, dataset, boxes, image_dir)
@@ -68,18 +80,39 @@ def fit_labeler(
         use_true_masks(config)
     _set_schedule(config, dataset, epochs)
     config.work_dir = str(work_dir)
-    config.resume = find_latest_checkpoint(str(work_dir)) is not None
+    config.resume = newest_whole_checkpoint([work_dir]) is not None
     config.load_from = None if config.resume else str(WEIGHTS)
-    runner = Runner.from_cfg(config)
-    runner.model.to(device)
-    if on_iteration is not None:
-        runner.register_hook(_Progress(on_iteration), priority="VERY_LOW")
-    runner.train()
-    latest = find_latest_checkpoint(str(work_dir))
-    save_checkpoint(publish_checkpoint(read_checkpoint(latest), network="teacher"), weights)
+    # not closed: mmengine's logger, which outlives the training, writes to it
+    log = (work_dir / "training.log").open("a", encoding="utf-8", buffering=1)
+    with redirect_stdout(log):
+        runner = Runner.from_cfg(config)
+        runner.model.to(device)
+        if on_iteration is not None:
+            runner.register_hook(_Progress(on_iteration), priority="VERY_LOW")
+        runner.train()
+    latest = read_checkpoint(str(newest_whole_checkpoint([work_dir])))
+    save_checkpoint(publish_checkpoint(latest, network="teacher"), weights)
     for checkpoint in work_dir.glob("iter_*.pth"):
         checkpoint.unlink()
     return config_file, weights
+
+
+def _readable(dataset: Json, image_dir: Path) -> tuple[Json, list[str]]:
+    """Return the data set without images that cannot be read, and the reasons."""
+    boxed = {annotation["image_id"] for annotation in dataset["annotations"]}
+    unread = {}
+    for image in dataset["images"]:
+        try:
+            if image["id"] in boxed:
+                size = (image["width"], image["height"])
+                read_image(image_dir / image["file_name"], size=size)
+        except (FileNotFoundError, ValueError) as error:
+            unread[image["id"]] = str(error)
+    if unread and boxed <= unread.keys():
+        raise ValueError(f"None of the images can be read: {next(iter(unread.values()))}")
+    images = [image for image in dataset["images"] if image["id"] not in unread]
+    boxes = [a for a in dataset["annotations"] if a["image_id"] not in unread]
+    return {**dataset, "images": images, "annotations": boxes}, list(unread.values())
 
 
 def _set_boxes(config: Config, dataset: Json, boxes: Path, image_dir: Path) -> None:
@@ -112,7 +145,7 @@ def _set_schedule(config: Config, dataset: Json, epochs: int) -> None:
     config.train_cfg = dict(type="IterBasedTrainLoop", max_iters=iterations, val_interval=10**9)
     config.param_scheduler = [
         dict(
-            type="LinearLR", start_factor=0.01, by_epoch=False, end=max(1, min(50, iterations // 5))
+            type="LinearLR", start_factor=0.01, by_epoch=False, end=min(50, max(1, iterations // 5))
         ),
         dict(type="CosineAnnealingLR", by_epoch=False, T_max=iterations, eta_min=4e-6),
     ]

@@ -6,7 +6,7 @@ import hashlib
 import json
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterator, Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -15,11 +15,12 @@ from typing import Any
 from mmengine.dist import barrier, broadcast_object_list, get_rank, get_world_size
 
 from mmdet_discobox.utils.journal import Journal
+from mmdet_discobox.utils.ownership import sole_owner
 from mmdet_discobox.utils.paths import is_file
 from mmdet_discobox.utils.types import Json
 
 from .auto_labeler import AutoLabeler
-from .boxed_image import ImageTask
+from .boxed_image import BoxedImage, ImageTask, UnusableImageError
 from .labelled_boxes import is_asked, is_unread
 
 #: takes the number of images that this process has labelled, and the number of all its images
@@ -32,7 +33,7 @@ class LabelRun:
 
     Each process writes every finished image to a journal of its own, one line each. After a kill,
     the next run reads all journals and labels the remaining images, and again the images that could
-    not be read.
+    not be read. Only one run at a time works on a folder of journals.
 
     Attributes:
         dataset: a COCO json, see :func:`read_boxes`.
@@ -66,9 +67,16 @@ class LabelRun:
 
         Raises:
             FileNotFoundError: if not a single image exists.
-            ValueError: if the journal is of another run.
+            ValueError: if the journal is of another run, another run still works on it, or images
+                were not labelled.
         """
         self._check_images_exist()
+        with sole_owner(self.journal_dir):
+            return self._label(labeler, batch_size, on_image)
+
+    def _label(
+        self, labeler: AutoLabeler, batch_size: int, on_image: OnImage | None
+    ) -> dict[str, Json]:
         self._check_journals()
         finished: list[Any] = [self._done() if get_rank() == 0 else None]
         broadcast_object_list(finished)  # no process writes before all have read
@@ -81,7 +89,11 @@ class LabelRun:
                 if on_image is not None:
                     on_image(number, len(mine))
         barrier()
-        return self.finished() if get_rank() == 0 else {}
+        if get_rank():
+            return {}
+        records = self.finished()
+        self._check_complete(records)
+        return records
 
     def finished(self) -> dict[str, Json]:
         """Return the records of the images by their ids, see :class:`ImageTask`.
@@ -103,7 +115,8 @@ class LabelRun:
         """Delete the journals, after the result is written."""
         for path in self._journal_files():
             path.unlink()
-        self.journal_dir.rmdir()
+        with suppress(OSError):  # an owner removes it later
+            self.journal_dir.rmdir()
 
     @cached_property
     def _tasks(self) -> dict[str, ImageTask]:
@@ -128,9 +141,11 @@ class LabelRun:
                     readable.append((task, task.read(self.image_dir)))
                 except (FileNotFoundError, ValueError) as error:
                     yield json.dumps(task.image["id"]), task.failure(str(error))
-            all_masks = labeler([image for _, image in readable])
+            all_masks = _masks(labeler, [image for _, image in readable])
             for (task, image), masks in zip(readable, all_masks, strict=True):
-                yield json.dumps(task.image["id"]), task.record(image, masks)
+                unusable = isinstance(masks, UnusableImageError)
+                record = task.failure(str(masks)) if unusable else task.record(image, masks)
+                yield json.dumps(task.image["id"]), record
 
     def _journal(self, path: Path) -> Journal:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -156,6 +171,21 @@ class LabelRun:
                     "the folder."
                 )
 
+    def _check_complete(self, records: dict[str, Json]) -> None:
+        """Check that every box has a mask or a reason."""
+        missing = [
+            key
+            for key, task in self._tasks.items()
+            if {a["id"] for a in task.annotations} != _ids_of(records.get(key))
+        ]
+        if missing:
+            raise ValueError(
+                f"Expected the boxes of all {len(self._tasks)} images in the journals in "
+                f"'{self.journal_dir}', but those of {len(missing)} images are missing, first "
+                f"image {missing[0]}. Run the same command again: it labels these. Processes on "
+                "several machines need a folder that all of them share."
+            )
+
     def _check_images_exist(self) -> None:
         names = [task.image["file_name"] for task in self._tasks.values()]
         if names and not any(is_file(self.image_dir / name) for name in names):
@@ -163,3 +193,19 @@ class LabelRun:
                 f"Expected the images of the boxes in '{self.image_dir}', but none of the "
                 f"{len(names)} exists; the first would be '{self.image_dir / names[0]}'."
             )
+
+
+def _ids_of(record: Json | None) -> set[Any]:
+    if record is None:
+        return set()
+    return {entry["id"] for part in ("masks", "failed") for entry in record[part]}
+
+
+def _masks(labeler: AutoLabeler, images: Sequence[BoxedImage]) -> list[Any]:
+    """Return the masks of each image, or why its image is unusable."""
+    try:
+        return list(labeler(images))
+    except UnusableImageError as error:
+        if len(images) == 1:
+            return [error]
+        return [masks for image in images for masks in _masks(labeler, [image])]

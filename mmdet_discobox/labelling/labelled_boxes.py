@@ -11,7 +11,7 @@ from typing import Any
 
 from pycocotools import mask as coco_mask
 
-from mmdet_discobox.datasets.coco_records import quote
+from mmdet_discobox.datasets.coco_values import quote
 from mmdet_discobox.datasets.true_masks import MACHINE, PERSON, find_mask_problems, is_true_mask
 from mmdet_discobox.utils.types import Json
 

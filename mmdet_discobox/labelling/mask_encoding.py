@@ -21,7 +21,37 @@ def encode_rle(mask: np.ndarray) -> dict[str, Any]:
     Returns:
         ``size`` and ``counts``, text that json can hold.
     """
-    rle = coco_mask.encode(np.asfortranarray(mask, dtype=np.uint8))
+    return _as_text(coco_mask.encode(np.asfortranarray(mask, dtype=np.uint8)))
+
+
+def encode_window(
+    window: np.ndarray, origin: tuple[int, int], size: tuple[int, int]
+) -> dict[str, Any]:
+    """Encode a mask that is background outside a window, in the time of the window.
+
+    Args:
+        window: ``(h, w)`` boolean.
+        origin: ``(x, y)`` of the window's first pixel in the image.
+        size: ``(height, width)`` of the image, which contains the window.
+
+    Returns:
+        As :func:`encode_rle` of the whole mask.
+    """
+    height, width = size
+    columns, rows = np.nonzero(window.T)  # run lengths go down the columns
+    places = (columns + origin[0]) * height + rows + origin[1]
+    if not len(places):
+        return _as_text(coco_mask.frPyObjects(dict(size=size, counts=[height * width]), *size))
+    breaks = np.flatnonzero(np.diff(places) > 1)
+    starts, ends = places[np.r_[0, breaks + 1]], places[np.r_[breaks, -1]] + 1
+    edges = np.stack([starts, ends], 1).flatten()
+    counts = np.diff(np.r_[0, edges, height * width])
+    counts = counts if counts[-1] else counts[:-1]
+    return _as_text(coco_mask.frPyObjects(dict(size=size, counts=counts.tolist()), *size))
+
+
+def _as_text(rle: dict[str, Any]) -> dict[str, Any]:
+    """Return compressed run lengths that json can hold."""
     return dict(size=[int(side) for side in rle["size"]], counts=rle["counts"].decode("ascii"))
 
 

@@ -1,10 +1,14 @@
 """Predict the quality of masks without ground truth.
 
-The geometric mean of four signals in [0, 1], which need no training, predicts the IoU; a network
-that knows the class adds a fifth. ``docs/results.md`` has their rank correlation with the IoU.
+Some signals in [0, 1] are computed from each mask, its image and its network. Their logarithms are
+added up with weights that a logistic regression on human masks gave, one set of weights for each
+kind of coarse mask. ``benchmarks/bench_quality.py`` fits and tests them.
 """
 
 from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
@@ -20,37 +24,102 @@ _LEAST = 0.02
 _NOISE = 1.0
 
 
-def mask_quality(
-    masks: Tensor, probs: Tensor, colours: Tensor, *, network: Tensor, predicted: Tensor
-) -> Tensor:
+@dataclass(frozen=True)
+class QualityModel:
+    """A logistic regression of the IoU on the logarithms of signals.
+
+    Attributes:
+        bias: log-odds of the quality where every signal is 1.
+        weights: weight of each signal by its name in :func:`mask_signals`, never negative: a
+            stronger signal does not lower the quality.
+    """
+
+    bias: float
+    weights: Mapping[str, float]
+
+    def __call__(self, signals: Mapping[str, Tensor]) -> Tensor:
+        """Predict the IoU of the masks with the truth, ``(G,)`` in [0, 1]."""
+        logits = [weight * log_signal(signals[name]) for name, weight in self.weights.items()]
+        return (torch.stack(logits).sum(0) + self.bias).sigmoid()
+
+
+#: masks from the ellipses in the boxes
+COLOURS = QualityModel(2.84, dict(certainty=0.95, separation=0.36, contrast=1.73, compactness=2.03))
+#: masks that started from those of a detector
+DETECTOR = QualityModel(
+    2.64,
+    dict(certainty=0.35, separation=0.26, contrast=2.87, compactness=0.38, agreement=0.18),
+)
+#: masks that started from those of a box labeller, which looks at several crops
+LABELLER = QualityModel(
+    2.52,
+    dict(
+        certainty=1.09,
+        separation=0.19,
+        contrast=0.93,
+        compactness=0.19,
+        agreement=0.87,
+        network=0.42,
+        views=1.62,
+    ),
+)
+
+
+def mask_quality(signals: Mapping[str, Tensor], predicted: Tensor) -> Tensor:
     """Predict the IoU of masks with the truth.
 
-    1. Certainty: expected IoU under the marginals of the first pass.
-    2. Separation: distance between the colours inside and outside the mask.
-    3. Contrast: strength of the image edges along the mask's boundary.
-    4. Compactness: decreases with the length of the boundary.
-    5. Agreement, for objects with a network's prediction: expected IoU under its probabilities.
-
     Args:
-        masks: ``(G, S, S)`` refined masks over the objects' regions, in [0, 1].
-        probs: ``(G, S, S)`` marginals of the first pass.
-        colours: ``(G, 3, s, s)`` Lab over the same regions; s divides S.
-        network: ``(G, S, S)`` probabilities of the network.
+        signals: of :func:`mask_signals`, with ``views`` where a box labeller predicted.
         predicted: ``(G,)`` boolean, objects with a prediction of the network.
 
     Returns:
         ``(G,)`` in [0, 1].
     """
+    network = LABELLER if "views" in signals else DETECTOR
+    return torch.where(predicted, network(signals), COLOURS(signals))
+
+
+def log_signal(signal: Tensor) -> Tensor:
+    """Return the logarithm of a signal in [0, 1], which is bounded below."""
+    return signal.clamp(_LEAST, 1).log()
+
+
+def mask_signals(
+    masks: Tensor, probs: Tensor, colours: Tensor, *, network: Tensor
+) -> dict[str, Tensor]:
+    """Compute the signals of masks.
+
+    Args:
+        masks: ``(G, S, S)`` refined masks over the objects' regions, in [0, 1].
+        probs: ``(G, S, S)`` marginals of the first pass.
+        colours: ``(G, 3, s, s)`` Lab over the same regions; s divides S.
+        network: ``(G, S, S)`` probabilities of the network, without meaning for objects that it
+            did not predict.
+
+    Returns:
+        ``(G,)`` each, in [0, 1]:
+
+        - ``certainty``: expected IoU under the marginals of the first pass;
+        - ``separation``: distance between the colours inside and outside the mask;
+        - ``contrast``: strength of the image edges along the mask's boundary;
+        - ``compactness``: decreases with the length of the boundary;
+        - ``agreement``: expected IoU under the probabilities of the network;
+        - ``network``: expected IoU of the network's own mask under its probabilities.
+
+    Raises:
+        ValueError: if the shapes do not fit.
+    """
     check_shapes(masks=(masks, "G S S"), probs=(probs, "G S S"), colours=(colours, "G 3 s s"))
     pooled = F.avg_pool2d(masks[:, None], masks.shape[-1] // colours.shape[-1])[:, 0]  # (G, s, s)
-    signals = [
-        _expected_iou(probs, masks > 0.5),
-        _separation(colours, pooled),
-        *_boundary(colours, pooled),
-        _expected_iou(network, masks > 0.5),
-    ]
-    logs = torch.stack(signals).clamp(_LEAST, 1).log()  # (5, G)
-    return torch.where(predicted, logs.mean(0), logs[:-1].mean(0)).exp()
+    contrast, compactness = _boundary(colours, pooled)
+    return dict(
+        certainty=_expected_iou(probs, masks > 0.5),
+        separation=_separation(colours, pooled),
+        contrast=contrast,
+        compactness=compactness,
+        agreement=_expected_iou(network, masks > 0.5),
+        network=_expected_iou(network, network > 0.5),
+    )
 
 
 def _expected_iou(probs: Tensor, masks: Tensor) -> Tensor:

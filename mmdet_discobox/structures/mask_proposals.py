@@ -9,6 +9,7 @@ from __future__ import annotations
 import zlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 from mmdet.structures import DetDataSample
@@ -28,6 +29,8 @@ class BoxObjects:
         image_inds: ``(G,)`` index of the object's image in the batch.
         image_sizes: ``(B, 2)`` float32 ``(height, width)`` of each image without padding.
         image_ids: ``(G,)`` int64 id of the object's image in the data set, -1 if unknown.
+        cut_sides: ``(G, 4)`` boolean, sides of the boxes that a crop of the pipeline has cut, where
+            they need not be tight (:class:`.PackCutSides`); None: no side is cut.
     """
 
     boxes: Tensor
@@ -35,6 +38,7 @@ class BoxObjects:
     image_inds: Tensor
     image_sizes: Tensor
     image_ids: Tensor
+    cut_sides: Tensor | None = None
 
     def __post_init__(self) -> None:
         check_shapes(
@@ -44,6 +48,8 @@ class BoxObjects:
             image_sizes=(self.image_sizes, "B 2"),
             image_ids=(self.image_ids, "G"),
         )
+        if self.cut_sides is not None:
+            check_shapes(boxes=(self.boxes, "G 4"), cut_sides=(self.cut_sides, "G 4"))
 
     def __len__(self) -> int:
         return len(self.boxes)
@@ -56,7 +62,15 @@ class BoxObjects:
             labels=self.labels[part],
             image_inds=self.image_inds[part],
             image_ids=self.image_ids[part],
+            cut_sides=None if self.cut_sides is None else self.cut_sides[part],
         )
+
+    def to(self, device: torch.device | str) -> BoxObjects:
+        """Move the objects to a device."""
+        moved: dict[str, Any] = {
+            name: None if value is None else value.to(device) for name, value in vars(self).items()
+        }
+        return BoxObjects(**moved)
 
     @classmethod
     def from_samples(cls, samples: Sequence[DetDataSample]) -> BoxObjects:
@@ -64,8 +78,8 @@ class BoxObjects:
 
         Args:
             samples: data samples with ``bboxes`` and ``labels`` in ``gt_instances``, and
-                ``img_shape`` in their metainfo. Crowd and ignored boxes, which mmdet stores in
-                ``ignored_instances``, are excluded.
+                ``img_shape`` in their metainfo, and optionally ``cut_sides`` in ``gt_instances``.
+                Crowd and ignored boxes, which mmdet stores in ``ignored_instances``, are excluded.
         """
         instances = [sample.gt_instances for sample in samples]
         boxes = torch.cat([i.bboxes for i in instances]).float()
@@ -79,6 +93,7 @@ class BoxObjects:
             image_inds=image_inds,
             image_sizes=sizes,
             image_ids=_repeat(map(_image_id, samples), instances, boxes.device),
+            cut_sides=_cut_sides(instances),
         )
 
     def to_instances(self) -> list[InstanceData]:
@@ -107,10 +122,24 @@ def _repeat(
     )
 
 
+def _cut_sides(instances: Sequence[InstanceData]) -> Tensor | None:
+    """Concatenate the cut sides of all images; images without this field have no cut box."""
+    if not any("cut_sides" in objects for objects in instances):
+        return None
+    return torch.cat(
+        [
+            objects.get("cut_sides", torch.zeros_like(objects.bboxes, dtype=torch.bool))
+            for objects in instances
+        ]
+    )
+
+
 def _image_id(sample: DetDataSample) -> int:
-    """Return the image id as a number; string ids, as in VOC, are replaced by their checksum."""
+    """Return the image id as an int64; strings, as in VOC, and larger ids become checksums."""
     name = sample.metainfo.get("img_id", -1)
-    return name if isinstance(name, int) else zlib.crc32(str(name).encode())
+    if isinstance(name, int) and -(2**63) <= name < 2**63:
+        return name
+    return zlib.crc32(str(name).encode(errors="backslashreplace"))
 
 
 @dataclass(frozen=True)
@@ -144,6 +173,12 @@ class MaskProposals:
     def labels(self) -> Tensor:
         """Class of each proposal, ``(N,)``."""
         return self.objects.labels[self.object_inds]
+
+    @property
+    def cut_sides(self) -> Tensor | None:
+        """Cut sides of the box of each proposal, ``(N, 4)`` boolean; None: no side is cut."""
+        cut_sides = self.objects.cut_sides
+        return None if cut_sides is None else cut_sides[self.object_inds]
 
     @property
     def image_inds(self) -> Tensor:

@@ -1,16 +1,31 @@
-"""Atomic file writes: readers see the old or the new file, never a partial one."""
+"""Read regular files only, and write atomically: readers see the old or the new file whole."""
 
 from __future__ import annotations
 
 import json
 import os
 import shutil
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
 from .types import Json
+
+
+def read_regular(path: str | Path) -> bytes:
+    """Read a regular file; devices and pipes, which may never end, are refused.
+
+    Raises:
+        FileNotFoundError: if there is no regular file, or the name is none that a file can have.
+    """
+    try:
+        if not stat.S_ISREG(os.stat(path).st_mode):
+            raise FileNotFoundError(f"Expected a regular file at '{path}', but it is none.")
+        return Path(path).read_bytes()
+    except ValueError as error:  # a null byte, or half a character
+        raise FileNotFoundError(f"Expected a file at {str(path)!r}: {error}.") from error
 
 
 @contextmanager

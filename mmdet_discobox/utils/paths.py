@@ -45,6 +45,16 @@ def is_file(path: Path) -> bool:
         return False
 
 
+def is_inside(name: str, folder: str | Path) -> bool:
+    """Return whether a file name stays in a folder that it is joined with, by its text alone.
+
+    Absolute names and ``..`` may leave the folder. Links in the folder are the user's.
+    """
+    path = os.path.abspath(os.path.join(folder, name))
+    root = os.path.abspath(folder)
+    return path != root and os.path.commonpath([path, root]) == root
+
+
 def _raise_missing(missing: list[Path], source: str) -> None:
     if missing:
         more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""

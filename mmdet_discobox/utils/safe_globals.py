@@ -9,8 +9,10 @@ load its own checkpoints, neither for testing nor for resuming.
 :func:`register_safe_globals` adds exactly the names in such checkpoints to torch's allow-list, by
 the documented :func:`torch.serialization.add_safe_globals`. Everything else is still refused:
 
-- ``HistoryBuffer``, and numpy's constructors of arrays, scalars and number types, with the module
-  names of numpy 1 and numpy 2 (a checkpoint contains those of the numpy that wrote it);
+- ``HistoryBuffer``;
+- under the names of numpy's arrays, scalars and dtypes, the checked ones of :mod:`.safe_arrays`,
+  because numpy believes shapes, offsets and strides in a file. The module names are those of numpy
+  1 and numpy 2 (a checkpoint contains those of the numpy that wrote it);
 - ``builtins.getattr``, by which pickle stores the four methods, is **not** allowed, because it
   gives a file access to any code of the process. :func:`history_buffer_getattr` replaces it and
   returns only the four methods.
@@ -31,8 +33,10 @@ import torch
 from mmengine.logging import HistoryBuffer
 from packaging.version import Version
 
+from .safe_arrays import NUMBERS, CheckedArray, CheckedDtype, checked_scalar, reconstruct_array
+
 _STATISTICS = ("min", "max", "current", "mean")
-_NUMBER_TYPES = (np.float64, np.float32, np.int64, np.int32)
+_DTYPES = tuple(type(np.dtype(number)) for number in NUMBERS)
 _NUMPY_MULTIARRAY = ("numpy.core.multiarray", "numpy._core.multiarray")
 
 
@@ -70,30 +74,26 @@ def register_safe_globals() -> None:
     # Entries have names, because the fork's loader removes equal entries after each load.
     torch.serialization.add_safe_globals(
         [
-            *((value, f"{value.__module__}.{value.__qualname__}") for value in _types()),
-            *_numpy_constructors(),
+            (HistoryBuffer, f"{HistoryBuffer.__module__}.{HistoryBuffer.__qualname__}"),
+            *_numpy_names(),
             (history_buffer_getattr, "builtins.getattr"),
         ]
     )
 
 
-def _types() -> list[type]:
-    """List the classes in a checkpoint: histories, arrays and number types."""
+def _numpy_names() -> list[tuple[Any, str]]:
+    """List what stands for numpy's classes and constructors, with the names of numpy 1 and 2."""
+    kinds: tuple[type, ...] = (CheckedArray, CheckedDtype, *_DTYPES)
+    constructors = ((reconstruct_array, "_reconstruct"), (checked_scalar, "scalar"))
     return [
-        HistoryBuffer,
-        np.ndarray,
-        np.dtype,
-        *(type(np.dtype(number)) for number in _NUMBER_TYPES),
-    ]
-
-
-def _numpy_constructors() -> list[tuple[Any, str]]:
-    """List numpy's constructors of arrays and scalars, with the names of numpy 1 and 2."""
-    # The values give their constructors in every numpy version; only the modules moved.
-    reconstruct: Any = np.zeros(0).__reduce__()[0]
-    scalar: Any = np.float64(0).__reduce__()[0]
-    return [
-        (function, f"{module}.{name}")
-        for module in _NUMPY_MULTIARRAY
-        for function, name in ((reconstruct, "_reconstruct"), (scalar, "scalar"))
+        (CheckedArray, "numpy.ndarray"),
+        (CheckedDtype, "numpy.dtype"),
+        # Beside a list with numpy's own classes, such as the fork's, states are built on these. No
+        # file can name them: a name in a pickle ends at the first line break.
+        *((kind, f"\n{kind.__name__}") for kind in kinds),
+        *(
+            (function, f"{module}.{name}")
+            for module in _NUMPY_MULTIARRAY
+            for function, name in constructors
+        ),
     ]

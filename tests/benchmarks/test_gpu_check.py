@@ -13,7 +13,7 @@ import torch
 from mmengine.config import Config
 from mmengine.optim.optimizer import amp_optimizer_wrapper
 from mmengine.structures import InstanceData
-from tiny import batch, build, tiny_condinst, tiny_solov2, tiny_yolact
+from tiny import batch, build, tiny_condinst, tiny_rtmdet_ins, tiny_solov2, tiny_yolact
 
 import gpu_check
 from bench_models import FULL, STOCK
@@ -33,7 +33,7 @@ def configs(tmp_path_factory):
     folder = tmp_path_factory.mktemp("configs")
     return {
         tiny: _written(folder / f"{tiny.__name__}.py", tiny())
-        for tiny in (tiny_condinst, tiny_solov2, tiny_yolact)
+        for tiny in (tiny_condinst, tiny_rtmdet_ins, tiny_solov2, tiny_yolact)
     }
 
 
@@ -176,7 +176,7 @@ def _changed_copy(value, *args, original):
     return copied
 
 
-@pytest.mark.parametrize("tiny", [tiny_condinst, tiny_solov2, tiny_yolact])
+@pytest.mark.parametrize("tiny", [tiny_condinst, tiny_rtmdet_ins, tiny_solov2, tiny_yolact])
 def test_equal_devices_predict_alike(configs, tiny):
     figures = predictions.compared(SETTINGS, configs[tiny])
     assert figures["heads_differ"] == 0
@@ -219,7 +219,7 @@ def test_warnings_are_traced_to_their_owner():
 
 
 def test_allowed_places_are_functions_of_the_networks():
-    for tiny in (tiny_condinst, tiny_solov2, tiny_yolact):
+    for tiny in (tiny_condinst, tiny_rtmdet_ins, tiny_solov2, tiny_yolact):
         allowed = synchronisation.ALLOWED[tiny().type]
         package = synchronisation.PACKAGES["mmdet_discobox"]
         text = "".join(path.read_text() for path in package.rglob("*.py"))

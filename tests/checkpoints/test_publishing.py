@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 
 import numpy as np
 import pytest
@@ -44,6 +45,10 @@ def stock(network):
     return load
 
 
+def first_of_the_neck(weights):
+    return next(key for key in weights if key.startswith("neck.") and key.endswith(".conv.weight"))
+
+
 def test_the_student_loads_into_the_stock_detector(detector, stock):
     weights = detector.state_dict()
     for key, value in stock(publish_weights(weights)).items():
@@ -55,9 +60,8 @@ def test_the_teacher_takes_its_place(detector, stock):
     published = stock(publish_weights(weights, network="teacher"))
     for key, value in published.items():
         assert torch.equal(value, weights[f"teacher.module.{key}"])
-    assert not torch.equal(
-        published["neck.fpn_convs.0.conv.bias"], weights["neck.fpn_convs.0.conv.bias"]
-    )
+    key = first_of_the_neck(weights)
+    assert not torch.equal(published[key], weights[key])
 
 
 def test_a_teacher_that_is_not_there_is_missed(detector):
@@ -67,8 +71,9 @@ def test_a_teacher_that_is_not_there_is_missed(detector):
         publish_weights(student, network="teacher")
     with pytest.raises(ValueError, match="was never updated"):
         publish_weights(build(tiny_solov2()).state_dict(), network="teacher")
-    weights.pop("teacher.module.neck.fpn_convs.0.conv.bias")
-    with pytest.raises(ValueError, match=r"in one of them alone: neck\.fpn_convs\.0\.conv\.bias\."):
+    key = first_of_the_neck(weights)
+    weights.pop(f"teacher.module.{key}")
+    with pytest.raises(ValueError, match=f"in one of them alone: {re.escape(key)}"):
         publish_weights(weights, network="teacher")
     with pytest.raises(ValueError, match="to be 'student' or 'teacher' but got 'both'"):
         publish_weights(weights, network="both")

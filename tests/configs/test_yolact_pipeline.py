@@ -55,8 +55,17 @@ def test_boxes_follow_the_picture(dataset):
     assert np.mean(brighter) > 0.8
 
 
+def test_crops_are_noted(dataset):
+    random.seed(0)
+    np.random.seed(0)  # noqa: NPY002 - the transforms draw from it
+    cut = torch.cat([dataset[1 + n % 2]["data_samples"].gt_instances.cut_sides for n in range(80)])
+    assert cut.any(0).sum() > 2
+    assert 0.02 < cut.float().mean() < 0.3
+
+
 def test_a_picture_without_objects_passes(dataset):
     sample = dataset[0]
+    assert sample["data_samples"].gt_instances.cut_sides.shape == (0, 4)
     assert len(sample["data_samples"].gt_instances) == 0
     assert max(sample["inputs"].shape[1:]) == 550
 

@@ -87,7 +87,7 @@ def test_test_mode_keeps_images_without_objects(root: Path) -> None:
     filter_cfg = dict(filter_empty_gt=True, min_size=32)
     assert len(make(root, coco(GOOD), test_mode=True, filter_cfg=filter_cfg, pipeline=[])) == 4
     assert len(make(root, coco(GOOD), filter_cfg=filter_cfg, pipeline=[])) == 3
-    assert len(make(root, coco([]), pipeline=[])) == 4
+    assert len(make(root, coco([]), pipeline=[], allow_no_boxes=True)) == 4
 
 
 @pytest.mark.parametrize(
@@ -102,8 +102,8 @@ def test_samples_have_no_masks(root: Path, segmentation: Any) -> None:
     assert [dict(info) for info in dataset] == [dict(info) for info in plain]
     assert all("mask" not in instance for info in dataset for instance in info["instances"])
     load_masks = [dict(type="LoadImageFromFile"), dict(type="LoadAnnotations", with_mask=True)]
-    with pytest.raises(KeyError, match="mask"):
-        make(root, masked, pipeline=load_masks)[0]
+    with pytest.raises(ValueError, match="a pipeline without masks, but got LoadAnnotations"):
+        make(root, masked, pipeline=load_masks)
 
 
 def test_area_is_not_read(root: Path) -> None:
@@ -245,7 +245,8 @@ def test_valid_annotations_load(root: Path, boxes: list[Any]) -> None:
         annotation(index, image, corner + size, category_id=category)
         for index, (image, category, corner, size) in enumerate(boxes)
     ]
-    dataset = make(root, coco(annotations), pipeline=[], serialize_data=False)
+    options = dict(pipeline=[], serialize_data=False, allow_no_boxes=True)
+    dataset = make(root, coco(annotations), **options)
     assert len(dataset) == 4
     kept = [corner + size for _, _, corner, size in boxes if _is_visible(*corner, *size)]
     assert len(boxes_of(dataset)) == len(kept)

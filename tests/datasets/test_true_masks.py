@@ -244,7 +244,7 @@ def test_run_lengths_are_those_of_pycocotools():
         flat = mask.T.ravel().astype(int)
         changes = np.flatnonzero(np.diff(flat)) + 1
         runs = np.diff([0, *changes, flat.size]).tolist()
-        assert run_lengths(rle(mask)["counts"]) == ([0, *runs] if flat[0] else runs)
+        assert run_lengths(rle(mask)["counts"]).tolist() == ([0, *runs] if flat[0] else runs)
 
 
 def test_training_reports_bad_masks_once_and_goes_on_with_the_box(root, monkeypatch):

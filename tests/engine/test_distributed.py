@@ -26,7 +26,9 @@ def ranks(tmp_path_factory):
     return [json.loads((folder / f"{rank}.json").read_text()) for rank in (0, 1)]
 
 
-@pytest.mark.parametrize("network", ["tiny_solov2", "tiny_yolact", "tiny_condinst"])
+@pytest.mark.parametrize(
+    "network", ["tiny_solov2", "tiny_yolact", "tiny_condinst", "tiny_rtmdet_ins"]
+)
 def test_a_rank_without_objects_does_not_disagree(ranks, network):
     full, empty = (rank[network] for rank in ranks)
     assert full["keys"] == empty["keys"]

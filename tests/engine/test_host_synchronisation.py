@@ -12,7 +12,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
-from tiny import batch, build, losses_of, tiny_solov2, tiny_yolact
+from tiny import batch, build, losses_of, tiny_rtmdet_ins, tiny_solov2, tiny_yolact
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
@@ -37,7 +37,7 @@ COPYING = (torch.Tensor.tolist, torch.Tensor.numpy, torch.Tensor.cpu)
 MAKING = (torch.tensor, torch.as_tensor, torch.from_numpy, torch.Tensor.new_tensor)
 #: what only looks like waiting: a one-hot code that no GPU makes. (mmcv's operator, in its place,
 #: reads the largest label)
-HOST_FILE = "focal_loss.py"
+HOST_FILE = "/focal_loss.py"
 
 
 class Synchronisations(TorchDispatchMode):
@@ -164,6 +164,14 @@ def test_what_copies_from_the_host_is_found(make):
             ["bbox_overlaps"] + ["encode"] * 2,
             id="yolact",
         ),
+        # objects of each image; positive priors of each image; mmdet's quality focal loss.
+        # The copies are of mmdet: the eps of its IoU, in the assignment and in the box loss
+        pytest.param(
+            tiny_rtmdet_ins,
+            ["assign", "assign_priors", "quality_focal_loss"],
+            ["assign_priors", "losses"],
+            id="rtmdet_ins",
+        ),
     ],
 )
 def test_a_step_reads_the_numbers_of_masks_alone(tiny, expected, made):
@@ -179,6 +187,8 @@ def test_a_step_reads_the_numbers_of_masks_alone(tiny, expected, made):
     for seed in range(2):  # fills the bank
         losses_of(model, batch(seed=seed))
     data = model.data_preprocessor(batch(seed=2), True)
+    for sample in data["data_samples"]:
+        sample.gt_instances.cut_sides = sample.gt_instances.bboxes < 20
     with Synchronisations() as synchronisations:
         losses = model(**data, mode="loss")
         total, log = model.parse_losses(losses)

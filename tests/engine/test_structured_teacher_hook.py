@@ -8,6 +8,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from mmengine.logging import HistoryBuffer
 
 from mmdet_discobox.engine.hooks import StructuredTeacherHook
 from mmdet_discobox.models.teachers import StructuredTeacher
@@ -73,3 +74,25 @@ def test_iterations_and_fractions_are_exact_and_the_loss_is_looked_at_by_interva
     runner = runner_of()
     hook.before_train(runner)
     assert follow(hook, runner, [1.0] * 5) == [(False, False)] * 3 + [(True, True)] * 2
+
+
+@pytest.mark.parametrize("name", ["teacher_valid", "teacher_agreement"])
+def test_a_collapse_is_told_once_until_it_ends(monkeypatch, caplog, name):
+    monkeypatch.setattr("mmdet_discobox.engine.hooks.structured_teacher_hook._WINDOW", 5)
+    runner, hook = runner_of(max_iters=1000), StructuredTeacherHook(consistency=dict(iteration=10))
+    scalars = {f"train/{key}": HistoryBuffer() for key in ("teacher_valid", "teacher_agreement")}
+    runner.message_hub = SimpleNamespace(log_scalars=scalars)
+    hook.before_train(runner)
+    told = []
+    #        shut    healthy    collapsed  healthy    collapsed
+    for mean in [0.0] * 10 + [0.5] * 12 + [0.0] * 20 + [0.5] * 12 + [0.0] * 12:
+        for key, buffer in scalars.items():
+            buffer.update(mean if key == f"train/{name}" else 0.5)
+        caplog.clear()
+        with caplog.at_level(logging.WARNING):
+            hook.after_train_iter(runner, 0, outputs=dict(loss_mil=torch.tensor(1.0)))
+        told += [runner.iter] if f"{name} were below" in caplog.text else []
+        runner.iter += 1
+    assert len(told) == 2
+    assert 22 < told[0] < 42
+    assert 54 < told[1] < 66

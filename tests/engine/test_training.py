@@ -118,6 +118,25 @@ def test_a_resumed_training_repeats_every_loss(model, data_root, tmp_path, openi
     assert expected.losses[-1]["loss_nce"] > 0
 
 
+@pytest.mark.parametrize("elsewhere", [False, True])
+def test_a_training_resumes_from_the_newest_whole_checkpoint(data_root, tmp_path, elsewhere):
+    """As after a kill during the save of iteration 6."""
+    folder = tmp_path / "other" / "work" if elsewhere else tmp_path / "work"
+    changes = training_config(tiny_solov2(), data_root, tmp_path / "work", hooks=hooks())
+    changes.default_hooks.resume = dict(type="ResumeHook")
+    if elsewhere:
+        changes.default_hooks.checkpoint.out_dir = str(tmp_path / "other")
+    train(changes)
+    (tmp_path / "work" / "last_checkpoint").write_text("")
+    last = folder / "iter_6.pth"
+    last.write_bytes(last.read_bytes()[:-1000])
+    runner, recorder = train(Config({**changes, "resume": True}))
+    assert len(recorder.losses) == 3
+    log = "".join(path.read_text() for path in (tmp_path / "work").glob("*/*.log"))
+    assert f"resumes from the newest whole one, '{folder / 'iter_3.pth'}'" in log
+    assert runner.iter == 6
+
+
 def test_gates_open_once_and_say_so(model, data_root, tmp_path, caplog):
     config = training_config(model, data_root, tmp_path, hooks=hooks(fraction=0.5))
     runner, recorder = train(config)

@@ -26,7 +26,7 @@ def dataset(*, masks=False, complete=False):
         extra = {"segmentation": polygon(*box)} if masks else {}
         extra |= {"area": box[2] * box[3], "iscrowd": 0} if complete else {}
         annotations.append({**ids, **extra})
-    images = [{"id": 1, "height": 8, "width": 12}]
+    images = [{"id": 1, "file_name": "1.jpg", "height": 8, "width": 12}]
     return {"images": images, "annotations": annotations, "categories": [{"id": 1, "name": "cat"}]}
 
 
@@ -98,7 +98,7 @@ def perfect(content):
     return found
 
 
-@pytest.mark.parametrize("ids", [(0, 1), ("a1", "a2"), ("0", "7"), (5, 5)])
+@pytest.mark.parametrize("ids", [(0, 1), ("a1", "a2"), ("0", "7"), (2**53 + 1, 2**70), (-1, "-1")])
 def test_invariant_to_annotation_ids(tmp_path, ids):
     content = dataset(complete=True)
     for annotation, number in zip(content["annotations"], ids, strict=True):
@@ -142,3 +142,37 @@ def test_formats_results_without_annotations(tmp_path):
 def test_rejects_an_unknown_choice(tmp_path):
     with pytest.raises(ValueError, match="'raise' or 'boxes', but got 'skip'"):
         metric(tmp_path, dataset(), without_masks="skip")
+
+
+def test_without_a_json_the_instances_of_the_samples_count():
+    built = METRICS.build(dict(type="CocoBoxMetric", metric="bbox"))
+    built.dataset_meta = dict(classes=("cat",))
+    with pytest.raises(ValueError, match="Add 'instances' to the `meta_keys`"):
+        built.process({}, [sample()])
+    boxes = [[0, 0, 6, 8], [6, 0, 12, 8]]
+    instances = [dict(bbox=box, bbox_label=0, ignore_flag=0) for box in boxes]
+    found = dict(perfect(dataset()), instances=instances)
+    built.process({}, [found])
+    assert built.evaluate(1)["coco/bbox_mAP"] == 1
+    masks = METRICS.build(dict(type="CocoBoxMetric", metric="segm"))
+    with pytest.raises(ValueError, match="`instances` with masks for metric='segm'"):
+        masks.process({}, [found])
+
+
+def test_files_of_results_have_the_ids_of_the_json(tmp_path):
+    content = dataset()
+    content["images"][0]["id"] = "street"
+    content["categories"][0]["id"] = 2**70
+    for annotation in content["annotations"]:
+        annotation.update(image_id="street", category_id=2**70)
+    built = metric(tmp_path, content, outfile_prefix=str(tmp_path / "out"))
+    built.process({}, [perfect(content)])
+    assert built.evaluate(1)["coco/bbox_mAP"] == 1
+    results = json.loads((tmp_path / "out.bbox.json").read_text())
+    assert {(r["image_id"], r["category_id"]) for r in results} == {("street", 2**70)}
+
+
+def test_an_image_that_the_json_lacks_is_named(tmp_path):
+    built = metric(tmp_path, dataset())
+    with pytest.raises(ValueError, match=r"image 7 in '.*val\.json', but it is missing"):
+        built.process({}, [dict(sample(), img_id=7)])

@@ -38,7 +38,10 @@ def dataset():
     compressed = mask_utils.encode(np.asfortranarray(half("left").numpy().astype(np.uint8)))
     compressed["counts"] = compressed["counts"].decode()
     return {
-        "images": [{"id": index, "height": HEIGHT, "width": WIDTH} for index in (5, 6)],
+        "images": [
+            {"id": index, "file_name": f"{index}.jpg", "height": HEIGHT, "width": WIDTH}
+            for index in (5, 6)
+        ],
         "categories": [
             {"id": 7, "name": "cat"},
             {"id": 1, "name": "bird"},
@@ -136,7 +139,7 @@ def test_rejects_a_json_without_masks(tmp_path):
     content = dataset()
     del content["annotations"][1]["segmentation"]
     with pytest.raises(
-        ValueError, match=r"1 of its 5 annotations have no `segmentation`.*id 2.*box"
+        ValueError, match=r"1 of its 5 annotations have no usable `segmentation`.*id 2.*box"
     ):
         metric(tmp_path, content)
 
@@ -185,7 +188,8 @@ def test_the_time_of_an_evaluation(tmp_path, matcher):
     generator = np.random.default_rng(0)
     masks = torch.from_numpy(blobs(generator, 30))
     codes = mask_utils.encode(np.asfortranarray(masks[:4].numpy().transpose(1, 2, 0), np.uint8))
-    images = [{"id": index, "height": 375, "width": 500} for index in range(60)]
+    size = dict(height=375, width=500)
+    images = [dict(id=index, file_name=f"{index}.jpg", **size) for index in range(60)]
     objects = [
         annotation(
             4 * image["id"] + index, image["id"], 7, {**code, "counts": code["counts"].decode()}

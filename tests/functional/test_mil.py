@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import pytest
 import torch
 
@@ -11,6 +12,7 @@ from mmdet_discobox.functional import (
     bag_logits,
     box_masks,
     box_projections,
+    known_bags,
     mil_bce_loss,
     mil_dice_loss,
 )
@@ -190,3 +192,120 @@ def test_wrong_shapes(loss):
         loss(logits, torch.zeros(3, 10), torch.zeros(3, 7))
     with pytest.raises(ValueError, match=r"Expected `cols` of shape \(N, W\) with N = 3"):
         loss(logits, torch.zeros(3, 7), torch.zeros(2, 10))
+
+
+#: no side, one or both along x, one along y, and one along each axis
+CUTS = [(), (0,), (2,), (0, 2), (1,), (3,), (2, 3)]
+
+
+def sides(cut, count=3):
+    return torch.tensor([[side in cut for side in range(4)]] * count)
+
+
+@both_forms
+def test_without_cut_sides_nothing_changes(loss):
+    logits, bags = distinct_logits(), box_projections(BOXES, SIZE)
+    assert torch.equal(loss(logits, *bags, known=known_bags(*bags, sides(()))), loss(logits, *bags))
+
+
+@pytest.mark.parametrize("cut", CUTS)
+def test_known_bags_equal_all_objects_that_could_be_there(cut):
+    """Oracle: crop every mask with a pixel in each bag of a tight box; which bags are sure?"""
+    window = [0, 0, 4, 4]
+    for side in cut:
+        window[side] += 1 if side < 2 else -1
+    x1, y1, x2, y2 = window
+    seen_rows, seen_cols = set(), set()
+    for code in range(1, 2**16):
+        mask = np.array([code >> bit & 1 for bit in range(16)], bool).reshape(4, 4)
+        if mask.any(0).all() and mask.any(1).all():
+            rest = mask[y1:y2, x1:x2]
+            seen_rows.add(tuple(rest.any(1)))
+            seen_cols.add(tuple(rest.any(0)))
+    box = torch.tensor([[2.0 + x1, 1.0 + y1, 2.0 + x2, 1.0 + y2]])
+    rows, cols = box_projections(box, SIZE)
+    known_rows, known_cols = known_bags(rows, cols, sides(cut, 1))
+    for bags, known, seen in ((rows, known_rows, seen_rows), (cols, known_cols, seen_cols)):
+        always = np.all(list(seen), 0)
+        assert known[~bags].all(), "the outside stays negative"
+        assert known[bags].tolist() == always.tolist()
+
+
+@pytest.mark.parametrize("cut", CUTS)
+def test_cross_entropy_of_unknown_bags_is_left_out(cut):
+    logits, bags = distinct_logits(), box_projections(BOXES, SIZE)
+    known = known_bags(*bags, sides(cut))
+    expected = []
+    for n in range(len(logits)):
+        terms = 0.0
+        for scores, labels, sure in zip(
+            naive_scores(logits[n]), (bags[0][n], bags[1][n]), (known[0][n], known[1][n]),
+            strict=True,
+        ):  # fmt: skip
+            for p, y, k in zip(scores, labels.tolist(), sure.tolist(), strict=True):
+                terms -= k * math.log(p if y else 1 - p)
+        expected.append(terms / sum(SIZE))
+    assert mil_bce_loss(logits, *bags, known=known).tolist() == pytest.approx(expected, rel=1e-5)
+
+
+@pytest.mark.parametrize("cut", CUTS)
+def test_dice_takes_unknown_bags_at_their_score(cut):
+    logits, bags = distinct_logits(), box_projections(BOXES, SIZE)
+    known = known_bags(*bags, sides(cut))
+    expected = []
+    for n in range(len(logits)):
+        labels = [
+            torch.tensor([y if k else p for p, y, k in zip(scores, ys, ks, strict=True)])
+            for scores, ys, ks in zip(
+                naive_scores(logits[n]),
+                (bags[0][n].double().tolist(), bags[1][n].double().tolist()),
+                (known[0][n].tolist(), known[1][n].tolist()),
+                strict=True,
+            )
+        ]
+        expected.append(naive_dice(logits[n], *labels))
+    assert mil_dice_loss(logits, *bags, known=known).tolist() == pytest.approx(expected, rel=1e-4)
+
+
+@both_forms
+def test_half_an_object_may_leave_rows_empty(loss):
+    """A triangle whose right half was cut off: its upper rows are empty in what is left.
+
+    Box: rows 1 to 6, columns 2 to 8 before the crop at column 5; nothing lies beyond the crop.
+    """
+    box = torch.tensor([[2.0, 1, 5, 6]])
+    bags = box_projections(box, (7, 5))
+    known = known_bags(*bags, sides((2,), 1))
+    left = torch.zeros(1, 7, 5, dtype=torch.bool)
+    for row in range(3, 6):  # reaches the crop; rows 1 and 2 of the triangle lie beyond it
+        left[0, row, 2 + (5 - row) : 5] = True
+    truth = confident(left)
+    assert loss(truth, *bags).item() > 0.15, "tight, the box contradicts the true mask"
+    assert loss(truth, *bags, known=known).item() < 1e-6
+    outside = left.clone()
+    outside[0, 0, 3] = True
+    assert loss(confident(outside), *bags, known=known).item() > 0.05
+
+
+@both_forms
+def test_unknown_bags_have_no_gradient_and_the_outside_has(loss):
+    logits = distinct_logits(1).requires_grad_()
+    bags = box_projections(BOXES[:1], SIZE)
+    known = known_bags(*bags, sides((2, 3), 1))  # all positive bags are unknown
+    loss(logits, *bags, known=known).sum().backward()
+    rows, cols = bags
+    inside = (rows[:, :, None] & cols[:, None, :])[0]
+    assert not logits.grad[0][inside].any()
+    assert (logits.grad[0][~inside] >= 0).all()
+    assert (logits.grad[0] > 0).any()
+
+
+@both_forms
+@pytest.mark.parametrize("cut", CUTS)
+def test_cut_boxes_are_equivariant_to_flips(loss, cut):
+    logits, (rows, cols) = distinct_logits(), box_projections(BOXES, SIZE)
+    here = loss(logits, rows, cols, known=known_bags(rows, cols, sides(cut)))
+    swapped = sides(cut)[:, [2, 1, 0, 3]]
+    there = (rows, cols.flip(-1))
+    known = known_bags(*there, swapped)
+    assert torch.allclose(loss(logits.flip(-1), *there, known=known), here)

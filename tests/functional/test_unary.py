@@ -167,3 +167,25 @@ def test_raise_keeps_the_order_within_a_row():
 def test_raise_rejects_wrong_shapes():
     with pytest.raises(ValueError, match=r"Expected `inside` of shape \(N, H, W\)"):
         raise_empty_bags(torch.zeros(1, 4, 4), torch.ones(1, 4, 5), floor=0.0)
+
+
+@pytest.mark.parametrize(("side", "axis"), [(0, -1), (2, -1), (1, -2), (3, -2)])
+def test_raise_leaves_the_bags_along_a_cut(sparse_masks, side, axis):
+    """Of a box cut along x, columns alone are raised; of one cut along y, rows alone."""
+    logits, inside = sparse_masks
+    cut_sides = torch.zeros(3, 4, dtype=torch.bool)
+    cut_sides[:2, side] = True
+    out = raise_empty_bags(logits, inside, floor=0.5, cut_sides=cut_sides)
+    for n in range(2):
+        grid, box = (logits[n].T, inside[n].T) if axis == -1 else (logits[n], inside[n])
+        expected = grid.clone()
+        for row, cells in zip(expected, box, strict=True):
+            if cells.any():
+                row[cells] += max(0.0, 0.5 - float(row[cells].max()))
+        torch.testing.assert_close(out[n], expected.T if axis == -1 else expected)
+
+
+def test_raise_without_cut_sides_is_the_same(sparse_masks):
+    none = torch.zeros(3, 4, dtype=torch.bool)
+    expected = raise_empty_bags(*sparse_masks, floor=0.5)
+    assert torch.equal(raise_empty_bags(*sparse_masks, floor=0.5, cut_sides=none), expected)

@@ -10,7 +10,12 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from pycocotools import mask as coco_mask
 
-from mmdet_discobox.labelling.mask_encoding import decode_rle, encode_rle, to_polygons
+from mmdet_discobox.labelling.mask_encoding import (
+    decode_rle,
+    encode_rle,
+    encode_window,
+    to_polygons,
+)
 from mmdet_discobox.utils.rle import to_rle
 
 
@@ -21,6 +26,17 @@ def test_run_lengths_come_back(mask):
     assert np.array_equal(decode_rle(rle), mask)
     uncompressed = coco_mask.frPyObjects(_counts(mask), *mask.shape)
     assert np.array_equal(decode_rle(uncompressed), mask)
+
+
+@settings(max_examples=100)
+@given(
+    hnp.arrays(bool, st.tuples(st.integers(1, 9), st.integers(1, 9))),
+    st.tuples(*[st.integers(0, 3)] * 4),
+)
+def test_a_window_has_the_run_lengths_of_the_whole_mask(window, margins):
+    left, top, right, bottom = margins
+    mask = np.pad(window, ((top, bottom), (left, right)))
+    assert encode_window(window, (left, top), mask.shape) == encode_rle(mask)
 
 
 def _counts(mask):

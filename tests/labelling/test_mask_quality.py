@@ -1,9 +1,18 @@
 from __future__ import annotations
 
+import math
+
 import pytest
 import torch
 
-from mmdet_discobox.labelling.mask_quality import mask_quality
+from mmdet_discobox.labelling.mask_quality import (
+    COLOURS,
+    DETECTOR,
+    LABELLER,
+    QualityModel,
+    mask_quality,
+    mask_signals,
+)
 
 SIZE = 32
 
@@ -18,50 +27,86 @@ def colours_of(mask):
     return torch.stack([60 * mask, 0 * mask, 0 * mask], 1) + 20
 
 
-def quality(masks, probs, colours, network=None):
-    return mask_quality(
-        masks,
-        probs,
-        colours,
-        network=masks if network is None else network,
-        predicted=torch.tensor([network is not None]),
-    ).item()
+def signals_of(mask, *, probs=None, colours=None, network=None):
+    return mask_signals(
+        mask,
+        mask if probs is None else probs,
+        colours_of(mask) if colours is None else colours,
+        network=mask if network is None else network,
+    )
 
 
 def test_expected_iou_by_hand():
-    """Two sure pixels and two of a half: 2 / (2 + 2 * 0.5) = 2 / 3; the other signals stay."""
+    """Two sure pixels and two of a half: 2 / (2 + 2 * 0.5) = 2 / 3."""
     mask = torch.zeros(1, SIZE, SIZE)
     mask[0, 10, 10:12] = 1
     probs = mask.clone()
     probs[0, 11, 10:12] = 0.5
-    colours = colours_of(mask)
-    sure, less = quality(mask, mask, colours), quality(mask, probs, colours)
-    assert less / sure == pytest.approx((2 / 3) ** 0.25, rel=1e-5)
+    assert signals_of(mask, probs=probs)["certainty"].item() == pytest.approx(2 / 3)
+    assert signals_of(mask, network=probs)["agreement"].item() == pytest.approx(2 / 3)
 
 
-def test_a_network_that_disagrees_lowers_the_quality():
+def test_a_network_that_disagrees_lowers_the_agreement_alone():
     mask = square(8, 24)
-    agrees = quality(mask, mask, colours_of(mask), network=mask)
-    differs = quality(mask, mask, colours_of(mask), network=square(8, 16))
-    assert differs < agrees
+    agrees, differs = signals_of(mask), signals_of(mask, network=square(8, 16))
+    assert {k for k in agrees if agrees[k] != differs[k]} == {"agreement"}
+    assert differs["agreement"] < agrees["agreement"]
+
+
+def test_a_network_that_is_unsure_of_its_own_mask_has_a_weaker_signal():
+    mask = square(8, 24)
+    unsure = signals_of(mask, network=0.6 * mask + 0.2)["network"]
+    assert unsure < signals_of(mask, network=0.9 * mask + 0.05)["network"]
 
 
 def test_a_mask_along_the_edges_of_the_image_is_better_than_one_across():
     mask = square(8, 24)
-    assert quality(mask, mask, colours_of(mask)) > quality(mask, mask, colours_of(square(2, 16)))
+    along, across = signals_of(mask), signals_of(mask, colours=colours_of(square(2, 16)))
+    for name in ("separation", "contrast"):
+        assert along[name] > across[name]
+
+
+def test_a_ragged_mask_is_less_compact():
+    stripes = square(8, 24)
+    stripes[:, ::2] = 0
+    assert signals_of(stripes)["compactness"] < signals_of(square(8, 24))["compactness"]
+
+
+def test_regression_by_hand():
+    model = QualityModel(1.0, dict(a=0.5, b=2.0))
+    found = model(dict(a=torch.tensor([0.25, 0.0]), b=torch.tensor([0.5, 1.0])))
+    logits = [1 + 0.5 * math.log(0.25) + 2 * math.log(0.5), 1 + 0.5 * math.log(0.02)]
+    assert found.tolist() == pytest.approx([1 / (1 + math.exp(-z)) for z in logits])
+
+
+@pytest.mark.parametrize("model", [COLOURS, DETECTOR, LABELLER])
+def test_no_signal_lowers_the_quality_and_the_best_mask_is_good(model):
+    assert min(model.weights.values()) > 0
+    best = model(dict.fromkeys(model.weights, torch.ones(1)))
+    assert 0.75 < best.item() <= 1
+
+
+def test_each_object_is_rated_by_the_source_of_its_coarse_mask():
+    mask = square(8, 24).expand(2, -1, -1)
+    signals = signals_of(mask)
+    predicted = torch.tensor([True, False])
+    rated = mask_quality(signals, predicted)
+    assert rated.equal(torch.where(predicted, DETECTOR(signals), COLOURS(signals)))
+    signals["views"] = torch.tensor([0.9, 0.2])
+    assert mask_quality(signals, predicted)[0] == LABELLER(signals)[0]
 
 
 def test_odd_masks_have_a_quality():
     flat = torch.full((1, 3, SIZE, SIZE), 50.0)
+    predicted = torch.tensor([True])
     for mask in (torch.zeros(1, SIZE, SIZE), torch.ones(1, SIZE, SIZE), square(5, 6)):
-        assert 0 <= quality(mask, mask, flat) <= 1
+        assert 0 <= mask_quality(signals_of(mask, colours=flat), predicted) <= 1
     nothing = torch.zeros(0, SIZE, SIZE)
-    empty = torch.zeros(0, dtype=torch.bool)
-    result = mask_quality(nothing, nothing, flat[:0], network=nothing, predicted=empty)
+    result = mask_quality(signals_of(nothing, colours=flat[:0]), predicted[:0])
     assert result.shape == (0,)
 
 
 def test_wrong_shapes():
     mask = square(8, 24)
     with pytest.raises(ValueError, match="colours"):
-        mask_quality(mask, mask, mask, network=mask, predicted=torch.tensor([True]))
+        mask_signals(mask, mask, mask, network=mask)

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from tiny import build, tiny_condinst, tiny_solov2, tiny_yolact
+from tiny import build, tiny_condinst, tiny_rtmdet_ins, tiny_solov2, tiny_yolact
 from tiny_matching import config_of, inferencer_of, shifted, texture
 from torch.utils._python_dispatch import TorchDispatchMode
 
@@ -21,6 +21,7 @@ NETWORKS = {
     "solov2": tiny_solov2(),
     "yolact": tiny_yolact(),
     "condinst": tiny_condinst(),
+    "rtmdet_ins": tiny_rtmdet_ins(),
     "stock solov2": tiny_solov2(box_supervised=False),
     "stock yolact": tiny_yolact(box_supervised=False),
 }

@@ -1,4 +1,4 @@
-"""ResNets with deformable convolutions in some blocks."""
+"""ResNets with deformable convolutions in some blocks, and EfficientNet-Lite."""
 
 from __future__ import annotations
 
@@ -51,3 +51,17 @@ def test_keys_are_those_of_the_stock_backbone():
 def test_rejects_an_interval_below_one():
     with pytest.raises(ValueError, match="Expected `dcn_interval` to be at least 1 but got 0"):
         build("DCNResNet", dcn_interval=0)
+
+
+def test_chosen_levels_of_efficientnet_lite_are_those_of_all():
+    torch.manual_seed(0)
+    every = MODELS.build(dict(type="EfficientNetLite", pretrained=False)).eval()
+    chosen = MODELS.build(dict(type="EfficientNetLite", pretrained=False, out_indices=(1, 2, 3)))
+    chosen.load_state_dict(every.state_dict())
+    images = torch.randn(1, 3, 64, 64)
+    with torch.no_grad():
+        expected, found = every(images), chosen.eval()(images)
+    assert [level.shape[1] for level in expected] == list(every.out_channels)
+    assert len(found) == 3
+    for ours, theirs in zip(found, expected[1:], strict=True):
+        assert torch.equal(ours, theirs)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import zlib
 
@@ -73,6 +74,19 @@ def test_images_without_boxes():
     assert objects.image_sizes.shape == (2, 2)
 
 
+def test_cut_sides_are_collected_where_there_are_some():
+    assert BoxObjects.from_samples(SAMPLES).cut_sides is None
+    cut = torch.tensor([[False, True, False, False], [True, False, False, True]])
+    samples = [copy.deepcopy(one) for one in SAMPLES]
+    samples[0].gt_instances.cut_sides = cut
+    objects = BoxObjects.from_samples(samples)
+    assert objects.cut_sides.tolist() == [*cut.tolist(), [False] * 4]
+    assert objects[1:].to("cpu").cut_sides.tolist() == [cut[1].tolist(), [False] * 4]
+    record = dataclasses.replace(proposals(), objects=objects)
+    assert torch.equal(record.cut_sides, objects.cut_sides[[2, 0, 2, 2]])
+    assert proposals().cut_sides is None
+
+
 def proposals(object_inds=(2, 0, 2, 2)):
     logits = torch.randn(len(object_inds), 3, 4, generator=torch.Generator().manual_seed(0))
     return MaskProposals(
@@ -130,6 +144,7 @@ def test_no_proposals():
         (dict(boxes=torch.zeros(3, 5)), r"Expected `boxes` of shape \(G, 4\)"),
         (dict(labels=torch.zeros(2)), r"Expected `labels` of shape \(G\) with G = 3"),
         (dict(image_inds=torch.zeros(3, 1)), r"Expected `image_inds` of shape \(G\)"),
+        (dict(cut_sides=torch.zeros(2, 4)), r"Expected `cut_sides` of shape \(G, 4\) with G = 3"),
         (dict(image_sizes=torch.zeros(3, 3)), r"Expected `image_sizes` of shape \(B, 2\)"),
     ],
 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -16,6 +17,8 @@ from mmengine.config import Config
 from mmengine.registry import init_default_scope
 from mmengine.runner import save_checkpoint
 from tiny import NETWORKS, build, tiny_solov2, write_boxes
+
+from label_processes import find_launcher
 
 TOOL = Path(__file__).parents[2] / "tools" / "autolabel.py"
 CLASSES = ("one", "two", "three")
@@ -91,8 +94,8 @@ def test_masks_beyond_the_limit_of_the_page_are_kept(autolabel, root, tmp_path):
     worst, rest = ([a["id"] for a in part] for part in (best[:5], best[5:]))
     page = (tmp_path / "page" / "index.html").read_text()
     data = json.loads(re.search(r'id="data">(.*?)</script>', page, re.DOTALL)[1])
-    assert data["leftOut"] == rest
-    accepted.write_text(json.dumps(dict(accepted=worst[:2], left_out=data["leftOut"])))
+    assert data["leftOut"] == [json.dumps(one) for one in rest]  # text to the page
+    accepted.write_text(json.dumps(dict(accepted=worst[:2], left_out=rest)))
     output = autolabel("--accepted", accepted, out, tmp_path / "good.json")
     assert "2 accepted masks and 3 that were not on the page" in output
     good = json.loads((tmp_path / "good.json").read_text())
@@ -197,27 +200,121 @@ def test_other_detectors_and_checkpoints_are_refused(autolabel, root, trained, t
         autolabel(tmp_path / "other.py", checkpoint, *rest)
 
 
+@pytest.fixture
+def start(tmp_path):
+    """Starts the command in a process of its own, and returns it when it has labelled images."""
+    started = []
+
+    def run(*arguments):
+        process = subprocess.Popen(
+            [sys.executable, *map(str, arguments)],
+            env={**os.environ, "OMP_NUM_THREADS": "1"},
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        started.append(process)
+        folder, deadline = Path(f"{arguments[-1]}.unfinished"), time.monotonic() + 120
+        while not any(j.read_bytes().count(b"\n") > 5 for j in folder.glob("*.jsonl")):
+            assert time.monotonic() < deadline
+            assert process.poll() is None
+            time.sleep(0.01)
+        return process
+
+    yield run
+    for process in started:
+        process.kill()
+        process.wait()
+
+
 @pytest.mark.slow
-def test_a_killed_command_resumes_without_loss_or_duplicates(autolabel, tmp_path):
+def test_a_killed_command_resumes_without_loss_or_duplicates(autolabel, start, tmp_path):
     root = write_boxes(tmp_path / "set", num_images=60, empty=0)
     options = ("--teacher-only", "--device", "cpu", root / "boxes.json", root / "images")
     whole, parts = tmp_path / "whole.json", tmp_path / "parts.json"
-    first = subprocess.Popen(
-        [sys.executable, *map(str, (TOOL, *options, parts))],
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    journal, deadline = tmp_path / "parts.json.unfinished" / "0.jsonl", time.monotonic() + 120
-    while not (journal.is_file() and journal.read_bytes().count(b"\n") > 5):
-        assert time.monotonic() < deadline
-        assert first.poll() is None
-        time.sleep(0.01)
+    first = start(TOOL, *options, parts)
     first.send_signal(signal.SIGKILL)
     first.wait()
+    journal = tmp_path / "parts.json.unfinished" / "0.jsonl"
     assert 5 <= journal.read_bytes().count(b"\n") - 1 < 60
     assert not parts.exists()
     autolabel(*options, parts)
     autolabel(*options, whole)
     assert json.loads(parts.read_text()) == json.loads(whole.read_text())
     assert sorted(path.name for path in tmp_path.iterdir()) == ["parts.json", "set", "whole.json"]
+
+
+@pytest.mark.slow
+def test_a_second_command_does_not_disturb_the_first(autolabel, start, tmp_path):
+    root = write_boxes(tmp_path / "set", num_images=60, empty=0)
+    out = tmp_path / "out.json"
+    options = ("--teacher-only", "--device", "cpu", root / "boxes.json", root / "images")
+    first = start(TOOL, *options, out)
+    for others in ([], ["--crop-size", "64"]):
+        with pytest.raises(ValueError, match=f"but process {first.pid} on .* still works on it"):
+            autolabel(*options, out, *others)
+    assert not out.exists()
+    first.send_signal(signal.SIGSTOP)  # it cannot finish before this
+    (tmp_path / "accepted.json").write_text("[1]")
+    shutil.copy(root / "masks.json", tmp_path / "masks.json")
+    with pytest.raises(ValueError, match="still works on it"):
+        autolabel("--accepted", tmp_path / "accepted.json", tmp_path / "masks.json", out)
+    first.send_signal(signal.SIGCONT)
+    assert first.wait(120) == 0
+    annotations = json.loads(out.read_text())["annotations"]
+    assert len(annotations) == 120
+    assert all(a["segmentation"] for a in annotations)
+    assert not out.with_name("out.json.unfinished").exists()
+
+
+@pytest.mark.slow
+def test_workers_that_outlive_torchrun_keep_their_output(autolabel, start, tmp_path):
+    root = write_boxes(tmp_path / "set", num_images=100, empty=0)
+    out = tmp_path / "out.json"
+    options = ("--teacher-only", "--device", "cpu", root / "boxes.json", root / "images")
+    launch = ("-m", "torch.distributed.run", "--nproc_per_node=2", "--master_port=0")
+    launch += ("--rdzv_backend=c10d", "--rdzv_endpoint=localhost:0")
+    first = start(*launch, TOOL, *options, out)
+    first.send_signal(signal.SIGKILL)
+    first.wait()
+    with pytest.raises(ValueError, match="still works on it"):
+        autolabel(*options, out)
+    deadline = time.monotonic() + 120
+    while (out.with_name("out.json.unfinished") / "owner.lock").exists():
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    autolabel(*options, out)
+    annotations = json.loads(out.read_text())["annotations"]
+    assert len(annotations) == 200
+    assert all(a["segmentation"] for a in annotations)
+
+
+def test_processes_of_a_launcher_are_noticed():
+    torchrun = dict(WORLD_SIZE="2", RANK="1", LOCAL_RANK="1", MASTER_ADDR="localhost")
+    assert find_launcher(None, {}) == "none"
+    assert find_launcher(None, torchrun) == "pytorch"
+    assert find_launcher("none", torchrun) == "none"
+    assert find_launcher(None, dict(torchrun, WORLD_SIZE="1")) == "none"
+    assert find_launcher(None, dict(SLURM_NTASKS="4", SLURM_PROCID="0")) == "none"  # a batch script
+    for name, launcher in [
+        ("SLURM_STEP_NUM_TASKS", "slurm"), ("OMPI_COMM_WORLD_SIZE", "mpi"), ("PMI_SIZE", "mpi"),
+        ("WORLD_SIZE", "pytorch"),
+    ]:  # fmt: skip
+        with pytest.raises(ValueError, match=f"Expected --launcher {launcher}, because {name}=4"):
+            find_launcher(None, {name: "4"})
+
+
+def test_the_page_is_tried_before_the_masks_and_can_be_drawn_later(autolabel, root, tmp_path):
+    out, file, taken = (tmp_path / name for name in ("out.json", "file", "taken"))
+    options = ("--teacher-only", root / "boxes.json", root / "images", out)
+    file.touch()
+    (taken / "index.html").mkdir(parents=True)
+    for folder, message in ((file, "'.*file' is not: File exists"), (taken, "is a folder")):
+        with pytest.raises(ValueError, match=message):
+            autolabel(*options, "--report", folder)
+    assert not out.exists()
+    autolabel(*options, "--report", tmp_path / "first")
+    assert "report: " in autolabel("--report", tmp_path / "second", out, root / "images")
+    first, second = ((tmp_path / n / "index.html").read_bytes() for n in ("first", "second"))
+    assert first == second
+    with pytest.raises(ValueError, match="which have a `mask_quality`, in '.*' but got none"):
+        autolabel("--report", tmp_path / "third", root / "boxes.json", root / "images")

@@ -26,6 +26,8 @@ FIELDS = {
     "null": dict(area=None, iscrowd=None, segmentation=None),
     "text": dict(area="12", iscrowd=False),
     "nan": dict(area=float("nan")),
+    "text flags": dict(iscrowd="0", ignore="false", area=1.0),
+    "a rectangle turned by nothing": dict(attributes=dict(rotation=0.0)),
     "crowd without a mask": dict(area=0, iscrowd=1, segmentation=[]),
 }
 

@@ -84,9 +84,14 @@ def test_a_killed_fit_goes_on_and_is_not_repeated(root, paths):
     process.send_signal(signal.SIGKILL)
     process.wait()
     assert not paths[-1].exists()
+    (folder / "last_checkpoint").write_text("")  # as a kill in this moment leaves it
     output = finish(*options)
-    assert "Advance dataloader" in output  # mmengine: past the samples of the killed run
     assert "8 masks" in output
+    assert "mmengine" not in output.replace("site-packages/mmengine", "")
+    assert "index created" not in output
+    log = (folder / "training.log").read_text()
+    assert "resumes from the newest whole one" in log
+    assert "Advance dataloader" in log  # mmengine: past the samples of the killed run
     weights = folder / "box_labeler.pth"
     written = weights.stat().st_mtime_ns
     assert not any(folder.glob("iter_*.pth"))
@@ -106,12 +111,29 @@ def test_a_killed_fit_goes_on_and_is_not_repeated(root, paths):
     ("options", "message"),
     [
         (("--fit", "--teacher-only"), "expected --teacher-only or --fit, not both"),
-        (("--fit", "--launcher", "pytorch"), "expected --fit without --launcher"),
+        (("--fit", "--launcher", "pytorch"), "without --launcher"),
         (("--fit", "--epochs", 0), "--epochs to be at least 1"),
     ],
 )
 def test_options_that_do_not_fit(paths, options, message):
     assert message in finish(*paths, *options, status=2)
+
+
+@pytest.mark.parametrize("content", [b"", b"<html>404</html>"])
+def test_a_fit_leaves_out_and_names_what_cannot_be_read(tmp_path, content):
+    root = write_boxes(tmp_path / "set", num_images=5)
+    image = root / "images" / "2.png"
+    image.write_bytes(content)
+    paths = (root / "boxes.json", root / "images", tmp_path / "out.json")
+    output = finish(*paths, "--fit", "--epochs", 1, status=1)
+    assert "1 images are left out of the training:" in output
+    assert output.count(f"Expected an image at '{image}', but OpenCV cannot read it.") == 3
+    assert "2 boxes have no mask" in output
+    assert "6 masks" in output
+    for path in (root / "images").iterdir():
+        path.write_bytes(content)
+    none = finish(*paths[:2], tmp_path / "none.json", "--fit", status=1)
+    assert "None of the images can be read: Expected an image at" in none
 
 
 def test_the_loop_from_boxes_to_accepted_masks_to_new_labels(root, paths, tmp_path):

@@ -23,15 +23,18 @@ def item(ann_id, class_name, quality, *, box=(10, 10, 20, 20), file_name="bild �
     return ReportItem(ann_id, class_name, quality, file_name, image, mask, box)
 
 
+#: a browser would round this number to another
+HUGE = 2**63 + 1
+
 ITEMS = [
     item(1, "dog", 0.9),
     item("b-2", "dog", 0.2, file_name=NASTY),
-    item(3, "Äpfel", 0.5),
+    item(HUGE, "Äpfel", 0.5),
     item(4, NASTY, 0.7),
 ]
 
 
-LEFT_OUT = [5, "b-6", 7]
+LEFT_OUT = [5, "b-6", HUGE + 2]
 
 
 @pytest.fixture
@@ -51,7 +54,8 @@ def test_the_page_needs_no_network(page):
 def test_the_page_contains_the_images(page):
     data = re.search(r'id="data">(.*?)</script>', page.read_text(encoding="utf-8"), re.DOTALL)
     rows = json.loads(data[1])["items"]
-    assert [row["id"] for row in rows] == [1, "b-2", 3, 4]
+    assert [json.loads(row["id"]) for row in rows] == [1, "b-2", HUGE, 4]
+    assert all(isinstance(row["id"], str) for row in rows)  # not rounded by the page
     assert rows[1]["file"] == NASTY
     head, content = rows[0]["overlay"].split(",")
     assert head == "data:image/png;base64"
@@ -139,24 +143,27 @@ return JSON.stringify(seen);
 """
 
 
+TWO, THREE = json.dumps("b-2"), json.dumps(HUGE)  # the texts of the ids
+
+
 def test_the_page_in_a_browser(page, tmp_path):
     seen = json.loads(result_of(page, STEPS, tmp_path / "profile"))
     assert seen["title"] == NASTY
-    assert seen["worst"] == ["b-2", "3", "4", "1"]
+    assert seen["worst"] == [TWO, THREE, "4", "1"]
     assert seen["disabled"] is True
     assert seen["widths"] == [220]
-    assert seen["best"] == ["1", "4", "3", "b-2"]
-    assert seen["byClass"][-2:] == ["b-2", "1"]
+    assert seen["best"] == ["1", "4", THREE, TWO]
+    assert seen["byClass"][-2:] == [TWO, "1"]
     assert seen["classes"] == ["all", NASTY, "dog", "Äpfel"]
-    assert seen["dogs"] == ["b-2", "1"]
-    assert seen["middle"] == ["3", "4"]
+    assert seen["dogs"] == [TWO, "1"]
+    assert seen["middle"] == [THREE, "4"]
     # each decision selects the next mask; the last was accepted and then undone
     assert seen["states"] == ["accepted", "rejected", "accepted", ""]
     assert seen["plain"] is True
-    assert seen["accepted"] == ["b-2", "4"]
+    assert seen["accepted"] == [TWO, "4"]
     assert seen["name"] == "accepted.json"
     assert json.loads(seen["saved"]) == {
-        "accepted": ["b-2", 4], "rejected": [3], "left_out": LEFT_OUT
+        "accepted": ["b-2", 4], "rejected": [HUGE], "left_out": LEFT_OUT
     }  # fmt: skip
     assert seen["count"] == "2 of 4 shown, 2 accepted, 1 rejected"
     assert seen["note"] == "3 masks of higher quality are not shown. They stay in the data set."

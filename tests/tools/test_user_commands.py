@@ -41,7 +41,7 @@ def tool(capsys):
         module = importlib.util.module_from_spec(spec)
         spec.loader.exec_module(module)
         assert module.main([str(argument) for argument in arguments]) == status
-        return capsys.readouterr().out
+        return "".join(capsys.readouterr())
 
     return run
 
@@ -209,14 +209,48 @@ def test_image_demo(tool, folder, tmp_path):
     out = tmp_path / "ergebnis é"
     arguments = (folder / "set" / "images" / "1.png", folder / "config.py")
     options = ("--out-dir", out, "--score-thr", 0, "--device", "cpu")
-    tool("image_demo", *arguments, folder / "epoch_2.pth", *options)
+    tool("image_demo", *arguments, folder / "epoch_2.pth", *options, status=0)
     assert cv2.imread(str(out / "vis" / "1.png")).shape == (96, 96, 3)
     plain = json.loads((out / "preds" / "1.json").read_text())
     assert len(plain["bboxes"]) > 0
     options += ("--cfg-options", "model.prediction_refiner.min_score=0")
-    tool("image_demo", *arguments, folder / "epoch_2.pth", *options)
+    tool("image_demo", *arguments, folder / "epoch_2.pth", *options, status=0)
     refined = json.loads((out / "preds" / "1.json").read_text())
     assert refined["scores"] == plain["scores"]
     assert refined["masks"] != plain["masks"]
     with pytest.raises(FileNotFoundError, match="Expected a file at"):
         tool("image_demo", *arguments, tmp_path / "no.pth", *options)
+    (tmp_path / "broken.pth").write_bytes((folder / "epoch_2.pth").read_bytes()[:-500])
+    with pytest.raises(ValueError, match="broken.pth' to be a checkpoint, but torch cannot"):
+        tool("image_demo", *arguments, tmp_path / "broken.pth", *options)
+    options += ("model.mask_head.num_classes=4",)
+    with pytest.raises(ValueError, match="Use the config of the training"):
+        tool("image_demo", *arguments, folder / "epoch_2.pth", *options)
+
+
+def test_image_demo_of_folders(tool, folder, tmp_path):
+    images, out = tmp_path / "images", tmp_path / "images" / "out"
+    content = (folder / "set" / "images" / "1.png").read_bytes()
+    for name in ("IMG_1.PNG", "sub/x/a.png", "sub/x/a.jfif", "b.JPG", ".hidden.png", "note.txt"):
+        (images / name).parent.mkdir(parents=True, exist_ok=True)
+        (images / name).write_bytes(content)
+    line = ("image_demo", images, folder / "config.py", folder / "epoch_2.pth", "--out-dir", out)
+    tool(*line, "--device", "cpu", status=0)
+    tool(*line, "--device", "cpu", status=0)  # its drawings are no images
+    drawn = {str(path.relative_to(out)) for path in out.rglob("*") if path.is_file()}
+    assert drawn == {
+        "vis/IMG_1.PNG", "vis/b.JPG", "vis/sub/x/a.png", "vis/sub/x/a.jfif.png",
+        "preds/IMG_1.json", "preds/b.json", "preds/sub/x/a.png.json", "preds/sub/x/a.jfif.json",
+    }  # fmt: skip
+    assert all(cv2.imread(str(path)) is not None for path in (out / "vis").rglob("*.*"))
+    (images / "a.gif").write_bytes(b"<html>404</html>")
+    (images / "b.JPG").write_bytes(b"")
+    output = tool(*line, "--device", "cpu", status=1)
+    assert "Drawings of 3 images" in output
+    assert "2 images have no prediction" in output
+    assert "- 'a.gif': Expected an image at" in output
+    assert "- 'b.JPG': Expected an image at" in output
+    (tmp_path / "empty" / "sub").mkdir(parents=True)
+    (tmp_path / "empty" / "sub" / "a.heic").touch()
+    with pytest.raises(ValueError, match=r"Expected images \(.jpg, .* found none among 1 files"):
+        tool("image_demo", tmp_path / "empty", *line[2:])

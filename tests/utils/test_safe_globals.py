@@ -189,6 +189,83 @@ def test_other_functions_are_refused(tmp_path: Path, payload: Call) -> None:
         torch.load(tmp_path / "bad.pth")
 
 
+class Built(Call):
+    """Pickles as an object that is built by a call and then takes a state."""
+
+    def __init__(self, function: object, *arguments: object, state: object) -> None:
+        self.reduced = (function, arguments, state)
+
+
+NUMPY = np.zeros(0).__reduce__()[0], np.float64(0).__reduce__()[0]
+
+
+def array(*state: object) -> Built:
+    return Built(NUMPY[0], np.ndarray, (0,), b"b", state=state)
+
+
+def dtype(name: str, *state: object) -> Built:
+    return Built(np.dtype, name, False, True, state=state or (3, "<", None, None, None, -1, -1, 0))
+
+
+_FIELDS = ("a",), {"a": (np.dtype("f8"), 2**40)}
+
+
+@pytest.mark.usefixtures("registered")
+@pytest.mark.parametrize(
+    "payload",
+    [
+        Call(np.ndarray, (9,), np.dtype("f8"), b"x" * 8, 2**40, (2**40,)),
+        Call(np.ndarray, (2**62,), np.dtype("f8")),
+        Call(NUMPY[0], np.ndarray, (2**50,), "f8"),
+        Call(NUMPY[0], np.ndarray, (1,), "O"),
+        Call(NUMPY[1], dtype("f8"), b"1234567"),
+        Call(NUMPY[1], dtype("f8"), b"1234567890"),
+        Call(NUMPY[1], dtype("f8")),
+        Call(np.dtype, "O", False, True),
+        Call(np.dtype, "V8", False, True),
+        Call(np.dtype, [("a", "f8")]),
+        Call(np.dtype),
+        dtype("f8", 3, "<", None, *_FIELDS, 8, 1, 0),
+        dtype("f8", 3, "<", (np.dtype("f8"), (2**40,)), None, None, -1, -1, 0),
+        dtype("f8", 3, "|", None, None, None, -1, -1, 63),
+        dtype("f8", ()),
+        Call(type(np.dtype("f8"))),
+        array(1, (3,), dtype("f8"), False, b"12345678"),
+        array(1, (-1,), dtype("f8"), False, b"12345678"),
+        array(1, (2**32, 2**32), dtype("f8"), False, b""),
+        array(1, (0, 2**70), dtype("f8"), False, b""),
+        array(1, (1,) * 40, dtype("f8"), False, b"12345678"),
+        array(1, (1,), dtype("f8"), False, ["text"]),
+        array(1, (1,), "O", False, ["text"]),
+        array(0, (1,), dtype("f8"), False, b"12345678"),
+    ],
+    ids=lambda payload: repr(payload.reduced)[:60],
+)
+def test_arrays_that_numpy_does_not_write_are_refused(tmp_path: Path, payload: Call) -> None:
+    """numpy believes some of them, and reads memory that is not the array's."""
+    torch.save({"state_dict": payload}, tmp_path / "bad.pth")
+    with pytest.raises(pickle.UnpicklingError):
+        torch.load(tmp_path / "bad.pth")
+
+
+@pytest.mark.usefixtures("registered")
+@pytest.mark.parametrize("code", [">f8", "<i4", "f4"])
+@pytest.mark.parametrize("shape", [(1,), (5,), (2, 3)])
+def test_arrays_are_those_that_were_saved(
+    tmp_path: Path, code: str, shape: tuple[int, ...]
+) -> None:
+    saved = np.asfortranarray(np.arange(np.prod(shape), dtype=code).reshape(shape))
+    torch.save(saved, tmp_path / "array.pth")
+    loaded = torch.load(tmp_path / "array.pth")
+    np.testing.assert_array_equal(loaded, saved)
+    assert loaded.dtype == saved.dtype.newbyteorder("=")  # as numpy loads its own pickles
+    assert type(loaded + 1) is type(saved + 1)
+    torch.save(loaded, tmp_path / "again.pth")  # readable without this package
+    with zipfile.ZipFile(tmp_path / "again.pth") as archive:
+        assert b"discobox" not in archive.read("again/data.pkl")
+    np.testing.assert_array_equal(torch.load(tmp_path / "again.pth"), saved)
+
+
 @pytest.mark.usefixtures("registered")
 def test_history_buffer_round_trip(tmp_path: Path) -> None:
     buffer = HistoryBuffer([1.0, 2.0, 6.0], [1, 1, 1])

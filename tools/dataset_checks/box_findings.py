@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterator
 
 import numpy as np
 
@@ -24,7 +25,9 @@ def box_findings(table: BoxTable, settings: TrainingSettings) -> list[Finding]:
         *_duplicates(table),
         *_small(table, settings),
         *_classes(table, settings),
-        *_images(table),
+        *_images(table, settings),
+        *_left_out(table, settings),
+        *_vanishing(table, settings),
     ]
 
 
@@ -136,14 +139,6 @@ def _classes(table: BoxTable, settings: TrainingSettings) -> list[Finding]:
     if not table.trained.any():
         fix = "Check the export, or the flags `iscrowd` and `ignore`"
         findings.append(Finding("error", "There is no box to train on", fix))
-    repeated = [name for name, times in Counter(names).items() if times > 1]
-    findings += summarize(
-        "error",
-        map(quote, repeated),
-        count=len(repeated),
-        text="{count} names belong to several categories, which mmdet treats as several classes",
-        fix="Merge the categories",
-    )
     if settings.num_classes is not None and settings.num_classes != len(trained):
         text = f"`num_classes` is {settings.num_classes}, but the classes are {quote_some(trained)}"
         fix = f"Set num_classes={len(trained)} in the head"
@@ -151,7 +146,7 @@ def _classes(table: BoxTable, settings: TrainingSettings) -> list[Finding]:
     return findings
 
 
-def _images(table: BoxTable) -> list[Finding]:
+def _images(table: BoxTable, settings: TrainingSettings) -> list[Finding]:
     images = table.dataset["images"]
     counts = np.bincount(table.image_inds[table.trained], minlength=len(images))
     files = Counter(image["file_name"] for image in images)
@@ -163,10 +158,49 @@ def _images(table: BoxTable) -> list[Finding]:
         text="{count} files are named by several images",
         fix="Merge these images: the boxes of one are background in the other",
     )
+    fix = "They train as background; filter_cfg=dict(filter_empty_gt=True) leaves them out"
+    if settings.filter_empty:
+        fix = "The config leaves them out; filter_cfg=None trains them as background"
     return findings + summarize(
         "note",
         (),
         count=int((counts == 0).sum()),
         text=f"{{count}} of {len(images)} images have no box",
-        fix="They train as background; filter_cfg=dict(filter_empty_gt=True) leaves them out",
+        fix=fix,
     )
+
+
+def _left_out(table: BoxTable, settings: TrainingSettings) -> list[Finding]:
+    """Find images that ``filter_cfg`` leaves out for their size, or if it leaves none."""
+    small = table.image_sizes.min(1, initial=np.inf) < settings.min_size
+    empty = np.bincount(table.image_inds, minlength=len(small)) == 0
+    findings = summarize(
+        "warning",
+        _names(table, small),
+        count=int(small.sum()),
+        text=f"{{count}} images are smaller than {settings.min_size} pixels and are left out",
+        fix="Set `min_size` in `filter_cfg`, or filter_cfg=None, to train on them",
+    )
+    if len(small) and (small | (empty & settings.filter_empty)).all():
+        text = "`filter_cfg` of the config leaves out every image"
+        findings.append(Finding("error", text, "Set filter_cfg=None to train on all"))
+    return findings
+
+
+def _vanishing(table: BoxTable, settings: TrainingSettings) -> list[Finding]:
+    """Find images that are so elongated that OpenCV cannot resize them."""
+    sides = table.image_sizes * settings.scale_factors(table.image_sizes)[:, None]
+    lost = (sides < 0.5).any(1)
+    return summarize(
+        "error",
+        _names(table, lost),
+        count=int(lost.sum()),
+        text="{count} images are so elongated that a side vanishes when they are resized",
+        fix="Cut them into tiles, or remove them",
+    )
+
+
+def _names(table: BoxTable, selected: np.ndarray) -> Iterator[str]:
+    for index in np.flatnonzero(selected):
+        image = table.dataset["images"][index]
+        yield f"{quote(image['file_name'])}: {image['width']} x {image['height']}"

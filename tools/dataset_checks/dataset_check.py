@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from mmdet_discobox.datasets.box_table import BoxTable
+from mmdet_discobox.datasets.coco_repairs import Repair, repair
 from mmdet_discobox.datasets.coco_validation import find_problems, load_coco_json
 from mmdet_discobox.utils.types import Json
 
@@ -15,6 +17,7 @@ from .findings import Finding, Level
 from .image_findings import image_findings
 from .mask_findings import mask_findings
 from .suggestions import Suggestions, suggest
+from .training_data import TrainingData
 from .training_settings import TrainingSettings
 
 _LEVELS: tuple[Level, ...] = ("error", "warning", "note")
@@ -63,6 +66,7 @@ def check_dataset(
     image_dir: str | Path,
     *,
     settings: TrainingSettings | None = None,
+    config: Mapping[str, Any] | None = None,
     on_image: Callable[[], object] | None = None,
 ) -> DatasetReport:
     """Check a COCO json and its images for training on boxes.
@@ -70,27 +74,39 @@ def check_dataset(
     Args:
         ann_file: The json.
         image_dir: Folder that the ``file_name`` of an image is relative to.
-        settings: Settings of the training; by default those of ``configs/discobox/solov2_r50.py``.
+        settings: Settings of the training; by default those of the config, or without one, of
+            ``configs/discobox/solov2_r50.py``.
+        config: Config of the training, whose data set is built and asked.
         on_image: Called after each image, for a progress bar.
 
     Raises:
         FileNotFoundError: If the json or the folder is missing.
-        ValueError: If the json cannot be parsed.
+        ValueError: If the json cannot be parsed, or the config is none of a training on it.
     """
     if not Path(image_dir).is_dir():
         raise FileNotFoundError(f"Expected a folder of images at '{image_dir}', but found none.")
-    settings = settings or TrainingSettings()
+    data = None if config is None else TrainingData(config, ann_file, image_dir)
+    if settings is None:
+        settings = TrainingSettings() if config is None else TrainingSettings.from_config(config)
+    if data is not None:
+        settings = data.ask_classes(settings)
     dataset = load_coco_json(ann_file)
-    if problems := find_problems(dataset, classes=settings.classes):
+    problems = find_problems(dataset, classes=settings.classes, image_dir=image_dir)
+    if problems:
         findings = [Finding("error", f"{p.where}: {p.fault}", p.fix) for p in problems]
         return DatasetReport(str(ann_file), dict(problems=len(problems)), tuple(findings), None)
+    dataset, repairs = repair(dataset)
     table, notes = _select_classes(dataset, settings)
     findings = [
         *notes,
+        *map(_repair_finding, repairs),
         *box_findings(table, settings),
         *mask_findings(table),
         *image_findings(dataset["images"], image_dir, on_image=on_image),
     ]
+    if data is not None and not any(finding.level == "error" for finding in findings):
+        settings, failures = data.ask_length(settings)
+        findings += failures
     counts = dict(
         images=len(dataset["images"]),
         boxes=len(dataset["annotations"]),
@@ -98,6 +114,10 @@ def check_dataset(
     )
     ordered = sorted(findings, key=lambda finding: _LEVELS.index(finding.level))
     return DatasetReport(str(ann_file), counts, tuple(ordered), suggest(table, settings))
+
+
+def _repair_finding(repaired: Repair) -> Finding:
+    return Finding("note", repaired.text, repaired.fix, repaired.count, (repaired.example,))
 
 
 def _select_classes(dataset: Json, settings: TrainingSettings) -> tuple[BoxTable, list[Finding]]:

@@ -20,6 +20,7 @@ from PIL import ExifTags, Image, UnidentifiedImageError
 
 from mmdet_discobox.datasets.coco_records import quote
 from mmdet_discobox.datasets.images import decode_image
+from mmdet_discobox.utils.files import read_regular
 from mmdet_discobox.utils.types import Json
 
 from .findings import Finding, Level, summarize
@@ -111,8 +112,8 @@ def image_findings(
 
 def _find_faults(image: Json, image_dir: str | Path) -> list[_Fault]:
     try:
-        content = (Path(image_dir) / image["file_name"]).read_bytes()
-    except (OSError, ValueError):  # a name with a null byte is a ValueError
+        content = read_regular(Path(image_dir) / image["file_name"])
+    except OSError:
         return [("missing", "")]
     pixels = decode_image(np.frombuffer(content, np.uint8))
     if pixels is None:

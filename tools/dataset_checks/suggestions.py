@@ -10,12 +10,16 @@ import numpy as np
 
 from mmdet_discobox.datasets.box_table import BoxTable
 
+from .cell_shares import CellShares
 from .training_settings import TrainingSettings
 
 #: iterations of the shortest training of persons in ``docs/results.md``
 _MIN_ITERATIONS = 558
 #: suggested and largest share of the warm-up in a training
 _WARM_UP, _MAX_WARM_UP = 0.1, 0.25
+#: finer grids that are tried, in multiples of the present ones, and the share of the boxes that
+#: they must win
+_FINER, _FINER_GAIN = (1.5, 2.0), 0.03
 #: SOLOv2 on COCO: lower bound of the last level over the 95th percentile of the box sizes
 _LAST_START = 384 / 580
 
@@ -27,16 +31,24 @@ class Suggestions:
     Attributes:
         classes: Names in the order in which mmdet numbers them.
         scale_ranges: Value of ``mask_head.scale_ranges``, in pixels of the resized image.
+            The present ones if no others give a cell to more boxes.
+        num_grids: Value of ``mask_head.num_grids``; finer than the present ones if many boxes
+            would have no cell.
         level_shares: Share of the boxes in each of these ranges.
         present_shares: Share of the boxes in each range of the present config.
+        cell_share: Share of the boxes that get a cell, by the assignment of the training.
+        present_cell_share: The same with the present ranges and grids.
         iterations: Length of the training on one device.
         schedule: Text of a schedule for the number of images; None keeps the present one.
     """
 
     classes: tuple[str, ...]
-    scale_ranges: tuple[tuple[int, int], ...]
+    scale_ranges: tuple[tuple[float, float], ...]
+    num_grids: tuple[int, ...]
     level_shares: tuple[float, ...]
     present_shares: tuple[float, ...]
+    cell_share: float
+    present_cell_share: float
     iterations: int
     schedule: str | None
 
@@ -46,13 +58,21 @@ class Suggestions:
             f"metainfo = dict(classes={self.classes!r})",
             "# of the head:",
             f"num_classes = {len(self.classes)}",
-            "# of the head of SOLOv2: its ranges on COCO, scaled to the sizes of these boxes;",
-            f"# share of the boxes per level: {_percent(self.level_shares)} (present ranges: "
-            f"{_percent(self.present_shares)})",
-            f"scale_ranges = {self.scale_ranges!r}",
+            *(self._cells() if self.present_shares else ()),
             f"# length of the training: {self.iterations} iterations on one device",
         ]
         return "\n".join(lines if self.schedule is None else [*lines, self.schedule])
+
+    def _cells(self) -> list[str]:
+        return [
+            "# of the head of SOLOv2, the best of some by the assignment of the training:",
+            f"# {self.cell_share:.0%} of the boxes get a cell (present settings: "
+            f"{self.present_cell_share:.0%}); share of the boxes",
+            f"# per level: {_percent(self.level_shares)} (present ranges: "
+            f"{_percent(self.present_shares)})",
+            f"scale_ranges = {self.scale_ranges!r}",
+            f"num_grids = {list(self.num_grids)!r}",
+        ]
 
 
 def suggest(table: BoxTable, settings: TrainingSettings) -> Suggestions:
@@ -60,17 +80,49 @@ def suggest(table: BoxTable, settings: TrainingSettings) -> Suggestions:
     factors = settings.scale_factors(table.image_sizes)[table.image_inds]
     scales = (np.sqrt(table.sides.prod(1)) * factors)[table.trained]
     present = settings.scale_ranges or ()
-    ranges = scale_ranges(scales, levels=len(present) or 5)
+    shares = CellShares(table, settings)
+    chosen = _choose(shares, scales, settings)
     num_images = len(table.dataset["images"])
     names = (category["name"] for category in table.dataset["categories"])
     return Suggestions(
         classes=tuple(names) if settings.classes is None else settings.classes,
-        scale_ranges=ranges,
-        level_shares=_shares(scales, ranges),
+        scale_ranges=chosen[0],
+        num_grids=chosen[1],
+        level_shares=_shares(scales, chosen[0]),
         present_shares=_shares(scales, present),
+        cell_share=shares(*chosen),
+        present_cell_share=shares(present, settings.num_grids[: len(present)]) if present else 0.0,
         iterations=settings.iterations(num_images),
         schedule=_schedule(settings, num_images),
     )
+
+
+def _choose(
+    shares: CellShares, scales: np.ndarray, settings: TrainingSettings
+) -> tuple[tuple[tuple[float, float], ...], tuple[int, ...]]:
+    """Choose ranges and grids by the share of the boxes that get a cell.
+
+    Ranges scaled to the sizes of the boxes are chosen if they are at least as good as the present
+    ones, and finer grids only if they give a cell to clearly more boxes: they cost time.
+    """
+    present = tuple((low, high) for low, high in settings.scale_ranges or ())
+    scaled = scale_ranges(scales, levels=len(present) or 5)
+    grids = tuple(settings.num_grids)[: len(scaled)]
+    if len(grids) < len(scaled):
+        grids = tuple(TrainingSettings.num_grids)[: len(scaled)]
+    if not present:
+        return scaled, grids  # of a network that has neither
+    finer = [tuple(round(factor * grid) for grid in grids) for factor in (1.0, *_FINER)]
+    best = (present, grids)
+    for tried in finer:
+        margin = 0.0 if tried == grids else _FINER_GAIN
+        if shares(*best) >= 1 - margin:
+            break
+        better = max((scaled, present), key=lambda ranges: shares(ranges, tried))
+        if shares(better, tried) > shares(*best) + margin:
+            best = (better, tried)
+    # of equals, the ranges that fit the sizes
+    return (scaled, best[1]) if shares(scaled, best[1]) >= shares(*best) else best
 
 
 def _schedule(settings: TrainingSettings, num_images: int) -> str | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from math import ceil
 from typing import Any
@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 
 _RESIZING = ("Resize", "RandomChoiceResize", "RandomResize", "FixScaleResize")
+#: each of their images is resized to `img_scale`
+_MOSAICS = ("Mosaic", "CachedMosaic")
 _SOLOV2_RANGES = ((1, 96), (48, 192), (96, 384), (192, 768), (384, 2048))
 
 
@@ -22,6 +24,8 @@ class TrainingSettings:
             several; None does not resize.
         scale_ranges: Smallest and largest ``sqrt(width * height)`` of each pyramid level, in pixels
             of the resized image; None for a network without them.
+        num_grids: Cells along each side of a level, of SOLOv2.
+        pos_scale: Side of the region whose cells an object gets, as a fraction of its box's.
         mask_stride: Pixels per cell of the training masks.
         batch_size: Images per step.
         max_epochs: Length of the training in epochs; None if ``max_iters`` is set.
@@ -29,10 +33,15 @@ class TrainingSettings:
         warm_up: Iterations of the learning-rate warm-up.
         num_classes: Number of classes of the network; None if the config does not set it.
         classes: Names of the classes to train; None if the config does not set them.
+        filter_empty: Whether images without boxes are left out.
+        min_size: Images with a shorter side in pixels are left out.
+        num_samples: Samples of an epoch; None if they are the images.
     """
 
     image_scale: tuple[float, float] | None = (1333, 800)
     scale_ranges: Sequence[tuple[float, float]] | None = _SOLOV2_RANGES
+    num_grids: Sequence[int] = (40, 36, 24, 16, 12)
+    pos_scale: float = 0.2
     mask_stride: int = 4
     batch_size: int = 2
     max_epochs: int | None = 36
@@ -40,6 +49,9 @@ class TrainingSettings:
     warm_up: int = 2000
     num_classes: int | None = None
     classes: tuple[str, ...] | None = None
+    filter_empty: bool = False
+    min_size: float = 0
+    num_samples: int | None = None
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any]) -> TrainingSettings:
@@ -61,18 +73,24 @@ class TrainingSettings:
         heads = [config["model"].get(name) or {} for name in ("mask_head", "bbox_head")]
         head = heads[0] or heads[1]
         loader, loop = config["train_dataloader"], config.get("train_cfg") or {}
-        dataset = _unwrap(loader["dataset"])
-        classes = (dataset.get("metainfo") or {}).get("classes")
+        chain = data_set_chain(loader["dataset"])
+        classes = (chain[-1].get("metainfo") or {}).get("classes")
+        filtered = chain[-1].get("filter_cfg") or {}
         return cls(
-            image_scale=_smallest_scale(dataset.get("pipeline") or ()),
+            image_scale=_image_scale([each.get("pipeline") or () for each in reversed(chain)]),
             scale_ranges=head.get("scale_ranges"),
+            num_grids=tuple(head.get("num_grids") or cls.num_grids),
+            pos_scale=head.get("pos_scale", cls.pos_scale),
             mask_stride=_mask_stride(head),
             batch_size=loader.get("batch_size", 1),
             max_epochs=loop.get("max_epochs"),
             max_iters=loop.get("max_iters"),
             warm_up=_warm_up(config.get("param_scheduler") or ()),
             num_classes=next((h["num_classes"] for h in heads if "num_classes" in h), None),
-            classes=None if classes is None else tuple(classes),
+            # the name of a file with the names is read by the data set, see `ask_classes`
+            classes=None if classes is None or isinstance(classes, str) else tuple(classes),
+            filter_empty=bool(filtered.get("filter_empty_gt")),
+            min_size=filtered.get("min_size", 0),
         )
 
     def scale_factors(self, image_sizes: np.ndarray) -> np.ndarray:
@@ -86,34 +104,51 @@ class TrainingSettings:
         """Return the length of the training on one device, in iterations."""
         if self.max_epochs is None:
             return self.max_iters or 0
-        return self.max_epochs * ceil(num_images / self.batch_size)
+        return self.max_epochs * ceil((self.num_samples or num_images) / self.batch_size)
 
 
 def _mask_stride(head: Mapping[str, Any]) -> int:
-    """Return the stride of the predicted masks, which CondInst upsamples."""
+    """Return the stride of the training masks, which CondInst and RTMDet-Ins upsample."""
     features = head.get("mask_feature_head") or {}
-    return int(head.get("mask_out_stride") or features.get("mask_stride", 4))
+    upsampled = head.get("mask_out_stride") or head.get("mask_loss_stride")
+    return int(upsampled or features.get("mask_stride", 4))
 
 
-def _unwrap(dataset: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Return the data set inside wrappers such as ``RepeatDataset``."""
-    while isinstance(dataset.get("dataset"), Mapping):
-        dataset = dataset["dataset"]
-    return dataset
+def data_set_chain(
+    dataset: Mapping[str, Any], *, is_meant: Callable[[Mapping[str, Any]], bool] = bool
+) -> list[Any]:
+    """Return the configs of the wrappers, such as ``ConcatDataset``, and of a data set inside.
+
+    Args:
+        dataset: Config of a data set or of a wrapper.
+        is_meant: Chooses among the data sets inside; by default, any is chosen.
+
+    Returns:
+        From the outer wrapper to the first data set that is meant; empty if there is none.
+    """
+    inner = dataset.get("dataset", dataset.get("datasets"))
+    inside = [inner] if isinstance(inner, Mapping) else inner
+    if not inside:
+        return [dataset] if is_meant(dataset) else []
+    chains = (data_set_chain(each, is_meant=is_meant) for each in inside)
+    chain = next(filter(None, chains), None)
+    return [] if chain is None else [dataset, *chain]
 
 
-def _smallest_scale(pipeline: Sequence[Mapping[str, Any]]) -> tuple[float, float] | None:
-    scales = [
-        scale
+def _image_scale(pipelines: Sequence[Sequence[Mapping[str, Any]]]) -> tuple[float, float] | None:
+    """Return the scale of the last transform that resizes, the smallest if it has several."""
+    resizing = [
+        transform
+        for pipeline in pipelines
         for transform in pipeline
-        if transform.get("type") in _RESIZING
-        for scale in _scales(transform)
+        if transform.get("type") in (*_RESIZING, *_MOSAICS)
     ]
+    scales = list(_scales(resizing[-1])) if resizing else []
     return min(scales, default=None, key=lambda scale: scale[0] * scale[1])
 
 
 def _scales(transform: Mapping[str, Any]) -> Iterator[tuple[float, float]]:
-    scales = transform.get("scales", transform.get("scale"))
+    scales = transform.get("scales", transform.get("scale", transform.get("img_scale")))
     if isinstance(scales, (int, float)):
         yield (scales, scales)
     elif scales is not None and not isinstance(scales[0], Sequence):

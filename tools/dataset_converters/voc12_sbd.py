@@ -19,6 +19,7 @@ from pathlib import Path
 
 from rich.progress import track
 
+from mmdet_discobox.utils.command_line import run
 from voc_sbd import convert_voc12_sbd, read_exclusion, read_pf_pascal_test
 
 PUBLISHED = {"train_aug": 10_582, "val": 1_449}
@@ -70,4 +71,4 @@ def _parser() -> argparse.ArgumentParser:
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

@@ -39,6 +39,7 @@ discobox_yolact = dict(
 )
 # Not in the paper; the losses are those of SOLOv2.
 discobox_condinst = dict(discobox_solov2, type="DiscoBoxCondInst")
+discobox_rtmdet_ins = dict(discobox_solov2, type="DiscoBoxRTMDetIns")
 
 # Alg. 1 as printed; phi, the neighbourhood and the colour space are the paper's. It gives no values
 # for w1 and zeta: these are the released ones (0.5 standard deviations are about 29 grey levels).

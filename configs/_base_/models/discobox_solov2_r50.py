@@ -4,7 +4,10 @@ _base_ = ["mmdet::solov2/solov2_r50_fpn_1x_coco.py", "./discobox.py"]
 custom_imports = dict(imports=["mmdet_discobox"], allow_failed_imports=False)
 custom_hooks = _base_.discobox_hooks
 # The object bank adds about 200 MB to each checkpoint of 80 classes.
-default_hooks = dict(checkpoint=dict(max_keep_ckpts=3))
+default_hooks = dict(
+    checkpoint=dict(max_keep_ckpts=3),
+    resume=dict(type="ResumeHook"),  # from a whole checkpoint, after a kill
+)
 model = dict(
     mask_head=dict(type="DiscoBoxSOLOv2Head"),
     # test_cfg=dict(mask_thr=0.4) was released for COCO; VOC12 with ResNet-50 had stock's 0.5.
@@ -29,4 +32,7 @@ multi_scale_pipeline = [
     dict(type="RandomFlip", prob=0.5),
     dict(type="PackDetInputs"),
 ]
-train_dataloader = dict(dataset=dict(type="CocoBoxDataset", pipeline=box_train_pipeline))
+# Images without objects train as background, and images of any size; stock leaves these out.
+train_dataloader = dict(
+    dataset=dict(type="CocoBoxDataset", pipeline=box_train_pipeline, filter_cfg=None)
+)

@@ -13,7 +13,10 @@ custom_hooks = [
     dict(type="StructuredTeacherHook"),
 ]
 # The object bank adds about 200 MB to each checkpoint of 80 classes.
-default_hooks = dict(checkpoint=dict(by_epoch=False, interval=20000, max_keep_ckpts=3))
+default_hooks = dict(
+    checkpoint=dict(by_epoch=False, interval=20000, max_keep_ckpts=3),
+    resume=dict(type="ResumeHook"),  # from a whole checkpoint, after a kill
+)
 log_processor = dict(by_epoch=False)
 model = dict(
     data_preprocessor=dict(pad_size_divisor=550),
@@ -36,10 +39,10 @@ optim_wrapper = dict(clip_grad=dict(max_norm=35, norm_type=2))
 
 # Appendix C.1 on boxes alone: crop at random, beyond the image too (where the colour is the mean),
 # make the longer side 550 and keep the aspect ratio. The preprocessor pads to 550 x 550, with the
-# mean. Cropped objects keep what is left of their boxes, which may be a little loose.
+# mean. What a crop leaves of a box need not be tight: the losses learn which sides were cut.
 yolact_train_pipeline = [
     dict(type="LoadImageFromFile"),
-    dict(type="LoadAnnotations", with_bbox=True),
+    dict(type="LoadAnnotations", with_bbox=True, box_type="crop_aware"),
     dict(type="FilterAnnotations", min_gt_bbox_wh=(4.0, 4.0)),
     dict(type="Expand", mean=[123.68, 116.78, 103.94], to_rgb=True, ratio_range=(1, 4)),
     dict(type="MinIoURandomCrop", min_ious=(0.1, 0.3, 0.5, 0.7, 0.9), min_crop_size=0.3),
@@ -53,6 +56,7 @@ yolact_train_pipeline = [
         hue_delta=18,
     ),
     dict(type="PackDetInputs"),
+    dict(type="PackCutSides"),
 ]
 yolact_test_pipeline = [
     dict(type="LoadImageFromFile"),
@@ -65,7 +69,12 @@ yolact_test_pipeline = [
 ]
 train_dataloader = dict(
     sampler=dict(type="InfiniteSampler"),
-    dataset=dict(type="CocoBoxDataset", pipeline=yolact_train_pipeline),
+    dataset=dict(
+        type="CocoBoxDataset",
+        pipeline=yolact_train_pipeline,
+        # It learns from three negatives per positive: images without objects teach nothing.
+        filter_cfg=dict(filter_empty_gt=True, min_size=0),
+    ),
 )
 val_dataloader = dict(dataset=dict(pipeline=yolact_test_pipeline))
 test_dataloader = val_dataloader

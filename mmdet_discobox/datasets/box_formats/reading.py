@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from itertools import islice
 from pathlib import Path
 
-from mmdet_discobox.datasets.coco_validation import check_coco_boxes, load_coco_json
+from mmdet_discobox.datasets.coco_reading import open_coco
+from mmdet_discobox.datasets.coco_validation import load_coco_json
 from mmdet_discobox.utils.types import Json
 
 from .voc_xml import read_voc_xml
@@ -19,9 +21,9 @@ def read_boxes(path: str | Path, image_dir: str | Path) -> Json:
         image_dir: Folder of the images.
 
     Returns:
-        A COCO json that passes :func:`check_coco_boxes`. A COCO json keeps all its fields and ids;
-        boxes of the other formats, which have no ids, are numbered from 1 in the order of the file
-        names and of the boxes in each file.
+        The result of :func:`open_coco`. A COCO json keeps its ids and all fields that need no
+        repair; boxes of the other formats, which have no ids, are numbered from 1 in the order of
+        the file names and of the boxes in each file.
 
     Raises:
         FileNotFoundError: If the json, a folder, or an image that defines the size of its boxes is
@@ -32,8 +34,7 @@ def read_boxes(path: str | Path, image_dir: str | Path) -> Json:
     if not image_dir.is_dir():
         raise FileNotFoundError(f"Expected a folder of images at '{image_dir}', but found none.")
     dataset = _read_folder(path, image_dir) if path.is_dir() else load_coco_json(path)
-    check_coco_boxes(dataset, name=str(path))
-    return dataset
+    return open_coco(dataset, name=str(path), image_dir=image_dir)
 
 
 def _read_folder(path: Path, image_dir: Path) -> Json:
@@ -42,7 +43,10 @@ def _read_folder(path: Path, image_dir: Path) -> Json:
         return read_voc_xml(path, image_dir)
     if ".txt" in suffixes:
         return read_yolo_txt(path, image_dir)
+    inside = sorted({each.parent for each in islice(path.rglob("*.[tx][xm][tl]"), 1000)})
+    names = ", ".join(f"'{folder}'" for folder in inside[:3])
     raise ValueError(
         f"Expected Pascal VOC xml files or YOLO txt files in the folder '{path}', but found none. "
-        "For COCO, pass the json file itself."
+        + (f"Such files are in {names}: pass the folder of the labels. " if inside else "")
+        + "For COCO, pass the json file itself."
     )

@@ -8,14 +8,17 @@ from typing import Any
 from xml.etree import ElementTree
 from xml.etree.ElementTree import Element
 
-from mmdet_discobox.datasets.coco_records import quote
+from mmdet_discobox.datasets.coco_values import quote
 from mmdet_discobox.datasets.images import find_image, image_names_by_stem, image_size
-from mmdet_discobox.utils.paths import is_file
+from mmdet_discobox.utils.files import read_regular
+from mmdet_discobox.utils.paths import is_file, is_inside
 from mmdet_discobox.utils.types import Json
 
 _CORNERS = ("xmin", "ymin", "xmax", "ymax")
 #: elements of an object that its annotation has under another name
 _RENAMED = ("bndbox", "name")
+#: deeper elements are no annotation
+_MAX_DEPTH = 30
 
 
 def read_voc_xml(folder: str | Path, image_dir: str | Path) -> Json:
@@ -56,8 +59,8 @@ def read_voc_xml(folder: str | Path, image_dir: str | Path) -> Json:
 
 def _parse_xml(path: Path) -> Element:
     try:
-        root = ElementTree.fromstring(path.read_bytes())
-    except (ElementTree.ParseError, ValueError, LookupError) as error:
+        root = ElementTree.fromstring(read_regular(path))
+    except (ElementTree.ParseError, ValueError, LookupError, RecursionError) as error:
         raise ValueError(
             f"Expected '{path}' to be a Pascal VOC xml file, but it cannot be parsed: {error}. "
             "Export it again."
@@ -67,15 +70,27 @@ def _parse_xml(path: Path) -> Element:
             f"Expected '{path}' to be a Pascal VOC xml file with the root <annotation>, but got "
             f"<{root.tag}>."
         )
+    if _is_deep(root):
+        raise ValueError(
+            f"Expected '{path}' to be a Pascal VOC xml file, but its elements are nested more than "
+            f"{_MAX_DEPTH} levels deep. Export it again."
+        )
     return root
+
+
+def _is_deep(root: Element) -> bool:
+    level = [root]
+    for _ in range(_MAX_DEPTH):
+        level = [child for element in level for child in element]
+    return bool(level)
 
 
 def _read_image_record(
     root: Element, path: Path, image_dir: Path, names_by_stem: Mapping[str, list[str]]
 ) -> Json:
     name = (root.findtext("filename") or "").strip()
-    if not name or not is_file(image_dir / name):
-        # some tools write a wrong suffix or an absolute path of another machine
+    if not name or not is_inside(name, image_dir) or not is_file(image_dir / name):
+        # some tools write a wrong suffix or a path of another machine
         name = find_image(path, names_by_stem)
     others = {c.tag: _parse_value(c) for c in root if c.tag not in ("object", "filename")}
     width, height = (root.findtext(f"size/{side}") or "" for side in ("width", "height"))
@@ -102,7 +117,18 @@ def _read_objects(root: Element, path: Path) -> Iterator[Json]:
             )
         box = [x1 - 1, y1 - 1, x2 - x1 + 1, y2 - y1 + 1]
         others = {c.tag: _parse_value(c) for c in element if c.tag not in _RENAMED}
+        if attributes := _named_values(element):
+            others["attributes"] = attributes
         yield {**others, "name": name, "bbox": box}
+
+
+def _named_values(element: Element) -> Json:
+    """Return the attributes of an object as CVAT writes them, with a name and a value each."""
+    named = {
+        (each.findtext("name") or "").strip(): each.find("value")
+        for each in element.findall("attributes/attribute")
+    }
+    return {name: _parse_value(value) for name, value in named.items() if value is not None}
 
 
 def _parse_number(text: str) -> float | None:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from mmdet_discobox.datasets.coco_records import quote
+from mmdet_discobox.datasets.coco_values import quote
 from mmdet_discobox.datasets.images import find_image, image_names_by_stem, image_size
+from mmdet_discobox.utils.files import read_regular
 from mmdet_discobox.utils.types import Json
 
 #: files with the names of the classes, one per line
@@ -20,6 +22,8 @@ _NAME_LISTS = (
     "labels.txt",
     "predefined_classes.txt",
 )
+#: files that are looked into for labels in sub-folders
+_SEARCHED = 1000
 
 
 def read_yolo_txt(folder: str | Path, image_dir: str | Path) -> Json:
@@ -45,9 +49,13 @@ def read_yolo_txt(folder: str | Path, image_dir: str | Path) -> Json:
     names_by_stem = image_names_by_stem(image_dir)
     paths = [
         path for path in sorted(folder.glob("*.[tT][xX][tT]"))
-        if path.name not in _NAME_LISTS
-        and (path.stem in names_by_stem or _read_text(path).strip())
+        if path.name not in _NAME_LISTS and (path.stem in names_by_stem or _has_boxes(path))
     ]  # fmt: skip
+    if not paths:
+        raise ValueError(
+            f"Expected YOLO label files in the folder '{folder}', one for each image, but found "
+            f"none.{_other_folders(folder)}"
+        )
     images: list[Json] = []
     annotations: list[Json] = []
     for image_id, path in enumerate(paths, 1):
@@ -88,6 +96,20 @@ def _read_boxes(path: Path, size: tuple[int, int]) -> Iterator[Json]:
         yield dict(bbox=box, category_id=int(values[0]), **place, **score)
 
 
+def _has_boxes(path: Path) -> bool:
+    """Return whether a file is of labels, other than a list of files or a text to read."""
+    columns = next(iter(_read_text(path).strip().splitlines()), "").split()
+    return bool(columns) and _parse_numbers(columns) is not None
+
+
+def _other_folders(folder: Path) -> str:
+    """Return a sentence about sub-folders with labels: exports have these at several levels."""
+    paths = islice(folder.rglob("*.txt"), _SEARCHED)
+    found = sorted({path.parent for path in paths if path.is_file() and _has_boxes(path)})
+    names = ", ".join(f"'{path}'" for path in found[:3])
+    return f" Pass a folder with labels, and the folder of its images: {names}." if found else ""
+
+
 def _parse_numbers(columns: Sequence[str]) -> list[float] | None:
     try:
         values = [float(column) for column in columns]
@@ -108,15 +130,25 @@ def _class_names(folder: Path) -> list[str]:
     return []
 
 
+class _PlainLoader(yaml.SafeLoader):
+    """Load yaml without aliases, by which a kilobyte can stand for gigabytes."""
+
+    def compose_node(self, parent: Any, index: Any) -> Any:
+        if self.check_event(yaml.AliasEvent):
+            mark = self.peek_event().start_mark
+            raise yaml.composer.ComposerError(None, None, "aliases are not supported", mark)
+        return super().compose_node(parent, index)
+
+
 def _yaml_names(path: Path) -> list[str]:
     try:
-        content: Any = yaml.safe_load(_read_text(path))
-    except yaml.YAMLError as error:
+        content: Any = yaml.load(_read_text(path), _PlainLoader)  # a safe loader
+    except (yaml.YAMLError, RecursionError, ValueError) as error:
         raise ValueError(f"Expected '{path}' to be a yaml file, but got: {error}.") from error
     names = content.get("names") if isinstance(content, dict) else None
-    if isinstance(names, dict) and sorted(names) == list(range(len(names))):
+    if isinstance(names, dict) and set(names) == set(range(len(names))):
         names = [names[number] for number in range(len(names))]
-    if not isinstance(names, list) or not names:
+    if not isinstance(names, list) or not names or any(isinstance(n, (list, dict)) for n in names):
         raise ValueError(
             f"Expected `names` in '{path}' to be a list, or a mapping of numbers from 0 to names, "
             f"but got {quote(names)}."
@@ -126,6 +158,6 @@ def _yaml_names(path: Path) -> list[str]:
 
 def _read_text(path: Path) -> str:
     try:
-        return path.read_text(encoding="utf-8-sig")
+        return read_regular(path).decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise ValueError(f"Expected '{path}' to be UTF-8 text, but got: {error}.") from error

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from mmengine.logging import print_log
 
-from mmdet_discobox.datasets.coco_validation import check_coco_boxes, load_coco_json
+from mmdet_discobox.datasets.coco_reading import read_coco
 from mmdet_discobox.utils.types import Json
 
 from .objects import KeypointObjects
@@ -35,8 +35,7 @@ def read_coco_keypoints(path: str | Path, *, min_visibility: int = 2) -> Keypoin
         FileNotFoundError: If there is no such file.
         ValueError: If the file is not a COCO json, or has no usable key points.
     """
-    content = load_coco_json(path)
-    check_coco_boxes(content, name=str(path))
+    content = read_coco(path, masks=False)
     images = {image["id"]: place for place, image in enumerate(content["images"])}
     categories = {category["id"]: place for place, category in enumerate(content["categories"])}
     annotations = [item for item in content["annotations"] if not item.get("iscrowd", 0)]

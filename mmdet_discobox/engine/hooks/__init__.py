@@ -2,14 +2,18 @@
 
 from .channels_last_hook import ChannelsLastHook
 from .pseudo_label_visualization_hook import PseudoLabelVisualizationHook
+from .resume_hook import ResumeHook
 from .start_condition import StartCondition
 from .structured_teacher_hook import StructuredTeacherHook
 from .teacher_ema_hook import TeacherEMAHook
+from .threads_hook import ThreadsHook
 
 __all__ = [
     "ChannelsLastHook",
     "PseudoLabelVisualizationHook",
+    "ResumeHook",
     "StartCondition",
     "StructuredTeacherHook",
     "TeacherEMAHook",
+    "ThreadsHook",
 ]

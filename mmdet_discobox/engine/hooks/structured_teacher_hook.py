@@ -16,6 +16,10 @@ from mmdet_discobox.models.teachers import Gate
 from .model_access import require_part
 from .start_condition import StartCondition
 
+#: iterations after which nothing in common is a collapse, and what counts as nothing
+_WINDOW = 200
+_NOTHING = 0.01
+
 
 @HOOKS.register_module()
 class StructuredTeacherHook(Hook):
@@ -33,6 +37,10 @@ class StructuredTeacherHook(Hook):
 
     The running loss is a mean over the batches with objects of all ranks: a batch without masks to
     compare, or with a loss that is not finite, carries no information about the student.
+
+    While ``L_con`` is active, a warning tells that ``teacher_valid`` or ``teacher_agreement`` was
+    nothing for 200 iterations: the masks of student or teacher have collapsed, for instance to
+    empty ones after too high a learning rate. All losses stay finite then.
 
     Args:
         consistency: arguments of the :class:`StartCondition` of ``L_con``.
@@ -60,6 +68,8 @@ class StructuredTeacherHook(Hook):
         self.correspondence = StartCondition(**(correspondence or dict(fraction=0.4)))
         self.smoothing = smoothing
         self.interval = interval
+        self._active = 0  # iterations with L_con in this process
+        self._warned = False
 
     def before_train(self, runner: Runner) -> None:
         """Reset the schedule of a new training; a resumed one keeps its state."""
@@ -79,6 +89,28 @@ class StructuredTeacherHook(Hook):
         if outputs is not None and "loss_mil" in outputs:
             self._update(self._teacher(runner).running_mil, outputs["loss_mil"].detach())
         self._open_gates(runner, iteration=runner.iter + 1)
+        self._active += self._teacher(runner).consistency_gate.is_open
+        if self._active and self._active % _WINDOW == 0:
+            self._warn_of_collapse(runner)
+
+    def _warn_of_collapse(self, runner: Runner) -> None:
+        """Warn once while the statistics in mmengine's log, which are on the host, are nothing."""
+        scalars = runner.message_hub.log_scalars
+        names = ("teacher_valid", "teacher_agreement")
+        means = {
+            name: float(scalars[f"train/{name}"].mean(_WINDOW))
+            for name in names
+            if f"train/{name}" in scalars
+        }
+        nothing = [name for name, mean in means.items() if mean < _NOTHING]
+        if nothing and not self._warned:
+            runner.logger.warning(
+                f"{' and '.join(nothing)} were below {_NOTHING} over the last {_WINDOW} "
+                "iterations: student and teacher have no masks in common, maybe because the "
+                "student's are empty. Look at them (tools/browse_pseudo_labels.py). If they were "
+                "good before, go back to an earlier checkpoint with a lower learning rate."
+            )
+        self._warned = bool(nothing)
 
     def _update(self, running: torch.Tensor, value: torch.Tensor) -> None:
         """Move the running mean towards the mean over the ranks with an informative batch."""

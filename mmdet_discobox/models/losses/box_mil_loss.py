@@ -9,7 +9,13 @@ from mmdet.models.losses.utils import weight_reduce_loss
 from mmdet.registry import MODELS
 from torch import Tensor
 
-from mmdet_discobox.functional import bag_logits, box_projections, mil_bce_loss, mil_dice_loss
+from mmdet_discobox.functional import (
+    bag_logits,
+    box_projections,
+    known_bags,
+    mil_bce_loss,
+    mil_dice_loss,
+)
 from mmdet_discobox.structures import MaskProposals
 
 _FORMS = {"dice": mil_dice_loss, "bce": mil_bce_loss}
@@ -51,6 +57,7 @@ class BoxMILLoss(nn.Module):
         weight: Tensor | None = None,
         avg_factor: float | None = None,
         reduction_override: Literal["none", "mean", "sum"] | None = None,
+        cut_sides: Tensor | None = None,
     ) -> Tensor:
         """Compute the loss of N masks.
 
@@ -61,23 +68,28 @@ class BoxMILLoss(nn.Module):
             weight: ``(N,)`` weights of the masks.
             avg_factor: divisor of the sum if the reduction is ``'mean'``.
             reduction_override: replaces ``reduction``.
+            cut_sides: ``(N, 4)`` boolean, sides of the boxes that a crop has cut: their labels hold
+                for some bags only, see :func:`.known_bags`. None: no side is cut.
 
         Returns:
             ``(N,)`` losses or their reduction, times ``loss_weight``.
 
         Raises:
-            ValueError: if ``target`` is neither boxes nor masks.
+            ValueError: if ``target`` is neither boxes nor masks, or masks with ``cut_sides``.
         """
-        if target.ndim == 3:
+        known = None
+        if target.ndim == 3 and cut_sides is None:
             rows, cols = (bags > 0 for bags in bag_logits(target))
         elif target.ndim == 2:
             rows, cols = box_projections(target, (pred.shape[-2], pred.shape[-1]))
+            if cut_sides is not None:
+                known = known_bags(rows, cols, cut_sides)
         else:
             raise ValueError(
-                "Expected `target` to be boxes (N, 4) or masks (N, H, W) but got "
-                f"{tuple(target.shape)}."
+                "Expected `target` to be boxes (N, 4) or masks (N, H, W), masks without "
+                f"`cut_sides`, but got {tuple(target.shape)}."
             )
-        losses = _FORMS[self.form](pred, rows, cols)
+        losses = _FORMS[self.form](pred, rows, cols, known=known)
         reduction = reduction_override or self.reduction
         if reduction == "mean" and avg_factor is None:
             avg_factor = max(len(losses), 1)  # a plain mean of no masks would be NaN
@@ -94,5 +106,10 @@ def mil_loss(loss: nn.Module, proposals: MaskProposals) -> Tensor:
     Returns:
         Scalar; zero and attached to the graph without a proposal.
     """
-    losses = loss(proposals.logits, proposals.boxes / proposals.stride, reduction_override="none")
+    losses = loss(
+        proposals.logits,
+        proposals.boxes / proposals.stride,
+        reduction_override="none",
+        cut_sides=proposals.cut_sides,
+    )
     return losses.sum() / max(len(proposals), 1)

@@ -2,6 +2,11 @@
 
 from .box_labeler import BoxMaskHead, DiscoBoxLabeler
 from .condinst import DiscoBoxCondInst, DiscoBoxCondInstBboxHead
+from .rtmdet_ins import (
+    DiscoBoxRTMDetIns,
+    DiscoBoxRTMDetInsHead,
+    DiscoBoxRTMDetInsSepBNHead,
+)
 from .solov2 import DiscoBoxSOLOv2, DiscoBoxSOLOv2Head
 from .yolact import (
     DiscoBoxYOLACT,
@@ -16,6 +21,9 @@ __all__ = [
     "DiscoBoxCondInst",
     "DiscoBoxCondInstBboxHead",
     "DiscoBoxLabeler",
+    "DiscoBoxRTMDetIns",
+    "DiscoBoxRTMDetInsHead",
+    "DiscoBoxRTMDetInsSepBNHead",
     "DiscoBoxSOLOv2",
     "DiscoBoxSOLOv2Head",
     "DiscoBoxYOLACT",

@@ -36,6 +36,7 @@ class MeanFieldInputs:
         kernel: ``(G, S^2 / 16, S^2 / 4)`` kernel of the appearance model; None without one.
         inside: ``(G, S, S)`` boolean, cells in the object's box; the others are background.
         visible: ``(G, S, S)`` boolean, cells in the image; the others have no colour.
+        cut_sides: ``(G, 4)`` boolean, sides of the boxes cut by a crop; None: none.
     """
 
     coarse: Tensor
@@ -43,6 +44,7 @@ class MeanFieldInputs:
     kernel: Tensor | None
     inside: Tensor
     visible: Tensor
+    cut_sides: Tensor | None = None
 
 
 class MaskRefiner:
@@ -125,7 +127,12 @@ class MaskRefiner:
         self.appearance_bandwidth = appearance_bandwidth
 
     def prepare(
-        self, coarse: Tensor, colours: Tensor, inside: Tensor, visible: Tensor
+        self,
+        coarse: Tensor,
+        colours: Tensor,
+        inside: Tensor,
+        visible: Tensor,
+        cut_sides: Tensor | None = None,
     ) -> MeanFieldInputs:
         """Compute the inputs that stay constant while masks and correspondences alternate.
 
@@ -134,6 +141,7 @@ class MaskRefiner:
             colours: ``(G, 3, S, S)`` RGB in [0, 255].
             inside: ``(G, S, S)`` boolean, cells in the object's box.
             visible: ``(G, S, S)`` boolean, cells in the image.
+            cut_sides: ``(G, 4)`` boolean, sides of the boxes cut by a crop; None: none.
         """
         if self.colour_space == "lab":
             colours = rgb_to_lab(colours)
@@ -141,7 +149,7 @@ class MaskRefiner:
         kernel = None
         if self.appearance and self.algorithm == "soft":
             kernel = colour_kernel(colours, bandwidth=self.appearance_bandwidth)
-        return MeanFieldInputs(coarse, affinity, kernel, inside, visible)
+        return MeanFieldInputs(coarse, affinity, kernel, inside, visible, cut_sides)
 
     def __call__(self, inputs: MeanFieldInputs, cross: Tensor | None = None) -> Tensor:
         """Infer the masks of G objects.
@@ -171,7 +179,9 @@ class MaskRefiner:
         if self.fullness is not None:
             coarse = suppress_full_masks(coarse, inputs.inside, above=self.fullness)
         if self.tightness is not None:
-            coarse = raise_empty_bags(coarse, inputs.inside, floor=self.tightness)
+            coarse = raise_empty_bags(
+                coarse, inputs.inside, floor=self.tightness, cut_sides=inputs.cut_sides
+            )
         unary = (self.unary_scale * coarse).clamp(-limit, limit)
         unary = torch.where(inputs.inside, unary + self.prior, _BACKGROUND_LOGIT)
         if inputs.kernel is None:

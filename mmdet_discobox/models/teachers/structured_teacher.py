@@ -41,7 +41,9 @@ class StructuredTeacher(nn.Module):
     Every object has a grid of S x S cells over its box and a margin, so objects of all sizes form
     one tensor, and the range of the neighbourhood is relative to the object. Cells of the margin
     are fixed to background and propagate this label along similar colours into the box (departure:
-    in the paper the random field ends at the box).
+    in the paper the random field ends at the box). A side that a crop has cut
+    (``BoxObjects.cut_sides``) is no border of the object: like the border of the image, it has no
+    cells beyond it.
 
     The teacher is independent of the network and returns no loss. It runs in float32 without
     gradients, some objects at a time, which bounds the memory.
@@ -279,11 +281,15 @@ class StructuredTeacher(nn.Module):
         centres = grid_centres(regions, self.crop_size)
         sizes = objects.image_sizes
         frames = torch.cat([torch.zeros_like(sizes), sizes.flip(1)], 1)  # (B, 4) as boxes
+        frames = frames[objects.image_inds]  # (G, 4)
+        if objects.cut_sides is not None:  # beyond a cut lies what the crop was put on
+            frames = torch.where(objects.cut_sides, objects.boxes, frames)
         return self.refiner.prepare(
             coarse=coarse,
             colours=crop_regions(images, regions, objects.image_inds, self.crop_size),
             inside=centres_inside(centres, objects.boxes),
-            visible=centres_inside(centres, frames[objects.image_inds]),
+            visible=centres_inside(centres, frames),
+            cut_sides=objects.cut_sides,
         )
 
     def _pairs(

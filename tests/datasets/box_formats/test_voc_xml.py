@@ -41,7 +41,7 @@ def test_pixels_are_counted_from_one_and_other_fields_are_kept(folders):
     assert first["bbox"] == [0, 0, 48, 32]  # the whole image: both corners belong to the box
     assert second["bbox"] == [9, 4, 1, 2]
     assert (first["pose"], first["difficult"]) == ("Left", 1)
-    assert first["attributes"] == {"attribute": {"name": "colour", "value": "red"}}
+    assert first["attributes"] == {"colour": "red"}
     names = {category["id"]: category["name"] for category in dataset["categories"]}
     assert [names[a["category_id"]] for a in (first, second)] == ["hund", "Äpfel"]
     (image,) = dataset["images"]
@@ -104,3 +104,29 @@ def test_any_file_is_read_or_refused(folders, content):
         check_coco_boxes(dataset, name="the result")
         return
     assert "bild ü.xml" in refusal or str(labels) in refusal
+
+
+def test_rotated_rectangles_of_cvat_are_enclosed(folders):
+    labels, images = folders
+    text = xml(("hund", (15, 13, 34, 20))).replace("colour", "rotation").replace("red", "90.0")
+    (labels / "bild ü.xml").write_text(text, encoding="utf-8")
+    (annotation,) = read_boxes(labels, images)["annotations"]
+    assert annotation["bbox"] == [20, 6, 8, 20]  # of [14, 12, 20, 8]
+
+
+def test_deep_elements_are_refused(folders):
+    labels, images = folders
+    deep = "<annotation>" + "<a>" * 50_000 + "</a>" * 50_000 + "</annotation>"
+    (labels / "bild ü.xml").write_text(deep, encoding="utf-8")
+    with pytest.raises(ValueError, match=r"bild ü\.xml.* nested more than 30 levels deep"):
+        read_boxes(labels, images)
+
+
+@pytest.mark.parametrize("name", ["../geheim.png", "/dev/zero"])
+def test_names_do_not_leave_the_folder_of_the_images(folders, name):
+    labels, images = folders
+    (images.parent / "geheim.png").write_bytes((images / "bild ü.png").read_bytes())
+    text = xml(("hund", (1, 1, 9, 9)), name=name)
+    (labels / "bild ü.xml").write_text(text, encoding="utf-8")
+    (image,) = read_boxes(labels, images)["images"]
+    assert image["file_name"] == "bild ü.png"

@@ -90,3 +90,36 @@ def test_any_file_is_read_or_refused(folders, content):
         check_coco_boxes(dataset, name="the result")
         return
     assert "图.txt" in refusal or str(labels) in refusal
+
+
+BOMBS = {
+    "aliases": "a: &a [x, x]\n"
+    + "".join(f"{n}: &{n} [{p},{p},{p},{p}]\n".replace("[", "[*").replace(",", ",*")
+              for p, n in zip("abcdefghijklm", "bcdefghijklmn", strict=True))
+    + "names: *n\n",
+    "nested": "names: " + "[" * 5000 + "]" * 5000,
+    "lists": "names: [[a], [b]]",
+    "mixed keys": "names: {0: a, x: b}",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", BOMBS)
+def test_hostile_names_are_refused(folders, kind):
+    """The aliases would stand for 2 * 4 ** 13 names."""
+    labels, images = folders
+    (labels / "图.txt").write_text("0 0.5 0.5 1 1")
+    (labels.parent / "data.yaml").write_text(BOMBS[kind])
+    with pytest.raises(ValueError, match=r"data\.yaml"):
+        read_boxes(labels, images)
+
+
+@pytest.mark.parametrize("other", ["README.roboflow.txt", "train.txt"])
+def test_the_wrong_folder_of_an_export_is_named(folders, other):
+    labels, images = folders
+    (labels / "图.txt").write_text("0 0.5 0.5 1 1")
+    (labels.parent / other).write_text("images/图.png\nimages/b.png\n")
+    with pytest.raises(ValueError, match=r"found none\. Pass a folder with labels.*set/labels'"):
+        read_boxes(labels.parent, images)
+    (labels.parent / other).unlink()
+    with pytest.raises(ValueError, match=r"Such files are in '.*set/labels': pass"):
+        read_boxes(labels.parent, images)

@@ -53,9 +53,11 @@ def test_the_metric_of_voc_finds_all_masks(tmp_path):
     read = {
         **labelled_set([], ["a/x.jpg", "b/x.png"]),
         "annotations": [
-            dict(each, id=index, image_id=index)
+            dict(each, id=f"{name}, object {number}", image_id=index)
             for index, name in enumerate(sorted(read_voc_names(tmp_path / "out", "train")), 1)
-            for each in coco_annotations(read_voc_instances(tmp_path / "out", name))
+            for number, each in enumerate(
+                coco_annotations(read_voc_instances(tmp_path / "out", name))
+            )
         ],
         "categories": [dict(id=index, name=name) for index, name in enumerate(VOC_CLASSES, 1)],
     }

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 from mmdet.registry import MODELS
-from tiny import batch, build, tiny_condinst, tiny_solov2, tiny_yolact
+from tiny import batch, build, tiny_condinst, tiny_rtmdet_ins, tiny_solov2, tiny_yolact
 
 from mmdet_discobox.models.losses import BoxMILLoss
 from mmdet_discobox.models.networks import DiscoBoxSOLOv2Head
@@ -35,6 +35,12 @@ DICE = dict(type="DiceLoss", use_sigmoid=True, loss_weight=3.0)
             "`bbox_head` to be a DiscoBoxCondInstBboxHead but got CondInstBboxHead",
         ),
         (
+            tiny_rtmdet_ins,
+            "bbox_head",
+            dict(type="RTMDetInsSepBNHead"),
+            "`bbox_head` to be a DiscoBoxRTMDetInsSepBNHead but got RTMDetInsSepBNHead",
+        ),
+        (
             tiny_yolact,
             "mask_head",
             dict(type="YOLACTProtonet"),
@@ -50,7 +56,7 @@ DICE = dict(type="DiceLoss", use_sigmoid=True, loss_weight=3.0)
 )
 def test_a_module_of_another_class_is_an_error(tiny, place, change, expected):
     config = tiny()
-    config.mask_head.pop("rescoring", None)  # which a stock head does not know
+    config.get("mask_head", {}).pop("rescoring", None)  # which a stock head does not know
     (config[place] if place else config).update(change)
     with pytest.raises(TypeError, match=f"Expected {expected}"):
         MODELS.build(config)

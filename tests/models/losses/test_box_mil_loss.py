@@ -8,8 +8,15 @@ from mmdet.registry import MODELS
 from mmdet.structures.mask import BitmapMasks
 from tiny import batch, build, losses_of, tiny_solov2
 
-from mmdet_discobox.functional import box_masks, box_projections, mil_bce_loss, mil_dice_loss
-from mmdet_discobox.models.losses import BoxMILLoss
+from mmdet_discobox.functional import (
+    box_masks,
+    box_projections,
+    known_bags,
+    mil_bce_loss,
+    mil_dice_loss,
+)
+from mmdet_discobox.models.losses import BoxMILLoss, mil_loss
+from mmdet_discobox.structures import BoxObjects, MaskProposals
 
 FUNCTIONS = {"dice": mil_dice_loss, "bce": mil_bce_loss}
 both_forms = pytest.mark.parametrize("form", sorted(FUNCTIONS))
@@ -116,3 +123,34 @@ def test_trains_a_stock_solov2(form):
         gradients = [p.grad for p in branch.parameters() if p.requires_grad]
         assert all(torch.isfinite(g).all() for g in gradients)
         assert any(g.any() for g in gradients)
+
+
+CUT = torch.tensor([[False, False, True, False], [False] * 4, [True, False, False, True]])
+
+
+@both_forms
+def test_cut_sides_make_bags_unknown(form):
+    loss = BoxMILLoss(form, reduction="none", loss_weight=2.0)
+    bags = box_projections(BOXES, (7, 10))
+    expected = 2 * FUNCTIONS[form](logits(), *bags, known=known_bags(*bags, CUT))
+    found = loss(logits(), BOXES, cut_sides=CUT)
+    assert torch.equal(found, expected)
+    whole = loss(logits(), BOXES)
+    assert torch.equal(found[1], whole[1])
+    assert (found[[0, 2]] != whole[[0, 2]]).all()
+
+
+def test_masks_have_no_cut_sides():
+    with pytest.raises(ValueError, match="without `cut_sides`"):
+        BoxMILLoss()(logits(), box_masks(BOXES, (7, 10)), cut_sides=CUT)
+
+
+@both_forms
+def test_loss_of_proposals_reads_the_cut_sides_of_their_objects(form):
+    loss = BoxMILLoss(form)
+    zeros = torch.zeros(3, dtype=torch.long)
+    objects = BoxObjects(BOXES * 4, zeros, zeros, torch.tensor([[28.0, 40]]), zeros, CUT)
+    inds = torch.tensor([2, 0, 1])
+    proposals = MaskProposals(logits()[inds], inds, objects, 4.0)
+    expected = loss(logits(), BOXES, cut_sides=CUT, reduction_override="none").sum() / 3
+    assert torch.allclose(mil_loss(loss, proposals), expected)

@@ -16,6 +16,7 @@ from tiny import (
     losses_of,
     tiny_condinst,
     tiny_labeler,
+    tiny_rtmdet_ins,
     tiny_semantic_yolact,
     tiny_solov2,
     tiny_yolact,
@@ -32,6 +33,7 @@ OWN_KEYS = {
     tiny_yolact: YOLACT_KEYS,
     tiny_semantic_yolact: {*YOLACT_KEYS, "loss_segm"},
     tiny_condinst: {"loss_cls", "loss_bbox", "loss_centerness"},
+    tiny_rtmdet_ins: {"loss_cls", "loss_bbox"},
     tiny_labeler: set(),
 }
 #: networks that predict without boxes, each with a stock twin
@@ -74,6 +76,21 @@ def test_masks_are_never_read(matching):
         noise = rng.integers(0, 2, (len(sample.gt_instances), 96, 96), dtype=np.uint8)
         sample.gt_instances.masks = BitmapMasks(noise, 96, 96)
     assert values(losses_of(matching, data)) == without
+
+
+def test_whole_boxes_are_the_default(matching):
+    """Cut sides that are all False change no bit; cut ones change `L_mil`."""
+    data = batch()
+    absent = values(losses_of(copy.deepcopy(matching), copy.deepcopy(data)))
+    for sample in data["data_samples"]:
+        sample.gt_instances.cut_sides = torch.zeros(len(sample.gt_instances), 4).bool()
+    assert values(losses_of(copy.deepcopy(matching), copy.deepcopy(data))) == absent
+    data["data_samples"][0].gt_instances.cut_sides[:] = True
+    cut = losses_of(matching, data)
+    assert values(cut)["loss_mil"] != absent["loss_mil"]
+    sum(cut[key] for key in cut if "loss" in key).backward()
+    assert all(np.isfinite(value.item()) for value in cut.values())
+    assert all(p.grad.isfinite().all() for p in matching.parameters() if p.grad is not None)
 
 
 def test_the_keys_of_the_losses_never_change(tiny, detector):
@@ -307,7 +324,7 @@ def test_a_teacher_network_needs_a_structured_teacher(tiny):
 def test_multiple_instance_learning_alone(tiny):
     config = tiny(structured_teacher=None, teacher_network=None)
     for key in ("rescoring", "with_seg_branch"):
-        config.mask_head.pop(key, None)
+        config.get("mask_head", {}).pop(key, None)
     model = build(config)
     own = OWN_KEYS[tiny] - {"loss_rescoring", "loss_segm"}
     assert set(losses_of(model, batch())) == {"loss_mil"} | own

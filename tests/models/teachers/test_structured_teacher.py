@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import dataclasses
+
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
@@ -207,3 +210,84 @@ def test_masks_carry_no_gradient_and_the_schedule_is_saved():
 def test_rejects(kwargs, match):
     with pytest.raises(ValueError, match=match):
         StructuredTeacher(**kwargs)
+
+
+#: the boxes of the scene, cut by a crop that ends in the middle of the disc, and their cut sides
+HALVES = {
+    "left": ([28.0, 28, 64, 100], [False, False, True, False]),
+    "right": ([64.0, 28, 100, 100], [True, False, False, False]),
+    "top": ([28.0, 28, 100, 64], [False, False, False, True]),
+    "bottom": ([28.0, 64, 100, 100], [False, True, False, False]),
+}
+
+
+def cropped(image, box, cut_sides):
+    """Objects on an image that is blank beyond the box's cut side, and the image."""
+    x1, y1, x2, y2 = (int(v) for v in box)
+    image = image.clone()
+    for side, part in enumerate(
+        (np.s_[..., :x1], np.s_[..., :y1, :], np.s_[..., x2:], np.s_[..., y2:, :])
+    ):
+        if cut_sides[side]:
+            image[part] = 124.0
+    return image, dataclasses.replace(objects([box]), cut_sides=torch.tensor([cut_sides]))
+
+
+def test_no_cut_side_changes_no_bit():
+    image, objs, _ = scene()
+    start = stride4(STARTS["eroded"][0](distance()))
+    none = dataclasses.replace(objs, cut_sides=torch.zeros(1, 4, dtype=torch.bool))
+    masks = [run(StructuredTeacher(), start, these, image).masks for these in (objs, none)]
+    assert torch.equal(*masks)
+
+
+def test_an_object_cut_in_half_need_not_fill_its_rows():
+    """A disc in the lower rows of what is left of its box: the upper ones had an object elsewhere.
+
+    The box of a larger object is cut along x, and the disc is all that is left of it.
+    """
+    image, _, disc = scene()
+    box = [20.0, 4, 100, 100]  # 24 rows above the disc
+    image, objs = cropped(image, box, [False, False, True, False])
+    start = torch.where(stride4(disc.float()) > 0, 2.0, -2.0)
+    empty = np.s_[8:26, 24:96]
+    told, tight = (
+        paste_regions(found.masks, found.regions, (SIDE, SIDE))[0]
+        for found in (
+            run(StructuredTeacher(), start, these, image)
+            for these in (objs, dataclasses.replace(objs, cut_sides=None))
+        )
+    )
+    assert told[empty].max() < 0.3
+    assert tight[empty].sum() > 2 * told[empty].sum()
+    assert iou(told > 0.5, disc & (torch.arange(SIDE) < 100)) > 0.9
+
+
+@pytest.mark.parametrize("half", HALVES)
+def test_colours_beyond_a_cut_do_not_count(half):
+    """What a crop was put on changes the cells across the border of the crop alone."""
+    image, _, _ = scene()
+    box, cut_sides = HALVES[half]
+    grey, objs = cropped(image, box, cut_sides)
+    start = stride4(STARTS["blurred"][0](distance()))
+
+    def changed(these):
+        masks = [run(StructuredTeacher(), start, these, them).masks for them in (grey, image)]
+        return float(((masks[0] - masks[1]).abs() > 0.02).float().mean())
+
+    assert changed(objs) < 0.02
+    assert changed(dataclasses.replace(objs, cut_sides=None)) > 0.04
+
+
+def test_cut_sides_are_equivariant_to_a_flip():
+    image, _, _ = scene()
+    image, objs = cropped(image, *HALVES["left"])
+    start = stride4(STARTS["eroded"][0](distance()))
+    flipped = dataclasses.replace(
+        objs,
+        boxes=torch.tensor([[SIDE - 64.0, 28, SIDE - 28, 100]]),
+        cut_sides=objs.cut_sides[:, [2, 1, 0, 3]],
+    )
+    here = run(StructuredTeacher(), start, objs, image).masks
+    there = run(StructuredTeacher(), start.flip(-1), flipped, image.flip(-1)).masks
+    torch.testing.assert_close(there.flip(-1), here, atol=1e-3, rtol=0)

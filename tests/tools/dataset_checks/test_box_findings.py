@@ -96,3 +96,20 @@ def test_thousands_of_boxes_on_one_image(check):
     report = check(coco(*boxes))
     assert report.counts["boxes"] == WIDTH * HEIGHT
     assert "... and 6139 more" in only(report, "warning")
+
+
+def test_images_that_vanish_when_resized_are_errors(check):
+    report = check(coco(GOOD), settings=TrainingSettings(image_scale=(96, 0.3)))
+    assert "1 images are so elongated that a side vanishes" in "".join(texts(report, "error"))
+
+
+@pytest.mark.parametrize("filtered", [dict(filter_empty=True), dict(min_size=HEIGHT + 1)])
+def test_images_that_the_config_leaves_out(check, filtered):
+    content = coco(GOOD)
+    content["images"].append({**content["images"][0], "id": 2})
+    report = check(content, settings=TrainingSettings(image_scale=None, **filtered))
+    if "filter_empty" in filtered:
+        assert "1 of 2 images have no box. The config leaves them out" in str(report)
+    else:
+        assert "2 images are smaller than 65 pixels and are left out" in str(report)
+        assert "`filter_cfg` of the config leaves out every image" in str(report)

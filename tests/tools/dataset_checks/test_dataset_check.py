@@ -38,7 +38,7 @@ def test_classes_are_compared_with_the_config(check):
     cats = TrainingSettings(image_scale=None, classes=("猫",))
     assert "1 boxes belong to classes that" in only(check(content, settings=cats), "note")
     content["categories"][1]["name"] = "猫"
-    assert "1 names belong to several categories" in only(check(content), "error")
+    assert "its name is that of category 1. Merge the categories" in only(check(content), "error")
 
 
 def test_problems_of_the_json_are_errors(check):

@@ -60,3 +60,22 @@ def test_a_schedule_that_fits(fits):
     found = suggest(BoxTable(coco(GOOD)), fits)
     assert found.schedule is None
     assert "warm-up" not in str(found)
+
+
+@pytest.mark.parametrize("size", [24, 40, (16, 200)])
+def test_suggested_settings_give_a_cell_to_at_least_as_many_boxes(size):
+    """Many objects of one size compete for the cells of one level."""
+    rng = np.random.default_rng(0)
+    low, high = (size, size) if isinstance(size, int) else size
+    sides = rng.uniform(low, high, (60, 1)) * np.ones(2)
+    corners = rng.uniform(0, 1, (60, 2)) * ((640, 400) - sides)
+    content = coco(*np.concatenate([corners, sides], 1).tolist())
+    content["images"][0].update(width=640, height=400)
+    found = suggest(BoxTable(content), TrainingSettings())
+    assert found.cell_share >= found.present_cell_share > 0
+    assert len(found.num_grids) == len(found.scale_ranges) == 5
+
+
+def test_a_network_without_ranges_gets_none():
+    found = suggest(BoxTable(coco(GOOD)), TrainingSettings(scale_ranges=None))
+    assert "scale_ranges" not in str(found)

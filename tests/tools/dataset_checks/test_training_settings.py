@@ -67,3 +67,12 @@ def test_wrappers_and_schedulers_are_read():
 def test_a_config_without_training_is_refused():
     with pytest.raises(ValueError, match=r"with `train_dataloader`, but got the keys \['model'\]"):
         TrainingSettings.from_config(dict(model=dict()))
+
+
+def test_the_head_of_rtmdet_ins():
+    settings = read("discobox/rtmdet-ins_s.py")
+    assert settings.num_classes == 80
+    assert settings.mask_stride == 4
+    assert settings.image_scale == (640, 640)
+    assert settings.batch_size == 32
+    assert settings.warm_up == 1000

@@ -1,0 +1,9 @@
+"""DiscoBox SOLOv2, ConvNeXt-T, COCO from boxes: not in the paper, not trained yet."""
+
+_base_ = ["./solov2_r50.py", "../_base_/models/convnext-t.py"]
+custom_imports = _base_.convnext_t_imports
+model = dict(
+    backbone=dict(_delete_=True, **_base_.convnext_t),
+    neck=dict(in_channels=_base_.convnext_t_channels),
+)
+optim_wrapper = dict(_delete_=True, **_base_.convnext_t_optim_wrapper)

@@ -1,0 +1,87 @@
+"""The one door of COCO jsons: check, training, labelling and evaluation read them here alike."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from mmdet.datasets.api_wrappers import COCO
+from mmengine.logging import print_log
+
+from mmdet_discobox.utils.types import Json
+
+from .coco_repairs import repair
+from .coco_validation import check_coco_boxes, load_coco_json
+
+
+def read_coco(
+    path: str | Path,
+    *,
+    name: str | None = None,
+    classes: Sequence[str] | None = None,
+    image_dir: str | Path | None = None,
+    annotated: bool = True,
+    masks: bool = True,
+) -> Json:
+    """Read a COCO json; see :func:`open_coco`.
+
+    Args:
+        path: The file.
+        name: Name of the file in errors; the path by default.
+        classes: As for :func:`open_coco`, like the others.
+        image_dir: Folder of the images.
+        annotated: Whether boxes are required.
+        masks: Whether masks and areas are read.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If the file is not a COCO json, or has problems.
+    """
+    dataset = load_coco_json(path, name=name)
+    return open_coco(
+        dataset, name=name or str(path), classes=classes, image_dir=image_dir,
+        annotated=annotated, masks=masks,
+    )  # fmt: skip
+
+
+def open_coco(
+    dataset: Any,
+    *,
+    name: str,
+    classes: Sequence[str] | None = None,
+    image_dir: str | Path | None = None,
+    annotated: bool = True,
+    masks: bool = True,
+) -> Json:
+    """Validate a parsed COCO json and repair its optional fields.
+
+    Args:
+        dataset: Parsed json; not changed.
+        name: Name of the file in errors.
+        classes: Names of the classes to train, as in ``metainfo``; None skips their validation.
+        image_dir: Folder that no ``file_name`` may leave; None skips this check.
+        annotated: Whether ``annotations`` must be there. A json of a test set has none.
+        masks: Whether ``segmentation`` and ``area`` are read; if not, they are not repaired.
+
+    Returns:
+        The json, see :func:`repair`. Repairs of boxes and masks are logged as warnings.
+
+    Raises:
+        ValueError: If the json has problems; with their number and the first five.
+    """
+    check_coco_boxes(dataset, name=name, classes=classes, image_dir=image_dir, annotated=annotated)
+    repaired, repairs = repair(dataset, masks=masks)
+    for each in repairs:
+        print_log(f"'{name}': {each}", logger="current", level=logging.WARNING)
+    return repaired
+
+
+def index_coco(dataset: Json) -> COCO:
+    """Return the index of a json that mmdet's data sets and metrics work with."""
+    coco = COCO()
+    coco.dataset = dataset
+    coco.createIndex()
+    coco.img_ann_map, coco.cat_img_map = coco.imgToAnns, coco.catToImgs
+    return coco

@@ -1,0 +1,136 @@
+"""Repair optional fields of a COCO json in which tools and converters write nonsense.
+
+Every reader of the package gets the same values: ids and sizes as whole numbers, flags as 0 or 1,
+the boxes around CVAT's rotated rectangles, and segmentations and areas that make sense.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass
+from typing import Any
+
+from mmdet_discobox.utils.types import Json
+
+from .annotated_masks import object_area, sensible_mask
+from .coco_values import (
+    FLAGS,
+    enclosing_box,
+    parse_flag,
+    parse_id,
+    parse_side,
+    quote,
+    rotation_of,
+)
+
+_TEXTS = {
+    "bbox": (
+        "{count} boxes are rotated rectangles of CVAT, and the upright boxes around them are used",
+        "No action needed; a box that is not tight around its object teaches less",
+    ),
+    "segmentation": (
+        "{count} segmentations are no mask of their image and count as none",
+        "No action needed to train on boxes; mask AP needs a mask of every object",
+    ),
+    "area": (
+        "{count} areas cannot be those of their objects and are computed anew",
+        "No action needed",
+    ),
+}
+
+
+@dataclass(frozen=True)
+class Repair:
+    """One kind of repair.
+
+    Attributes:
+        text: What was repaired; contains the number.
+        fix: What the user may do.
+        count: Number of annotations.
+        example: The first of them, with its value in the file.
+    """
+
+    text: str
+    fix: str
+    count: int
+    example: str
+
+    def __str__(self) -> str:
+        return f"{self.text}, first {self.example}. {self.fix}."
+
+
+def repair(dataset: Json, *, masks: bool = True) -> tuple[Json, list[Repair]]:
+    """Repair the records of a COCO json without problems, see :func:`find_problems`.
+
+    Args:
+        dataset: The json; not changed. ``annotations`` may be missing.
+        masks: Whether to repair ``segmentation`` and ``area``, too. If not, nobody may read them.
+
+    Returns:
+        The repaired json, which shares its unchanged records with the input, and the repairs that
+        a user should know of. Values of another type that mean the same are none.
+    """
+    images = [_changed(image, _image_fields(image)) for image in dataset["images"]]
+    sizes = {i["id"]: dict(height=i["height"], width=i["width"]) for i in images}
+    examples: dict[str, list[str]] = defaultdict(list)
+    annotations = []
+    for raw in dataset.get("annotations", []):
+        annotation = _changed(raw, _box_fields(raw))
+        if masks:
+            annotation = _with_mask_fields(annotation, sizes[annotation["image_id"]])
+        for name in _TEXTS:
+            if _is_repaired(name, raw, annotation):
+                examples[name].append(f"annotation {quote(raw['id'])}: {quote(raw[name])}")
+        annotations.append(annotation)
+    categories = [_changed(each, dict(id=parse_id(each["id"]))) for each in dataset["categories"]]
+    repairs = [
+        Repair(text.format(count=len(examples[name])), fix, len(examples[name]), examples[name][0])
+        for name, (text, fix) in _TEXTS.items()
+        if examples[name]
+    ]
+    repaired = dict(dataset, images=images, categories=categories)
+    return (dict(repaired, annotations=annotations) if "annotations" in dataset else repaired), (
+        repairs
+    )
+
+
+def _image_fields(image: Json) -> Json:
+    sides = {side: parse_side(image[side]) for side in ("height", "width")}
+    return dict(sides, id=parse_id(image["id"]))
+
+
+def _box_fields(annotation: Json) -> Json:
+    fields: Json = {name: parse_id(annotation[name]) for name in ("id", "image_id", "category_id")}
+    fields |= {n: int(bool(parse_flag(annotation[n]))) for n in FLAGS if n in annotation}
+    if degrees := rotation_of(annotation):
+        fields["bbox"] = enclosing_box(annotation["bbox"], degrees)
+        # the turned rectangle is kept under another name, so that nobody turns the box again
+        fields["attributes"] = dict(annotation["attributes"], rotation=0.0)
+        fields["rotated_rectangle"] = dict(bbox=annotation["bbox"], rotation=degrees)
+    return fields
+
+
+def _with_mask_fields(annotation: Json, size: dict[str, int]) -> Json:
+    if "segmentation" in annotation:
+        mask = sensible_mask(annotation["segmentation"], **size)
+        if mask is None:
+            annotation = {k: v for k, v in annotation.items() if k != "segmentation"}
+        else:
+            annotation = _changed(annotation, dict(segmentation=mask))
+    return _changed(annotation, dict(area=object_area(annotation, **size)))
+
+
+def _changed(record: Json, fields: Json) -> Json:
+    """Return the record with these fields; the record itself if it has them all."""
+    same = all(
+        name in record and type(record[name]) is type(value) and record[name] == value
+        for name, value in fields.items()
+    )
+    return record if same else {**record, **fields}
+
+
+def _is_repaired(name: str, before: Json, after: Json) -> bool:
+    """Return whether a value was nonsense; empty values and missing ones are not."""
+    value: Any = before.get(name)
+    empty = value is None or (name == "segmentation" and value in ([], [[]]))
+    return not empty and name in before and before.get(name) != after.get(name)
