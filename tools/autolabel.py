@@ -5,6 +5,7 @@
     python tools/autolabel.py CONFIG CHECKPOINT BOXES IMG_DIR OUT_JSON
     python tools/autolabel.py --teacher-only BOXES IMG_DIR OUT_JSON
     python tools/autolabel.py --accepted accepted.json MASKS_JSON OUT_JSON
+    python tools/autolabel.py --accepted accepted.json MASKS_JSON NEXT_JSON --keep-boxes
     python tools/autolabel.py --report DIR MASKS_JSON IMG_DIR
 
 The first form uses the box labeller that ships with the package. --fit trains it on your boxes
@@ -16,7 +17,10 @@ COCO json of the same boxes with masks, or with --format yolo-seg and voc-png a 
 ultralytics' segmentation training, or SegmentationObject and SegmentationClass of Pascal VOC. A
 killed run resumes when started again. If boxes fail, they are listed at the end and the exit status
 is 1. --accepted with two paths keeps the masks that were accepted on the page of --report, and
---report with two paths draws that page of masks that exist. For several processes:
+drops the other boxes. With --keep-boxes, all boxes stay, and the accepted masks are marked as a
+person's: with --fit they teach beside the boxes of NEXT_JSON, and they are never overwritten.
+--corrected takes over masks that were drawn in another tool, from its COCO export. --report with
+two paths draws that page of masks that exist. For several processes:
 torchrun --nproc_per_node=N tools/autolabel.py ...
 """
 
@@ -46,11 +50,16 @@ from mmdet_discobox.labelling.labelled_boxes import (
     LabelledBoxes,
     add_masks,
     has_own_mask,
+    is_accepted,
     keep_accepted,
+    mark_accepted,
+    merge_corrected,
     read_accepted,
+    with_accepted_masks,
 )
 from mmdet_discobox.labelling.shipped import WEIGHTS
 from mmdet_discobox.utils.command_line import run
+from mmdet_discobox.utils.files import write_json
 from mmdet_discobox.utils.ownership import sole_owner
 from mmdet_discobox.utils.threads import leave_a_core
 from mmdet_discobox.utils.types import Json
@@ -84,6 +93,18 @@ def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
         type=Path,
         help="json saved by the page of --report; drops the boxes that were not accepted on it",
     )
+    parser.add_argument(
+        "--keep-boxes",
+        action="store_true",
+        help="with --accepted: keep all boxes, and mark the accepted masks as a person's",
+    )
+    parser.add_argument(
+        "--corrected",
+        type=Path,
+        metavar="JSON",
+        help="COCO json of another tool with masks of these boxes, merged by the ids of the "
+        "annotations; implies --keep-boxes",
+    )
     parser.add_argument("--report", type=Path, metavar="DIR", help="folder for a page of masks")
     parser.add_argument(
         "--report-limit", type=int, default=2000, help="masks on it, worst first (%(default)s)"
@@ -107,7 +128,10 @@ def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
     forms = [["config", "checkpoint", *files], files]
     if args.teacher_only or args.fit:
         forms = [files]
-    if args.accepted and not args.fit:
+    args.keep_boxes |= args.corrected is not None
+    if args.keep_boxes and not (args.accepted or args.corrected):
+        parser.error("expected --keep-boxes with --accepted or --corrected")
+    if (args.accepted or args.corrected) and not args.fit:
         forms.append(["boxes", "out_json"])
     elif args.report and not (args.fit or args.teacher_only):
         forms.append(["boxes", "img_dir"])
@@ -121,6 +145,8 @@ def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
         parser.error("expected --fit in a single process, without --launcher")
     if min(args.batch_size, args.report_limit, args.epochs) < 1:
         parser.error("expected --batch-size, --report-limit and --epochs to be at least 1")
+    if args.keep_boxes and "img_dir" not in names and args.format != "coco":
+        parser.error("expected --keep-boxes with --format coco: other formats have no boxes")
     for name, path in zip(names, args.paths, strict=True):
         setattr(args, name, path)
     return args
@@ -144,8 +170,14 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def accept(args: argparse.Namespace) -> int:
     """Keep the accepted masks; return the exit status."""
-    dataset = keep_accepted(read_coco(args.boxes), args.accepted)
+    dataset = select_masks(args, read_coco(args.boxes))
     with sole_owner(journal_dir(args)):
+        if args.keep_boxes:
+            write_json(args.out_json, dataset)
+            masks = sum(map(is_accepted, dataset["annotations"]))
+            boxes = len(dataset["annotations"])
+            print(f"{boxes} boxes, {masks} with an accepted mask: {args.out_json}")
+            return 0
         notes = write_masks(args.format, args.out_json, dataset)
     accepted = len(set(read_accepted(args.accepted)[0]))
     others = len(dataset["annotations"]) - accepted
@@ -154,13 +186,23 @@ def accept(args: argparse.Namespace) -> int:
     return 0
 
 
+def select_masks(args: argparse.Namespace, dataset: Json) -> Json:
+    """Apply --accepted, --corrected and --keep-boxes to a data set."""
+    if args.corrected:
+        corrected = read_coco(args.corrected)
+        dataset = merge_corrected(dataset, corrected, name=str(args.corrected))
+    if not args.keep_boxes:
+        return keep_accepted(dataset, args.accepted) if args.accepted else dataset
+    if args.accepted:
+        return mark_accepted(dataset, args.accepted)
+    return with_accepted_masks(dataset)
+
+
 def label(args: argparse.Namespace) -> int:
     """Predict the masks of all boxes; return the exit status."""
     device = init_processes(args.launcher, args.device)
     leave_a_core()
-    dataset = read_boxes(args.boxes, args.img_dir)
-    if args.accepted:
-        dataset = keep_accepted(dataset, args.accepted)
+    dataset = select_masks(args, read_boxes(args.boxes, args.img_dir))
     check_images(args.format, dataset)
     truth = None if args.truth is None else read_coco(args.truth)
     check_classes(args.classes, dataset)
@@ -300,6 +342,8 @@ def mask_settings(args: argparse.Namespace) -> Json:
 def print_result(args: argparse.Namespace, labelled: LabelledBoxes) -> None:
     """Print the number of masks, and the boxes without one."""
     print(f"{labelled.made} masks: {args.out_json}")
+    if accepted := sum(map(is_accepted, labelled.dataset["annotations"])):
+        print(f"{accepted} accepted masks are kept.")
     if kept := sum(map(has_own_mask, labelled.dataset["annotations"])):
         print(
             f"{kept} crowds keep the mask that they had (`iscrowd`, which CVAT's brush sets for "

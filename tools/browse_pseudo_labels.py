@@ -3,8 +3,9 @@
     python tools/browse_pseudo_labels.py CONFIG [CHECKPOINT] [--out DIR] [--limit N]
 
 Each drawing shows an augmented training image with its boxes | the masks of the student | the
-refined masks of the teacher. Boxes whose mask is not used for training are red. Without a
-checkpoint, the networks have their initial weights.
+refined masks of the teacher (| the true masks, with mixed supervision). Boxes whose
+mask is not used for training are red. Without a checkpoint, the networks have their initial
+weights.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Validate boxes and images for training, and suggest settings for them.
+"""Validate boxes, masks and images for training, and suggest settings for them.
 
     python tools/check_dataset.py ANN_JSON IMG_DIR [--config CFG] [--json OUT.json]
 

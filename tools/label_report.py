@@ -16,6 +16,7 @@ import cv2
 import numpy as np
 
 from mmdet_discobox.datasets.images import read_image
+from mmdet_discobox.labelling.labelled_boxes import is_accepted
 from mmdet_discobox.labelling.mask_encoding import decode_rle
 from mmdet_discobox.utils.files import write_bytes
 from mmdet_discobox.utils.rle import to_rle
@@ -69,12 +70,15 @@ def write_report(folder: Path, dataset: Json, image_dir: Path, *, title: str, li
     Raises:
         ValueError: if the folder cannot be written.
     """
-    rated = [a for a in dataset["annotations"] if "mask_quality" in a]
+    accepted = [a["id"] for a in dataset["annotations"] if is_accepted(a)]
+    rated = [
+        a for a in dataset["annotations"] if "mask_quality" in a and a["id"] not in set(accepted)
+    ]
     rated.sort(key=lambda a: a["mask_quality"])
     left_out = [a["id"] for a in rated[limit:]]
     path = check_report_folder(folder)
     items = report_items(dataset, rated[:limit], image_dir)
-    write_label_report(path, items, title=title, left_out=left_out)
+    write_label_report(path, items, title=title, left_out=left_out, accepted=len(accepted))
     return path
 
 
@@ -127,8 +131,11 @@ def write_label_report(
     *,
     title: str,
     left_out: Sequence[int | str] = (),
+    accepted: int = 0,
 ) -> None:
-    """Write the page: worst masks first, sortable, filterable, with keyboard shortcuts.
+    """Write the page: the proposed masks first, sortable, filterable, with keyboard shortcuts.
+
+    The page proposes to look at the masks of lowest quality first, of all classes in turn.
 
     The browser stores the decisions, and the page exports them as json. The store is specific to
     the masks: new masks of the same boxes start without decisions. To the page, an id is the text
@@ -139,10 +146,11 @@ def write_label_report(
         items: the masks.
         title: title of the page, usually the name of the data set.
         left_out: ids of masks that are not shown; the page reports their number and exports them.
+        accepted: number of masks accepted in earlier rounds, which are not shown.
     """
     rows = list(_rows(items))
     texts = [json.dumps(value) for value in left_out]
-    data = dict(title=title, key=_key(title, rows), leftOut=texts, items=rows)
+    data = dict(title=title, key=_key(title, rows), leftOut=texts, items=rows, earlier=accepted)
     # escape "<": a name in the data could otherwise close the script element
     text = json.dumps(data, ensure_ascii=False).replace("<", "\\u003c")
     page = _TEMPLATE.read_text(encoding="utf-8")

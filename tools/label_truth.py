@@ -8,6 +8,7 @@ import numpy as np
 from pycocotools import mask as coco_mask
 from scipy.stats import spearmanr
 
+from mmdet_discobox.labelling.labelled_boxes import is_accepted
 from mmdet_discobox.utils.rle import to_rle
 from mmdet_discobox.utils.types import Json
 
@@ -46,6 +47,8 @@ class TruthReport:
 def compare_with_truth(labelled: Json, truth: Json) -> TruthReport:
     """Compare the masks of two COCO jsons by the ids of their annotations; crowds are left out.
 
+    So are masks that a person accepted, because the labeller did not make them in this run.
+
     Args:
         labelled: result of ``add_masks``.
         truth: the same boxes with true masks.
@@ -58,7 +61,9 @@ def compare_with_truth(labelled: Json, truth: Json) -> TruthReport:
     pairs = [
         (ours, true[ours["id"]])
         for ours in labelled["annotations"]
-        if "mask_quality" in ours and true.get(ours["id"], {}).get("segmentation")
+        if "mask_quality" in ours
+        and not is_accepted(ours)
+        and true.get(ours["id"], {}).get("segmentation")
     ]
     if not pairs:
         raise ValueError(

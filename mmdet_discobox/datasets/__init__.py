@@ -4,6 +4,7 @@ from .box_crops import BoxCropDataset, CropBox
 from .coco_boxes import CocoBoxDataset
 from .crop_aware_boxes import CropAwareBoxes, PackCutSides
 from .pair_datasets import KeypointPairDataset, ObjectPairDataset
+from .true_masks import LoadTrueMasks
 
 __all__ = [
     "BoxCropDataset",
@@ -11,6 +12,7 @@ __all__ = [
     "CropAwareBoxes",
     "CropBox",
     "KeypointPairDataset",
+    "LoadTrueMasks",
     "ObjectPairDataset",
     "PackCutSides",
 ]

@@ -13,6 +13,7 @@ from mmdet.structures.bbox import HorizontalBoxes
 from mmdet.structures.mask import BitmapMasks
 from torch.utils.data import Dataset
 
+from mmdet_discobox.structures import PartialMasks
 from mmdet_discobox.utils.types import Json
 
 
@@ -24,12 +25,16 @@ class BoxCropDataset(Dataset):
         dataset: a data set of mmdet, or its config, without a pipeline.
         pipeline: transforms of the samples, each of which has a single instance; among them
             :class:`CropBox`.
+        mask_repeats: how often an epoch contains each box that has a true mask (mixed supervision).
 
     Raises:
-        ValueError: if the data set has no box.
+        ValueError: if the data set has no box, or ``mask_repeats`` is below 1.
     """
 
-    def __init__(self, dataset: Any, pipeline: Sequence[Json] = ()) -> None:
+    def __init__(self, dataset: Any, pipeline: Sequence[Json] = (), mask_repeats: int = 1) -> None:
+        if mask_repeats < 1:
+            raise ValueError(f"Expected `mask_repeats` to be at least 1 but got {mask_repeats}.")
+        self.mask_repeats = mask_repeats
         self.dataset = DATASETS.build(dataset) if isinstance(dataset, dict) else dataset
         self.pipeline = Compose([TRANSFORMS.build(transform) for transform in pipeline])
         self.full_init()
@@ -48,6 +53,7 @@ class BoxCropDataset(Dataset):
             for image in range(len(self.dataset))
             for index, instance in enumerate(self.dataset.get_data_info(image)["instances"])
             if not instance["ignore_flag"]
+            for _ in range(self.mask_repeats if instance.get("mask") else 1)
         ]
         if not self._places:
             raise ValueError(
@@ -115,7 +121,10 @@ class CropBox(BaseTransform):
         if "gt_masks" in results:
             masks = results["gt_masks"].to_ndarray().astype(np.float32)
             warped = np.stack([warp_window(mask, window, self.size) > 0.5 for mask in masks])
-            results["gt_masks"] = BitmapMasks(warped.astype(np.uint8), self.size, self.size)
+            moved_masks = BitmapMasks(warped.astype(np.uint8), self.size, self.size)
+            given = results["gt_masks"]
+            partial = isinstance(given, PartialMasks)
+            results["gt_masks"] = given.like(moved_masks) if partial else moved_masks
         results["img_shape"] = (self.size, self.size)
         results["scale_factor"] = tuple(scale)
         return results

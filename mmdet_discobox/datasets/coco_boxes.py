@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Iterable, Sequence
+from typing import Any, Literal
 
 import numpy as np
 from mmdet.datasets import CocoDataset
@@ -19,6 +19,7 @@ from mmdet_discobox.utils.types import Json
 from .box_table import BoxTable
 from .coco_reading import index_coco, read_coco
 from .coco_records import look
+from .true_masks import MIN_BOX_IOU, PERSON, find_mask_problems, is_true_mask
 
 
 @DATASETS.register_module()
@@ -27,9 +28,9 @@ class CocoBoxDataset(CocoDataset):
 
     Differences to its parent:
 
-    1. ``segmentation`` and ``area`` are optional and never read: samples contain neither masks nor
-       the path of a segmentation map, and the constructor refuses a pipeline with
-       ``LoadAnnotations(with_mask=True)``.
+    1. ``segmentation`` and ``area`` are optional and, without ``use_masks``, never read: samples
+       contain neither masks nor the path of a segmentation map. The constructor refuses a pipeline
+       with ``LoadAnnotations(with_mask=True)``.
     2. The constructor validates the json, see :mod:`.coco_validation`. One error lists the faults,
        each with its annotation, its image and the value found. Optional fields are repaired, see
        :mod:`.coco_repairs`.
@@ -44,8 +45,18 @@ class CocoBoxDataset(CocoDataset):
     Crowd and ``ignore`` annotations, images without objects, boxes of one pixel and boxes past the
     image border are treated as in the parent.
 
+    With ``use_masks``, an annotation with a non-empty ``segmentation`` (polygons or RLE) of a
+    trusted source is an object with a true mask, any other is a box, see :func:`.mask_source`. The
+    pipeline loads the masks by :class:`.LoadTrueMasks`, and the model needs ``true_masks=True``.
+
     Args:
         *args: Arguments of the parent.
+        use_masks: Whether to read the masks that some annotations have.
+        mask_sources: Values of ``mask_source`` that count as truth; add ``'machine'`` to trust
+            auto-labels that nobody accepted.
+        min_box_iou: Smallest IoU of the box of a mask with the annotated box.
+        bad_masks: ``'drop'`` logs the unusable masks once and trains on their boxes, ``'error'``
+            stops before the training; see :func:`.find_mask_problems`.
         check_images: Whether to check that the image files exist. Remote files are not checked.
         allow_no_boxes: Whether a training may do without boxes: for a data set of images without
             objects that is concatenated with others.
@@ -53,15 +64,30 @@ class CocoBoxDataset(CocoDataset):
 
     Raises:
         ValueError: If the json is not a COCO json, its boxes or classes cannot be used, there is
-            nothing to train on, or the pipeline loads masks.
+            nothing to train on, the pipeline loads masks that not every object has, masks cannot be
+            used and ``bad_masks`` is ``'error'``, or ``bad_masks`` is another value.
         FileNotFoundError: If the json or images are missing.
     """
 
     def __init__(
-        self, *args: Any, check_images: bool = True, allow_no_boxes: bool = False, **kwargs: Any
+        self,
+        *args: Any,
+        check_images: bool = True,
+        allow_no_boxes: bool = False,
+        use_masks: bool = False,
+        mask_sources: Sequence[str] = (PERSON,),
+        min_box_iou: float = MIN_BOX_IOU,
+        bad_masks: Literal["drop", "error"] = "drop",
+        **kwargs: Any,
     ) -> None:
+        if bad_masks not in ("drop", "error"):
+            raise ValueError(f"Expected `bad_masks` to be 'drop' or 'error' but got {bad_masks!r}.")
         self.check_images = check_images
         self.allow_no_boxes = allow_no_boxes
+        self.use_masks = use_masks
+        self.mask_sources = tuple(mask_sources)
+        self.min_box_iou = min_box_iou
+        self.bad_masks = bad_masks
         super().__init__(*args, **kwargs)
         self._check_pipeline()
 
@@ -74,26 +100,55 @@ class CocoBoxDataset(CocoDataset):
             # without a folder, names are absolute, or relative to the working directory
             image_dir=(self.data_prefix["img"] or None) if self._has_local_images() else None,
             annotated=not self.test_mode,
-            masks=False,
+            masks=False,  # not repaired: with `use_masks`, what is wrong with them is reported
         )
         if "annotations" in dataset:
             self._check_boxes(BoxTable(dataset))
+            if self.use_masks:
+                dataset = self._without_bad_masks(dataset)
         return index_coco(dataset)
 
     def parse_data_info(self, raw_data_info: Json) -> Json:
-        """Convert an image and its annotations to a sample without masks.
+        """Convert an image and its annotations to a sample, without masks unless ``use_masks``.
 
         Args:
             raw_data_info: ``raw_img_info`` and ``raw_ann_info`` as in the json.
 
         Returns:
             Sample of the parent, whose instances have ``bbox`` as ``(x1, y1, x2, y2)`` in pixels,
-            ``bbox_label`` and ``ignore_flag``.
+            ``bbox_label`` and ``ignore_flag``, and with ``use_masks`` those with a true mask have
+            ``mask``, as in the json.
         """
-        boxes = [_keep_box_fields(annotation) for annotation in raw_data_info["raw_ann_info"]]
+        boxes = [
+            {**_keep_box_fields(annotation), **self._mask_field(annotation)}
+            for annotation in raw_data_info["raw_ann_info"]
+        ]
         data_info = super().parse_data_info({**raw_data_info, "raw_ann_info": boxes})
         data_info["seg_map_path"] = None
         return data_info
+
+    def _mask_field(self, annotation: Json) -> Json:
+        if not self.use_masks or not is_true_mask(annotation, self.mask_sources):
+            return {}
+        return {"segmentation": annotation["segmentation"]}
+
+    def _without_bad_masks(self, dataset: Json) -> Json:
+        """Remove unusable masks from the json, and report them."""
+        problems = find_mask_problems(
+            dataset, sources=self.mask_sources, min_box_iou=self.min_box_iou
+        )
+        if problems:
+            shown = "".join(f"\n- {problem}" for problem in list(problems.values())[:5])
+            more = f"\n... and {len(problems) - 5} more" if len(problems) > 5 else ""
+            text = f"{len(problems)} masks of '{self.ann_file}' cannot be used:{shown}{more}"
+            if self.bad_masks == "error":
+                raise ValueError(f"Expected usable masks, but {text}")
+            print_log(f"{text}\nThese objects train as boxes.", "current", logging.WARNING)
+        annotations = [
+            {**a, "segmentation": None} if a["id"] in problems else a
+            for a in dataset["annotations"]
+        ]
+        return {**dataset, "annotations": annotations}
 
     def filter_data(self) -> list[Json]:
         """Filter the samples as the parent does, and check that their images exist.

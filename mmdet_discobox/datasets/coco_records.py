@@ -84,7 +84,7 @@ def annotation_problems(
         )
         if fault:
             image = image_of.get(_key(annotation, "image_id"))
-            problems.append(Problem(_locate_annotation(annotation, index, image), *fault))
+            problems.append(Problem(locate_annotation(annotation, index, image), *fault))
         seen.add(_key(annotation))
     return problems
 
@@ -241,7 +241,8 @@ def _key(record: Json, field: str = "id") -> Hashable:
     return parse_id(record.get(field))
 
 
-def _locate_annotation(annotation: Json, index: int, image: Json | None) -> str:
+def locate_annotation(annotation: Json, index: int, image: Json | None) -> str:
+    """Name an annotation, by its index if it has no valid id, with its image."""
     known = _key(annotation) is not None
     which = f"annotation {quote(annotation['id'])}" if known else f"`annotations[{index}]`"
     file_name = "" if image is None else f", {quote(image.get('file_name'))}"

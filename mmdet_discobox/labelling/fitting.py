@@ -20,6 +20,7 @@ from mmdet_discobox.utils.files import write_json
 from mmdet_discobox.utils.last_checkpoint import newest_whole_checkpoint
 from mmdet_discobox.utils.types import Json
 
+from .labelled_boxes import is_accepted, with_accepted_masks
 from .shipped import WEIGHTS, shipped_config
 
 #: takes the number of finished iterations, and the number of all
@@ -46,7 +47,8 @@ def fit_labeler(
     that cannot be read, or have another size than their boxes require, are left out.
 
     Args:
-        dataset: a COCO json, see :func:`read_boxes`; masks in it are not read.
+        dataset: a COCO json, see :func:`read_boxes`. Masks that a person has accepted
+            (``mask_source`` is ``'person'``) teach beside the boxes; no other mask is read.
         image_dir: folder of its images.
         work_dir: folder of the result, created if absent; ``training.log`` in it has what mmengine
             prints.
@@ -72,8 +74,10 @@ def fit_labeler(
     if unread and on_unread is not None:
         on_unread(unread)
     boxes = work_dir / "boxes.json"
-    write_json(boxes, dataset)
+    write_json(boxes, with_accepted_masks(dataset))
     _set_boxes(config, dataset, boxes, image_dir)
+    if any(map(is_accepted, dataset["annotations"])):
+        use_true_masks(config)
     _set_schedule(config, dataset, epochs)
     config.work_dir = str(work_dir)
     config.resume = newest_whole_checkpoint([work_dir]) is not None
@@ -121,6 +125,15 @@ def _set_boxes(config: Config, dataset: Json, boxes: Path, image_dir: Path) -> N
     )
     for part in ("val", "test"):
         config[f"{part}_dataloader"] = config[f"{part}_cfg"] = config[f"{part}_evaluator"] = None
+
+
+def use_true_masks(config: Config) -> None:
+    """Change the config of a labeller to mixed supervision, in place."""
+    data = config.train_dataloader.dataset
+    loading = [transform["type"] for transform in data.pipeline].index("LoadAnnotations")
+    data.pipeline.insert(loading + 1, dict(type="LoadTrueMasks"))
+    data.dataset.use_masks = True
+    config.model.true_masks = True
 
 
 def _set_schedule(config: Config, dataset: Json, epochs: int) -> None:

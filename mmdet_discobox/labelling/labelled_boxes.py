@@ -12,6 +12,7 @@ from typing import Any
 from pycocotools import mask as coco_mask
 
 from mmdet_discobox.datasets.coco_values import quote
+from mmdet_discobox.datasets.true_masks import MACHINE, PERSON, find_mask_problems, is_true_mask
 from mmdet_discobox.utils.types import Json
 
 from .mask_encoding import decode_rle, to_polygons
@@ -47,8 +48,33 @@ def has_mask(annotation: Json) -> bool:
     return bool(segmentation) if isinstance(segmentation, dict) else any(segmentation or [])
 
 
+def is_accepted(annotation: Json) -> bool:
+    """Return whether a person accepted or drew the mask, and said so: it is never overwritten.
+
+    A mask without ``mask_source`` may be of any origin, and is labelled anew.
+    """
+    return "mask_source" in annotation and is_true_mask(annotation)
+
+
+def with_accepted_masks(dataset: Json) -> Json:
+    """Return the boxes with the accepted masks alone; crowds stay as they are."""
+    annotations = [
+        a if is_accepted(a) or has_own_mask(a) else _without_mask(a) for a in dataset["annotations"]
+    ]
+    return {**dataset, "annotations": annotations}
+
+
+def _without_mask(annotation: Json) -> Json:
+    """Return the box of an annotation, with the area of the box."""
+    removed = ("segmentation", "mask_quality", "mask_source", "area")
+    fields = {key: value for key, value in annotation.items() if key not in removed}
+    return {**fields, "area": float(annotation["bbox"][2] * annotation["bbox"][3])}
+
+
 def is_asked(annotation: Json, names: Mapping[Any, str], classes: Collection[str] | None) -> bool:
     """Return whether a box is to be labelled: it keeps no mask of its own, and its class is chosen.
+
+    Masks that a person accepted and masks of crowds are kept.
 
     Args:
         annotation: the box.
@@ -56,7 +82,7 @@ def is_asked(annotation: Json, names: Mapping[Any, str], classes: Collection[str
         classes: names of the chosen classes; None chooses all.
     """
     chosen = classes is None or names[annotation["category_id"]] in classes
-    return chosen and not has_own_mask(annotation)
+    return chosen and not (has_own_mask(annotation) or is_accepted(annotation))
 
 
 def is_unread(record: Json) -> bool:
@@ -74,10 +100,11 @@ def add_masks(
     """Return the json of the boxes with masks.
 
     Every record and id stays, in its order, and so do all fields but those of the mask: each
-    labelled annotation gets ``segmentation``, ``area`` of the mask in pixels, ``iscrowd`` 0, and
-    ``mask_quality`` in [0, 1]. The input's values do not belong to the new mask, and mmdet drops
-    objects with ``area`` 0. Annotations without any mask get ``area`` 0 for this reason: mmdet
-    would fail on them. Crowds that keep their mask get the area of the box if they have none.
+    labelled annotation gets ``segmentation``, ``area`` of the mask in pixels, ``iscrowd`` 0,
+    ``mask_quality`` in [0, 1], and ``mask_source`` ``'machine'``. The input's values do not belong
+    to the new mask, and mmdet drops objects with ``area`` 0. Annotations without any mask get
+    ``area`` 0 for this reason: mmdet would fail on them. Crowds that keep their mask get the area
+    of the box if they have none.
 
     Args:
         dataset: the boxes; not changed.
@@ -111,6 +138,7 @@ def _mask_fields(mask: Json, polygons: bool) -> Json:
         area=float(coco_mask.area(rle)),
         iscrowd=0,
         mask_quality=mask["quality"],
+        mask_source=MACHINE,
     )
 
 
@@ -120,6 +148,72 @@ def _box_fields(annotation: Json) -> Json:
     defaults = dict(area=box_area, iscrowd=0)
     fields = {key: value for key, value in defaults.items() if annotation.get(key) is None}
     return fields if has_mask(annotation) else {**fields, "area": 0.0}
+
+
+def mark_accepted(dataset: Json, path: str | Path) -> Json:
+    """Keep every box, and the masks that were accepted on the page of ``--report``, marked so.
+
+    These teach the next round, ``mask_source`` is ``'person'``. So do masks accepted in an earlier
+    round. All other masks are removed, also those without room on the page.
+
+    Args:
+        dataset: a COCO json with masks; not changed.
+        path: the file that the page saved, see :func:`read_accepted`.
+
+    Raises:
+        FileNotFoundError: if the file is missing.
+        ValueError: if the file has no such list, or an id that is not in the data set.
+    """
+    _check_ids(dataset, path)
+    chosen = set(read_accepted(path)[0])
+    annotations = [
+        {**a, "mask_source": PERSON} if a["id"] in chosen and has_mask(a) else a
+        for a in dataset["annotations"]
+    ]
+    return with_accepted_masks({**dataset, "annotations": annotations})
+
+
+def merge_corrected(dataset: Json, corrected: Json, *, name: str) -> Json:
+    """Take over the masks that a person drew or corrected in another tool.
+
+    Masks merge by the ids of the annotations. A mask equal to that of the data set was not
+    corrected, and changes nothing.
+
+    Args:
+        dataset: a COCO json; not changed.
+        corrected: the COCO export of the tool; its annotations without a mask are left out.
+        name: name of its file in errors.
+
+    Raises:
+        ValueError: if an id is not in the data set, or a mask does not fit its box there, as if the
+            tool had numbered the annotations anew.
+    """
+    known = {a["id"]: a for a in dataset["annotations"]}
+    drawn = {a["id"]: a["segmentation"] for a in corrected["annotations"] if has_mask(a)}
+    if unknown := [value for value in drawn if value not in known]:
+        raise ValueError(
+            f"Expected the ids of the annotations of '{name}' to be those of the boxes, but "
+            f"{len(unknown)} of {len(drawn)} are not among theirs, first {quote(unknown[0])}."
+        )
+    changed = {
+        value: mask for value, mask in drawn.items() if mask != known[value].get("segmentation")
+    }
+    annotations = [
+        {**_without_mask(a), "segmentation": changed[a["id"]], "mask_source": PERSON}
+        if a["id"] in changed
+        else a
+        for a in dataset["annotations"]
+    ]
+    merged = {**dataset, "annotations": annotations}
+    problems = [p for value, p in find_mask_problems(merged).items() if value in changed]
+    if problems:
+        shown = "".join(f"\n- {problem}" for problem in problems[:5])
+        raise ValueError(
+            f"Expected the masks of '{name}' to fit the boxes of the same ids, but {len(problems)} "
+            f"of {len(changed)} do not. If they are many, the tool has numbered the annotations "
+            f"anew: export with the ids.{shown}"
+        )
+    return merged
 
 
 def keep_accepted(dataset: Json, path: str | Path) -> Json:
@@ -136,6 +230,16 @@ def keep_accepted(dataset: Json, path: str | Path) -> Json:
         FileNotFoundError: if the file is missing.
         ValueError: if the file has no such list, or an id that is not in the data set.
     """
+    wanted = _check_ids(dataset, path)
+    chosen = set(wanted)
+    annotations = [
+        a for a in dataset["annotations"] if a["id"] in chosen or _never_rated(a) or is_accepted(a)
+    ]
+    return {**dataset, "annotations": annotations}
+
+
+def _check_ids(dataset: Json, path: str | Path) -> list[int | str]:
+    """Return the ids of :func:`read_accepted`, which must be of the data set."""
     wanted = [*chain(*read_accepted(path))]
     known = {annotation["id"] for annotation in dataset["annotations"]}
     if unknown := [value for value in wanted if value not in known]:
@@ -143,9 +247,7 @@ def keep_accepted(dataset: Json, path: str | Path) -> Json:
             f"Expected '{path}' to be of these boxes, but {len(unknown)} of its {len(wanted)} ids "
             f"are not among theirs, first {quote(unknown[0])}."
         )
-    chosen = set(wanted)
-    annotations = [a for a in dataset["annotations"] if a["id"] in chosen or _never_rated(a)]
-    return {**dataset, "annotations": annotations}
+    return wanted
 
 
 def _never_rated(annotation: Json) -> bool:

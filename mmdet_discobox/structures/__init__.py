@@ -3,7 +3,9 @@
 from .correspondences import ContrastivePairs, Correspondences
 from .mask_proposals import BoxObjects, MaskProposals
 from .object_bank import ObjectBank, RetrievedObjects
+from .partial_masks import PartialMasks
 from .pseudo_masks import PseudoLabelImage, PseudoMasks
+from .true_masks import TrueMasks
 from .view import View
 
 __all__ = [
@@ -12,8 +14,10 @@ __all__ = [
     "Correspondences",
     "MaskProposals",
     "ObjectBank",
+    "PartialMasks",
     "PseudoLabelImage",
     "PseudoMasks",
     "RetrievedObjects",
+    "TrueMasks",
     "View",
 ]

@@ -23,6 +23,9 @@ class PseudoMasks:
         certainty: ``(G,)`` certainty of each mask in [0, 1], see :func:`.mask_certainty`.
         roi_features: ``(G, C, s, s)`` RoI features of the objects; None without a cross-image term.
         pairs: the objects matched with objects of the bank; None without a cross-image term.
+        is_true: ``(G,)`` boolean, objects whose mask is a true one; None without mixed supervision.
+        true_iou: ``(G,)`` IoU of the refined mask with the true one that replaced it, 0 for an
+            invalid mask and for the objects without a true one; None without mixed supervision.
     """
 
     masks: Tensor
@@ -32,6 +35,8 @@ class PseudoMasks:
     certainty: Tensor
     roi_features: Tensor | None = None
     pairs: ContrastivePairs | None = None
+    is_true: Tensor | None = None
+    true_iou: Tensor | None = None
 
     def __post_init__(self) -> None:
         check_shapes(
@@ -55,6 +60,7 @@ class PseudoLabelImage:
         student: ``(G, H, W)`` boolean masks predicted by the student for these boxes.
         teacher: ``(G, H, W)`` boolean refined masks.
         valid: ``(G,)`` boolean, objects whose refined mask is used as pseudo-label.
+        true: ``(T, H, W)`` boolean true masks of the image; None without mixed supervision.
     """
 
     image: Tensor
@@ -62,6 +68,7 @@ class PseudoLabelImage:
     student: Tensor
     teacher: Tensor
     valid: Tensor
+    true: Tensor | None = None
 
     def __post_init__(self) -> None:
         check_shapes(

@@ -64,7 +64,9 @@ def draw_panels(
 
 
 def draw_pseudo_labels(record: PseudoLabelImage) -> np.ndarray:
-    """Draw image with boxes | masks of the student | pseudo-labels of the teacher.
+    """Draw image with boxes | masks of the student | pseudo-labels of the teacher (| true masks).
+
+    With mixed supervision, the last panel shows the true masks, which replace those of the teacher.
 
     Refined masks that are not used as pseudo-labels (``valid`` is false) are not drawn; their boxes
     are red in the third panel.
@@ -73,7 +75,7 @@ def draw_pseudo_labels(record: PseudoLabelImage) -> np.ndarray:
         record: the image with its masks.
 
     Returns:
-        ``(H, 3 W, 3)`` uint8 RGB.
+        ``(H, 3 W, 3)`` uint8 RGB, or ``(H, 4 W, 3)`` with true masks.
     """
     image, boxes, valid = record.image.numpy(), record.boxes.numpy(), record.valid.numpy()
     pseudo_labels = record.teacher.numpy() & valid[:, None, None]
@@ -82,4 +84,6 @@ def draw_pseudo_labels(record: PseudoLabelImage) -> np.ndarray:
         width = image.shape[1]
         last = draw_boxes(panels[:, -width:].copy(), boxes[~valid], colour="red")
         panels = np.concatenate([panels[:, :-width], last], 1)
+    if record.true is not None:
+        panels = np.concatenate([panels, draw_masks(image, record.true.numpy())], 1)
     return panels

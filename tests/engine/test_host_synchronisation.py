@@ -9,6 +9,7 @@ from __future__ import annotations
 import traceback
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import torch
 from tiny import batch, build, losses_of, tiny_rtmdet_ins, tiny_solov2, tiny_yolact
@@ -16,6 +17,7 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from mmdet_discobox.engine.hooks import StructuredTeacherHook, TeacherEMAHook
+from mmdet_discobox.structures import PartialMasks
 
 #: operators whose result, or its size, the host has to read; how often
 READING = dict(
@@ -196,6 +198,25 @@ def test_a_step_reads_the_numbers_of_masks_alone(tiny, expected, made):
     assert losses["loss_nce"] > 0, "objects of the bank were matched"
     assert sorted(places(synchronisations.found, expected)) == expected
     assert sorted(places(synchronisations.made, made)) == made
+
+
+@pytest.mark.parametrize("tiny", [tiny_solov2, tiny_yolact])
+def test_true_masks_add_no_read(tiny):
+    """Masks and indices are moved from pinned memory, which is not seen here and does not wait."""
+    counts = []
+    for options in ({}, dict(true_masks=True)):
+        model = build(tiny(**options))
+        model.teacher.update_parameters(model)
+        data = batch((2, 1))
+        for sample in data["data_samples"]:
+            masks = np.ones((len(sample.gt_instances), 96, 96), np.uint8)
+            sample.gt_instances.masks = PartialMasks(masks, 96, 96)
+        data = model.data_preprocessor(data, True)
+        with Synchronisations() as synchronisations:
+            losses = model(**data, mode="loss")
+            sum(losses[key] for key in losses if "loss" in key).backward()
+        counts.append((len(synchronisations.found), len(synchronisations.made)))
+    assert counts[0] == counts[1]
 
 
 def places(stacks, known):

@@ -134,3 +134,39 @@ def test_a_fit_leaves_out_and_names_what_cannot_be_read(tmp_path, content):
         path.write_bytes(content)
     none = finish(*paths[:2], tmp_path / "none.json", "--fit", status=1)
     assert "None of the images can be read: Expected an image at" in none
+
+
+def test_the_loop_from_boxes_to_accepted_masks_to_new_labels(root, paths, tmp_path):
+    """Label, accept two masks, train on boxes and these, label the others anew; twice."""
+    boxes, images, out = paths
+    finish(*paths, "--report", tmp_path / "page")
+    made = {a["id"]: a for a in annotations(out)}
+    assert {a["mask_source"] for a in made.values()} == {"machine"}
+    accepted = tmp_path / "accepted.json"
+    accepted.write_text('{"accepted": [2, 5], "rejected": [1]}')
+    following = tmp_path / "next.json"
+    output = finish("--accepted", accepted, out, following, "--keep-boxes")
+    assert f"8 boxes, 2 with an accepted mask: {following}" in output
+    kept = {a["id"]: a for a in annotations(following)}
+    assert [a["bbox"] for a in kept.values()] == [a["bbox"] for a in annotations(boxes)]
+    assert {key for key, a in kept.items() if a.get("segmentation")} == {2, 5}
+    assert all(kept[key]["mask_source"] == "person" for key in (2, 5))
+    assert "mask_quality" not in kept[1]
+    second = tmp_path / "second.json"
+    page = tmp_path / "second page"
+    output = finish("--fit", following, images, second, "--epochs", 1, "--report", page)
+    assert "2 accepted masks are kept." in output
+    assert "6 masks" in output
+    labelled = {a["id"]: a for a in annotations(second)}
+    for key in (2, 5):  # never overwritten
+        assert labelled[key]["segmentation"] == made[key]["segmentation"]
+        assert labelled[key]["mask_source"] == "person"
+    assert all(labelled[key]["mask_source"] == "machine" for key in labelled if key not in (2, 5))
+    assert '"earlier": 2' in (page / "index.html").read_text()
+    config = (second.with_name("second.json.labeler") / "box_labeler_lite0.py").read_text()
+    assert "true_masks=True" in config
+    assert "LoadTrueMasks" in config
+    accepted.write_text('{"accepted": [1]}')
+    finish("--accepted", accepted, second, following, "--keep-boxes")
+    third = [a["id"] for a in annotations(following) if a.get("segmentation")]
+    assert third == [1, 2, 5]

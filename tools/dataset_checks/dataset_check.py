@@ -15,6 +15,7 @@ from mmdet_discobox.utils.types import Json
 from .box_findings import box_findings
 from .findings import Finding, Level
 from .image_findings import image_findings
+from .mask_findings import mask_findings
 from .suggestions import Suggestions, suggest
 from .training_data import TrainingData
 from .training_settings import TrainingSettings
@@ -100,6 +101,7 @@ def check_dataset(
         *notes,
         *map(_repair_finding, repairs),
         *box_findings(table, settings),
+        *mask_findings(table),
         *image_findings(dataset["images"], image_dir, on_image=on_image),
     ]
     if data is not None and not any(finding.level == "error" for finding in findings):

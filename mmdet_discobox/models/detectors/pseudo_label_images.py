@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mmdet_discobox.models.teachers import paste_regions
-from mmdet_discobox.structures import BoxObjects, PseudoLabelImage
+from mmdet_discobox.structures import BoxObjects, PseudoLabelImage, TrueMasks
 
 from .task_network import look
 
@@ -38,6 +38,7 @@ def pseudo_label_images(
         inputs, samples = batch["inputs"], batch["data_samples"]
         student = look(model, inputs, BoxObjects.from_samples(samples), one_per_object=True)
         pseudo = model.refine(model.teacher_view(student, inputs), inputs)
+        truth = model.collect_truth(inputs, samples)
         pixels = model.to_rgb(inputs).round().clamp(0, 255).to(torch.uint8)
     proposals = student.proposals
     logits, predicted = proposals.per_object()
@@ -55,9 +56,17 @@ def pseudo_label_images(
                 student=student_masks[:, :height, :width].cpu(),
                 teacher=(masks > 0.5).cpu(),
                 valid=pseudo.valid[own].cpu(),
+                true=_true_masks(truth, own, (height, width)),
             )
         )
     return images
+
+
+def _true_masks(truth: TrueMasks | None, own: Tensor, size: tuple[int, int]) -> Tensor | None:
+    """Select the true masks of the objects ``own`` ``(G,)`` of an image, ``(T, H, W)``."""
+    if truth is None:
+        return None
+    return truth.masks[own[truth.object_inds], : size[0], : size[1]].cpu()
 
 
 def _resize_to_batch(logits: Tensor, inputs: Tensor) -> Tensor:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, cast
 
 import torch
@@ -14,12 +15,22 @@ from torch import Tensor, nn
 from mmdet_discobox.functional import box_masks, masks_to_boxes
 from mmdet_discobox.models.losses import BoxMILLoss, mil_loss
 from mmdet_discobox.models.teachers import TeacherNetwork, paste_regions
-from mmdet_discobox.structures import BoxObjects, ContrastivePairs, MaskProposals, PseudoMasks, View
+from mmdet_discobox.structures import (
+    BoxObjects,
+    ContrastivePairs,
+    MaskProposals,
+    PseudoMasks,
+    TrueMasks,
+    View,
+)
 
 from .colour_jitter import ColourJitter
 from .image_colours import ImageColours
 from .module_types import check_module_type
 from .task_network import TaskNetwork, look
+
+#: statistics of a step with a structured teacher
+_STATISTICS = ("teacher_valid", "teacher_agreement")
 
 
 class StructuredTeachingMixin:
@@ -53,19 +64,24 @@ class StructuredTeachingMixin:
         colour_jitter: arguments of :class:`.ColourJitter`, which perturbs the images of the student
             while those of the average and of the mean field stay clean; None, the paper's choice,
             shows the student clean images.
+        true_masks: whether some objects have a true mask (mixed supervision). It replaces their
+            refined mask, and teaches before the gate of ``L_con`` opens, too. The data set needs
+            ``use_masks=True``, and its pipeline ``LoadTrueMasks``. Otherwise no mask is ever read.
         **kwargs: keyword arguments of the task network.
 
     Raises:
         TypeError: if ``loss_mil`` is no ``BoxMILLoss``.
-        ValueError: if ``teacher_network`` is given without a ``structured_teacher``.
+        ValueError: if ``teacher_network`` or ``true_masks`` is given without a
+            ``structured_teacher``.
     """
 
     #: attributes of every detector that mmdet builds from a config
     data_preprocessor: Any
     dataset_meta: Any
     cfg: Any
-    #: class attribute, because the average is copied before the instance has one
+    #: class attributes, because the average is copied before the instance has its own
     prediction_refiner: Any = None
+    true_masks: bool = False
 
     def __init__(
         self,
@@ -77,6 +93,7 @@ class StructuredTeachingMixin:
         teacher_network: OptConfigType = None,
         prediction_refiner: OptConfigType = None,
         colour_jitter: OptConfigType = None,
+        true_masks: bool = False,
         **kwargs: Any,
     ) -> None:
         super().__init__(*args, **kwargs)
@@ -84,6 +101,11 @@ class StructuredTeachingMixin:
             raise ValueError(
                 "Expected `structured_teacher` to be a config because `teacher_network` is one, "
                 "but got None. Set both, or `teacher_network=None`."
+            )
+        if true_masks and structured_teacher is None:
+            raise ValueError(
+                "Expected `structured_teacher` to be a config because `true_masks` is set: they "
+                "teach by L_con, in place of refined masks; but got None."
             )
         # copied before the other modules are added, so that it has those of the task network alone
         self.teacher = None
@@ -102,6 +124,7 @@ class StructuredTeachingMixin:
             self.prediction_refiner = TASK_UTILS.build(
                 {"type": "PredictionRefiner", **prediction_refiner}
             )
+        self.true_masks = true_masks
         self.colour_jitter = None if colour_jitter is None else ColourJitter(**colour_jitter)
         self.to_rgb = ImageColours(self.data_preprocessor)
 
@@ -120,20 +143,25 @@ class StructuredTeachingMixin:
 
         Args:
             batch_inputs: ``(B, 3, H, W)`` normalised images.
-            batch_data_samples: their boxes and labels; masks are not read.
+            batch_data_samples: their boxes and labels, and masks if ``true_masks`` is set.
 
         Returns:
             Losses under constant keys and, with a structured teacher, two statistics for the log:
             ``teacher_valid``, the fraction of objects with a valid refined mask, and
             ``teacher_agreement``, the mean IoU of the student's masks with these. Both are 0 while
-            the gate of ``L_con`` is closed.
+            the gate of ``L_con`` is closed. With ``true_masks`` there are two more: ``true_masks``,
+            the fraction of objects with a true mask, and ``teacher_true_iou``, the running mean of
+            the IoU of the refined masks with the true ones before these replace them.
         """
         objects = BoxObjects.from_samples(batch_data_samples)
         jitter = self.colour_jitter
         student = look(self, batch_inputs if jitter is None else jitter(batch_inputs), objects)
         teacher, pseudo = self.structured_teacher, None
+        truth = self.collect_truth(batch_inputs, batch_data_samples)
         if teacher is not None and teacher.consistency_gate.is_open:
-            pseudo = self.refine(self.teacher_view(student, batch_inputs), batch_inputs)
+            pseudo = self.refine(self.teacher_view(student, batch_inputs), batch_inputs, truth)
+        elif truth is not None:
+            pseudo = teacher.true_masks(objects, truth)
         losses = self.task_losses(student, pseudo)
         losses["loss_mil"] = mil_loss(self.loss_mil, student.proposals)
         if teacher is not None:
@@ -141,6 +169,20 @@ class StructuredTeachingMixin:
         if pseudo is not None:
             teacher.update_bank(pseudo, student.proposals.objects)
         return losses
+
+    def collect_truth(
+        self: Any, batch_inputs: Tensor, samples: Sequence[DetDataSample]
+    ) -> TrueMasks | None:
+        """Collect the true masks of a batch; None without mixed supervision.
+
+        Args:
+            batch_inputs: ``(B, 3, H, W)`` normalised images.
+            samples: their data samples, with :class:`.PartialMasks`.
+        """
+        if not self.true_masks:
+            return None
+        size = (batch_inputs.shape[-2], batch_inputs.shape[-1])
+        return TrueMasks.from_samples(samples, size, batch_inputs.device)
 
     @property
     def teaching_network(self: Any) -> TaskNetwork:
@@ -168,15 +210,18 @@ class StructuredTeachingMixin:
         )
 
     @torch.no_grad()
-    def refine(self: Any, view: View, batch_inputs: Tensor) -> PseudoMasks:
+    def refine(
+        self: Any, view: View, batch_inputs: Tensor, truth: TrueMasks | None = None
+    ) -> PseudoMasks:
         """Refine the masks of a view with the structured teacher.
 
         Args:
             view: view of the teaching network.
             batch_inputs: ``(B, 3, H, W)`` normalised images.
+            truth: true masks of some objects, which replace the refined ones.
         """
         return self.structured_teacher(
-            view.proposals, self.to_rgb(batch_inputs), feature_maps=view.features
+            view.proposals, self.to_rgb(batch_inputs), feature_maps=view.features, truth=truth
         )
 
     @torch.no_grad()
@@ -203,17 +248,28 @@ class StructuredTeachingMixin:
         if self.loss_nce is not None:
             losses["loss_nce"] = _attached_zero(student.features[0])
         if pseudo is None:
-            statistics = dict.fromkeys(("teacher_valid", "teacher_agreement"), zero.detach())
-            return {**losses, **statistics}
+            return {**losses, **dict.fromkeys(_STATISTICS, zero.detach())}
         masks, inside = _paste_on_proposals(pseudo, proposals)
         inds = proposals.object_inds
+        is_true = () if pseudo.is_true is None else (pseudo.is_true[inds],)
         losses["loss_con"] = zero + self.loss_consistency(
-            proposals.logits, masks, inside, pseudo.valid[inds], pseudo.certainty[inds]
+            proposals.logits, masks, inside, pseudo.valid[inds], pseudo.certainty[inds], *is_true
         )
         if self.loss_nce is not None and pseudo.pairs is not None:
             contrastive = self._contrastive_loss(student, pseudo.pairs, width)
             losses["loss_nce"] = losses["loss_nce"] + contrastive
-        return {**losses, **_statistics(proposals, pseudo, masks, inside)}
+        losses.update(_statistics(proposals, pseudo, masks, inside))
+        if pseudo.is_true is not None:
+            losses["true_masks"] = pseudo.is_true.sum() / max(len(proposals.objects), 1)
+            losses["teacher_true_iou"] = self._true_iou(pseudo)
+        return losses
+
+    def _true_iou(self: Any, pseudo: PseudoMasks) -> Tensor:
+        """Update the agreement of the teacher with true masks, unless it did not refine any."""
+        teacher = self.structured_teacher
+        known = pseudo if teacher.consistency_gate.is_open else replace(pseudo, is_true=None)
+        iou: Tensor = teacher.update_true_iou(known)
+        return iou
 
     def _contrastive_loss(self: Any, student: View, pairs: ContrastivePairs, width: int) -> Tensor:
         """Compute ``L_nce``; only the student's features of the sources receive a gradient."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
+import torch
 import torch.nn as nn
 from mmdet.registry import MODELS
 from torch import Tensor
@@ -30,10 +31,13 @@ class MaskConsistencyLoss(nn.Module):
             (departure: the paper weighs all alike).
         ignore: bounds ``(low, high)`` of the teacher's marginals between which a cell of the box
             has no target; None, the paper's choice, uses every cell.
+        true_weight: weight of an object with a true mask relative to the others (mixed
+            supervision). Such a mask has certainty 1, and none of its cells is ignored.
         loss_weight: ``alpha_con``; the paper has 1 for SOLOv2 and 2 for YOLACT++ (Sec. 4.2).
 
     Raises:
-        ValueError: for an unknown form, or bounds that are not ``0 <= low <= high <= 1``.
+        ValueError: for an unknown form, bounds that are not ``0 <= low <= high <= 1``, or a
+            negative ``true_weight``.
     """
 
     def __init__(
@@ -43,6 +47,7 @@ class MaskConsistencyLoss(nn.Module):
         outside: float = 0.0,
         weighted: bool = False,
         ignore: tuple[float, float] | None = None,
+        true_weight: float = 1.0,
         loss_weight: float = 1.0,
     ) -> None:
         super().__init__()
@@ -52,11 +57,14 @@ class MaskConsistencyLoss(nn.Module):
             )
         if form not in _FORMS:
             raise ValueError(f"Expected `form` to be one of {sorted(_FORMS)} but got {form!r}.")
+        if true_weight < 0:
+            raise ValueError(f"Expected `true_weight` to be at least 0 but got {true_weight}.")
         self.form = form
         self.hard = hard
         self.outside = outside
         self.weighted = weighted
         self.ignore = ignore
+        self.true_weight = true_weight
         self.loss_weight = loss_weight
 
     def forward(
@@ -66,6 +74,7 @@ class MaskConsistencyLoss(nn.Module):
         inside: Tensor,
         valid: Tensor,
         certainty: Tensor | None = None,
+        is_true: Tensor | None = None,
     ) -> Tensor:
         """Compute the loss of N student masks.
 
@@ -75,6 +84,7 @@ class MaskConsistencyLoss(nn.Module):
             inside: ``(N, H, W)`` boolean, cells in the box.
             valid: ``(N,)`` boolean, masks to average over.
             certainty: ``(N,)`` in [0, 1], used if ``weighted``; None weighs all masks alike.
+            is_true: ``(N,)`` boolean, masks that are true ones; None has none.
 
         Returns:
             Scalar; zero and attached to the graph if there is no valid mask.
@@ -84,8 +94,12 @@ class MaskConsistencyLoss(nn.Module):
         if self.ignore is not None:
             low, high = self.ignore
             ignored = inside & (low < masks) & (masks < high)
+            if is_true is not None:
+                ignored &= ~is_true[:, None, None]
         losses = _FORMS[self.form](logits, targets, inside, outside=self.outside, ignored=ignored)
         weights = valid.to(losses.dtype)
+        if is_true is not None:
+            weights = torch.where(is_true, self.true_weight * weights, weights)
         if not self.weighted or certainty is None:
             return self.loss_weight * (losses * weights).sum() / weights.sum().clamp_min(1)
         weights = weights * certainty

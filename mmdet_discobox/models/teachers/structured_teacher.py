@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -20,12 +21,14 @@ from mmdet_discobox.structures import (
     MaskProposals,
     PseudoMasks,
     RetrievedObjects,
+    TrueMasks,
 )
 
 from .competition import RefinedChunk, compete
 from .crops import centres_inside, crop_regions, grid_centres, resample_grids
 from .gate import Gate
 from .mask_refiner import MaskRefiner, MeanFieldInputs
+from .truth import replace_by_truth
 
 #: objects refined at a time: on a CPU as many as its caches hold, on a GPU not measured
 _CHUNK_SIZE, _CHUNK_SIZE_ON_GPU = 16, 256
@@ -60,6 +63,7 @@ class StructuredTeacher(nn.Module):
     """
 
     running_mil: Tensor
+    running_true_iou: Tensor
 
     def __init__(
         self,
@@ -89,6 +93,8 @@ class StructuredTeacher(nn.Module):
         # schedule of L_con and its clock: open unless a StructuredTeacherHook closes it
         self.consistency_gate = Gate(is_open=True)
         self.register_buffer("running_mil", torch.tensor(math.inf))
+        # a statistic for the log, which influences nothing
+        self.register_buffer("running_true_iou", torch.tensor(math.nan), persistent=False)
 
     @property
     def correspondence_gate(self) -> Gate | None:
@@ -110,6 +116,7 @@ class StructuredTeacher(nn.Module):
         images: Tensor,
         *,
         feature_maps: Sequence[Tensor] | None = None,
+        truth: TrueMasks | None = None,
     ) -> PseudoMasks:
         """Refine one mask per object, and match the objects with those of the bank.
 
@@ -118,6 +125,7 @@ class StructuredTeacher(nn.Module):
                 object are averaged.
             images: ``(B, 3, h, w)`` RGB in [0, 255], padded like the batch.
             feature_maps: outputs of the neck, for the cross-image term; None disables it.
+            truth: true masks of some objects, which replace the refined ones.
 
         Returns:
             The refined masks and the pairs. A mask is valid if its object has a proposal and it
@@ -131,7 +139,38 @@ class StructuredTeacher(nn.Module):
         features = None
         if feature_maps is not None:
             features = self.roi_features(feature_maps, objects, images.shape[-1])
-        return self.refine_grids(coarse, predicted, objects, images, roi_features=features)
+        return self.refine_grids(
+            coarse, predicted, objects, images, roi_features=features, truth=truth
+        )
+
+    @torch.no_grad()
+    def true_masks(self, objects: BoxObjects, truth: TrueMasks) -> PseudoMasks:
+        """Return the true masks alone, for the steps before the gate of ``L_con`` opens.
+
+        Args:
+            objects: the G objects.
+            truth: true masks of some of them; the masks of the others are not valid.
+        """
+        regions = expand_boxes(objects.boxes, self.margin)
+        inside = centres_inside(grid_centres(regions, self.crop_size), objects.boxes)
+        certainty = torch.zeros_like(regions[:, 0])
+        pseudo = PseudoMasks(inside.float() * 0, inside, regions, certainty > 0, certainty)
+        return replace_by_truth(pseudo, truth)
+
+    @torch.no_grad()
+    def update_true_iou(self, pseudo: PseudoMasks) -> Tensor:
+        """Return the running mean of the teacher's IoU with the true masks, 0 without any yet.
+
+        Args:
+            pseudo: masks of a step, with ``true_iou``. A step without a true mask changes nothing.
+        """
+        running, is_true, ious = self.running_true_iou, pseudo.is_true, pseudo.true_iou
+        if is_true is None or ious is None:
+            return running.nan_to_num(0.0)
+        mean = ious.sum() / is_true.sum().clamp_min(1)
+        moved = torch.where(running.isnan(), mean, running.lerp(mean.to(running), 0.1))
+        running.copy_(torch.where(is_true.any(), moved, running))
+        return running.nan_to_num(0.0)
 
     def roi_features(
         self, feature_maps: Sequence[Tensor], objects: BoxObjects, width: int
@@ -160,6 +199,7 @@ class StructuredTeacher(nn.Module):
         images: Tensor,
         *,
         roi_features: Tensor | None = None,
+        truth: TrueMasks | None = None,
     ) -> PseudoMasks:
         """Refine masks like :meth:`forward`, from logits already on the grids of the objects.
 
@@ -170,6 +210,7 @@ class StructuredTeacher(nn.Module):
             images: ``(B, 3, h, w)`` RGB in [0, 255].
             roi_features: ``(G, C, s, s)`` result of :meth:`roi_features`; None disables the
                 cross-image term.
+            truth: true masks of some objects, which replace the refined ones.
         """
         retrieved = self._retrieve(objects, roi_features)
         with without_autocast(images):
@@ -191,12 +232,15 @@ class StructuredTeacher(nn.Module):
         low, high = self.valid_area
         coverage = (masks > 0.5).sum((1, 2)) / inside.sum((1, 2)).clamp_min(1)
         valid = predicted & (low <= coverage) & (coverage <= high)
-        pairs = None
-        if retrieved is not None:
-            matches = Correspondences.cat([c.matches for c in refined if c.matches is not None])
-            pairs = self._pairs(matches, retrieved, masks, valid, objects.boxes, regions)
         certainty = mask_certainty(coarse, masks, inside)
-        return PseudoMasks(masks, inside, regions, valid, certainty, roi_features, pairs)
+        pseudo = PseudoMasks(masks, inside, regions, valid, certainty, roi_features)
+        if truth is not None:
+            pseudo = replace_by_truth(pseudo, truth)
+        if retrieved is None:
+            return pseudo
+        matches = Correspondences.cat([c.matches for c in refined if c.matches is not None])
+        pairs = self._pairs(matches, retrieved, pseudo.masks, pseudo.valid, objects.boxes, regions)
+        return replace(pseudo, pairs=pairs)
 
     def _retrieve(self, objects: BoxObjects, features: Tensor | None) -> RetrievedObjects | None:
         """Retrieve bank objects for all chunks at once, because the choice is random."""

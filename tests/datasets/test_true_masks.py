@@ -1,0 +1,297 @@
+"""True masks of some objects: reading, validation, and the transforms of mmdet."""
+
+from __future__ import annotations
+
+import json
+import re
+
+import numpy as np
+import pytest
+from mmdet.registry import DATASETS, TRANSFORMS
+from pycocotools import mask as coco_mask
+from tiny import write_boxes
+
+from mmdet_discobox.datasets import coco_boxes
+from mmdet_discobox.datasets.true_masks import find_mask_problems, is_true_mask, mask_source
+from mmdet_discobox.structures import PartialMasks
+from mmdet_discobox.utils.rle import run_lengths
+
+CLASSES = ("one", "two", "three")
+LOAD = [
+    dict(type="LoadImageFromFile"),
+    dict(type="LoadAnnotations", with_bbox=True),
+    dict(type="LoadTrueMasks"),
+]
+#: geometric transforms of mmdet, alone and together
+GEOMETRY = dict(
+    resize=[dict(type="Resize", scale=(150, 130), keep_ratio=False)],
+    flip=[dict(type="RandomFlip", prob=1.0, direction=["horizontal", "vertical", "diagonal"])],
+    crop=[dict(type="RandomCrop", crop_size=(50, 60))],
+    crop_tight=[dict(type="RandomCrop", crop_size=(50, 60), recompute_bbox=True)],
+    iou_crop=[dict(type="MinIoURandomCrop")],
+    expand=[dict(type="Expand")],
+    pad=[dict(type="Pad", size=(128, 128), pad_val=dict(img=114, masks=0))],
+    filtered=[
+        dict(type="RandomCrop", crop_size=(40, 40)),
+        dict(type="FilterAnnotations", min_gt_bbox_wh=(12, 12), by_mask=True),
+    ],
+    jitter=[
+        dict(type="RandomResize", scale=(120, 120), ratio_range=(0.5, 2.0), keep_ratio=True),
+        dict(type="RandomCrop", crop_size=(96, 96), allow_negative_crop=True),
+        dict(type="RandomFlip", prob=0.5),
+    ],
+)
+
+
+def mixed(root, chosen, **fields):
+    """Write a json in which the chosen annotations keep their mask."""
+    dataset = json.loads((root / "masks.json").read_text())
+    for annotation in dataset["annotations"]:
+        if annotation["id"] in chosen:
+            annotation.update(fields)
+        else:
+            del annotation["segmentation"]
+    (root / "mixed.json").write_text(json.dumps(dataset))
+    return dataset
+
+
+def build(root, pipeline=(), **options):
+    config = dict(
+        type="CocoBoxDataset",
+        data_root=str(root),
+        ann_file="mixed.json",
+        data_prefix=dict(img="images/"),
+        metainfo=dict(classes=CLASSES),
+        pipeline=list(pipeline),
+        use_masks=True,
+    )
+    return DATASETS.build({**config, **options})
+
+
+@pytest.fixture
+def root(tmp_path):
+    return write_boxes(tmp_path / "set", num_images=6, empty=1)
+
+
+def true_of(sample):
+    return sample["data_samples"].gt_instances.masks.is_true.tolist()
+
+
+def test_masks_are_read_where_there_are_some_and_only_if_asked(root):
+    mixed(root, {1, 4})
+    pack = [*LOAD, dict(type="PackDetInputs")]
+    samples = list(build(root, pack))
+    assert [true_of(sample) for sample in samples][:4] == [
+        [],
+        [True, False],
+        [False, True],
+        [False] * 2,
+    ]
+    assert samples[1]["data_samples"].gt_instances.masks.masks.shape == (2, 96, 96)
+    for sample in build(root, [*LOAD[:2], dict(type="PackDetInputs")], use_masks=False):
+        assert "masks" not in sample["data_samples"].gt_instances
+    info = build(root, use_masks=False)[1]
+    assert all("mask" not in instance for instance in info["instances"])
+
+
+@pytest.mark.parametrize("name", GEOMETRY)
+def test_the_flag_follows_its_object_through_a_transform(root, name):
+    """Each class has either masks or none, so that the labels say which flag is right."""
+    dataset = json.loads((root / "masks.json").read_text())
+    with_mask = {a["id"] for a in dataset["annotations"] if a["category_id"] == 2}
+    mixed(root, with_mask)
+    data = build(root, [*LOAD, *GEOMETRY[name], dict(type="PackDetInputs")])
+    lengths = set()
+    for index in [1, 2, 3, 4, 5] * 3:
+        sample = data[index]["data_samples"]
+        instances = sample.gt_instances
+        if "masks" not in instances:  # nothing is left
+            continue
+        assert isinstance(instances.masks, PartialMasks)
+        assert instances.masks.is_true.tolist() == (instances.labels == 1).tolist()
+        if not len(instances):
+            continue
+        assert instances.masks.masks.shape == (len(instances), *sample.img_shape)
+        lengths.add(len(instances))
+        for mask, box in zip(instances.masks.masks, instances.bboxes.tensor, strict=True):
+            rows, cols = np.nonzero(mask)
+            if len(rows):  # true masks fill their boxes here, and so do the others' rectangles
+                tight = [cols.min(), rows.min(), cols.max() + 1, rows.max() + 1]
+                assert np.abs(np.array(tight) - box.numpy()).max() <= 2
+    assert 2 in lengths
+
+
+def test_mosaic_keeps_the_flags(root):
+    dataset = json.loads((root / "masks.json").read_text())
+    mixed(root, {a["id"] for a in dataset["annotations"] if a["category_id"] == 2})
+    mosaic = DATASETS.build(
+        dict(
+            type="MultiImageMixDataset",
+            dataset=dict(
+                type="CocoBoxDataset",
+                data_root=str(root),
+                ann_file="mixed.json",
+                data_prefix=dict(img="images/"),
+                metainfo=dict(classes=CLASSES),
+                use_masks=True,
+                pipeline=LOAD,
+            ),
+            pipeline=[
+                dict(type="CachedMosaic", img_scale=(96, 96), pad_val=114.0),
+                dict(type="PackDetInputs"),
+            ],
+        )
+    )
+    for index in range(len(mosaic)):
+        instances = mosaic[index]["data_samples"].gt_instances
+        if len(instances):
+            assert instances.masks.is_true.tolist() == (instances.labels == 1).tolist()
+
+
+def test_a_true_mask_that_is_cropped_to_nothing_remains_true():
+    masks = PartialMasks(np.ones((3, 8, 8), np.uint8), 8, 8, [True, False, True])
+    masks.masks[0, :, :4] = 0
+    cropped = masks.crop(np.array([0, 0, 4, 8]))
+    assert not cropped.masks[0].any()
+    assert cropped.is_true.tolist() == [True, False, True]
+    assert cropped[[2, 1]].is_true.tolist() == [True, False]
+    assert cropped[np.array([False, True, True])].is_true.tolist() == [False, True]
+    assert cropped[0].is_true.tolist() == [True]
+    boxes = np.array([[0.0, 0, 4, 4], [0, 0, 8, 8]], np.float32)
+    chosen = masks.crop_and_resize(boxes, (4, 4), np.array([1, 2]), "cpu")
+    assert chosen.is_true.tolist() == [False, True]
+    with pytest.raises(ValueError, match="Expected a flag for each of the 2 masks but got 1"):
+        PartialMasks(np.zeros((2, 8, 8), np.uint8), 8, 8, [True])
+
+
+def test_a_machines_masks_are_no_truth_unless_asked(root):
+    square = [[1, 1, 5, 1, 5, 5]]
+    made = dict(segmentation=square, mask_quality=0.9)
+    assert mask_source(made) == "machine"
+    assert mask_source({**made, "mask_source": "person"}) == "person"
+    assert mask_source(dict(segmentation=square)) == "person"
+    assert mask_source(dict(segmentation=square, mask_source="machine")) == "machine"
+    assert mask_source(dict(segmentation=square, iscrowd=1)) is None
+    assert mask_source(dict(segmentation=[])) is None
+    assert is_true_mask(made, ("person", "machine"))
+    pack = [*LOAD, dict(type="PackDetInputs")]
+    for fields in (dict(mask_source="machine"), dict(mask_quality=0.99)):
+        mixed(root, {1, 4}, **fields)
+        assert not any(any(true_of(sample)) for sample in build(root, pack))
+        trusted = build(root, pack, mask_sources=("person", "machine"))
+        assert true_of(trusted[1]) == [True, False]
+
+
+def bad(segmentation):
+    image = dict(id=1, file_name="a.png", height=20, width=30)
+    annotation = dict(
+        id=7, image_id=1, category_id=1, bbox=[2, 2, 10, 8], segmentation=segmentation
+    )
+    categories = [dict(id=1, name="one")]
+    return dict(images=[image], annotations=[annotation], categories=categories)
+
+
+def rle(mask):
+    code = coco_mask.encode(np.asfortranarray(mask, np.uint8))
+    return dict(size=list(mask.shape), counts=code["counts"].decode())
+
+
+GOOD = np.zeros((20, 30), bool)
+GOOD[2:10, 2:12] = True
+
+
+@pytest.mark.parametrize(
+    ("segmentation", "fault"),
+    [
+        ([[]], "expected polygons of three or more points"),
+        ([[1, 2, 3, 4]], "expected polygons of three or more points"),
+        ([[1, 2, 3, 4, 5, 6, 7]], "expected polygons of three or more points"),
+        ([[1, 2, 3, 4, 5, None]], "expected polygons of three or more points"),
+        ([[1, 2, 3, float("nan"), 5, 6]], "expected polygons of three or more points"),
+        ("mask", "expected polygons or an RLE"),
+        ([[5, 5, 5, 5, 5, 5]], "the mask is empty"),
+        (rle(np.zeros((20, 30))), "the mask is empty"),
+        (rle(GOOD.T), r"expected the `size` of the RLE to be .*\[20, 30\], but got \[30, 20\]"),
+        (dict(rle(GOOD), counts=rle(GOOD[:, :20])["counts"]), "expected run lengths of 600"),
+        (dict(size=[20, 30], counts=[5, 5]), "expected run lengths of 600 pixels, but got 10"),
+        (dict(size=[20, 30], counts=[-5, 605]), "to be run lengths"),
+        (dict(size=[20, 30], counts=None), "to be run lengths"),
+        ([[20, 12, 28, 12, 28, 18, 20, 18]], "the mask lies outside its box"),
+        ([[2, 2, 6, 2, 6, 6, 2, 6]], r"the mask disagrees with its box \(IoU 0.20\)"),
+    ],
+)
+def test_bad_masks_are_found(segmentation, fault):
+    problems = find_mask_problems(bad(segmentation))
+    assert list(problems) == [7]
+    message = str(problems[7])
+    assert "annotation 7 (image 1, 'a.png')" in message
+    assert re.search(fault, message)
+    assert "or remove `segmentation`" in message
+
+
+def test_good_masks_are_none():
+    for segmentation in (rle(GOOD), [[2, 2, 12, 2, 12, 10, 2, 10]]):
+        assert not find_mask_problems(bad(segmentation))
+    assert not find_mask_problems(bad([]))
+    loose = find_mask_problems(bad([[2, 2, 6, 2, 6, 6, 2, 6]]), min_box_iou=0.1)
+    assert not loose
+
+
+def test_run_lengths_are_those_of_pycocotools():
+    rng = np.random.default_rng(0)
+    for density in (0.02, 0.5, 0.98):
+        mask = rng.random((40, 50)) < density
+        flat = mask.T.ravel().astype(int)
+        changes = np.flatnonzero(np.diff(flat)) + 1
+        runs = np.diff([0, *changes, flat.size]).tolist()
+        assert run_lengths(rle(mask)["counts"]).tolist() == ([0, *runs] if flat[0] else runs)
+
+
+def test_training_reports_bad_masks_once_and_goes_on_with_the_box(root, monkeypatch):
+    dataset = mixed(root, {1, 2, 4})
+    dataset["annotations"][0]["segmentation"] = [[1, 2]]
+    (root / "mixed.json").write_text(json.dumps(dataset))
+    pack = [*LOAD, dict(type="PackDetInputs")]
+    lines = []
+    monkeypatch.setattr(coco_boxes, "print_log", lambda text, logger, level: lines.append(text))
+    data = build(root, pack)
+    assert len(lines) == 1
+    assert "1 masks of" in lines[0]
+    assert "annotation 1 (image 1, '1.png')" in lines[0]
+    assert true_of(data[1]) == [False, True]
+    with pytest.raises(ValueError, match="Expected usable masks, but 1 masks of"):
+        build(root, pack, bad_masks="error")
+    with pytest.raises(ValueError, match="Expected `bad_masks` to be 'drop' or 'error'"):
+        build(root, pack, bad_masks="ignore")
+
+
+def test_crops_of_boxes_keep_and_repeat_true_masks(root):
+    mixed(root, {1, 4})
+    crops = dict(
+        type="BoxCropDataset",
+        dataset=dict(
+            type="CocoBoxDataset",
+            data_root=str(root),
+            ann_file="mixed.json",
+            data_prefix=dict(img="images/"),
+            metainfo=dict(classes=CLASSES),
+            use_masks=True,
+        ),
+        pipeline=[*LOAD, dict(type="CropBox", size=32), dict(type="PackDetInputs")],
+    )
+    data = DATASETS.build(crops)
+    assert [true_of(sample)[0] for sample in data] == [i in (0, 3) for i in range(10)]
+    sample = data[0]["data_samples"].gt_instances
+    x1, y1, x2, y2 = sample.bboxes.tensor[0].round().int().tolist()
+    inside = np.zeros((32, 32), bool)
+    inside[y1:y2, x1:x2] = True
+    assert ((sample.masks.masks[0] > 0) == inside).mean() > 0.95  # the mask fills its box
+    often = DATASETS.build({**crops, "mask_repeats": 3})
+    assert len(often) == 14
+    assert sum(true_of(each)[0] for each in often) == 6
+    with pytest.raises(ValueError, match="Expected `mask_repeats` to be at least 1"):
+        DATASETS.build({**crops, "mask_repeats": 0})
+
+
+def test_loading_before_boxes_are_transformed():
+    assert repr(TRANSFORMS.build(dict(type="LoadTrueMasks"))) == "LoadTrueMasks()"

@@ -1,0 +1,60 @@
+"""Checks of the masks that some objects have, for mixed supervision."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from mmdet_discobox.datasets.box_table import BoxTable
+from mmdet_discobox.datasets.true_masks import MACHINE, PERSON, find_mask_problems, mask_source
+
+from .findings import Finding, summarize
+
+#: classes that are listed
+_LISTED = 10
+
+
+def mask_findings(table: BoxTable) -> list[Finding]:
+    """Find unusable masks, and count the objects with and without a mask of each class."""
+    annotations = table.dataset["annotations"]
+    trained = [a for a, used in zip(annotations, table.trained, strict=True) if used]
+    sources = Counter(mask_source(a) for a in trained)
+    if not sources.keys() - {None}:
+        return []
+    problems = find_mask_problems(table.dataset)
+    findings = summarize(
+        "warning",
+        (f"{problem.where}: {problem.fault}" for problem in problems.values()),
+        count=len(problems),
+        text="{count} masks cannot be used; with use_masks=True these objects train as boxes",
+        fix="Draw them again, or remove `segmentation` from these annotations",
+    )
+    true = [a for a in trained if mask_source(a) == PERSON and a["id"] not in problems]
+    text = f"{len(true)} of {len(trained)} objects have a true mask: "
+    findings.append(Finding("note", text + _classes(table, trained, true), _expectation(true)))
+    findings += summarize(
+        "note",
+        (),
+        count=sources[MACHINE],
+        text="{count} masks are auto-labels that nobody accepted, and do not count as true",
+        fix="Accept them on the page of `tools/autolabel.py --report`, or set "
+        "mask_sources=('person', 'machine') to trust them unseen",
+    )
+    return findings
+
+
+def _classes(table: BoxTable, trained: list[dict], true: list[dict]) -> str:
+    """List the counts of each class, those with the most objects first."""
+    totals, masks = (Counter(a["category_id"] for a in each) for each in (trained, true))
+    names = {category["id"]: category["name"] for category in table.dataset["categories"]}
+    listed = [f"{names[key]} {masks[key]} of {n}" for key, n in totals.most_common(_LISTED)]
+    more = [f"and {len(totals) - _LISTED} more classes"] if len(totals) > _LISTED else []
+    return ", ".join(listed + more)
+
+
+def _expectation(true: list[dict]) -> str:
+    if not true:
+        return "Training uses boxes alone"
+    return (
+        "Without use_masks=True in the CocoBoxDataset they are not read; docs/mixed.md shows how "
+        "to train on them and what was gained at which share"
+    )
