@@ -31,15 +31,15 @@ class InstanceTTAModel(BaseTTAModel):
 
         tta_model = dict(type="InstanceTTAModel")
 
-    Detections of the same class in different views are one object if the IoU of their masks reaches
-    ``iou_threshold`` (that of their boxes where a mask is empty). An object has at most one
-    detection of each view, so that what a view predicts twice remains twice, and one view alone
+    Detections of the same class in different views are one object if the IoU of their boxes reaches
+    ``iou_threshold``, or that of their masks if the network has no boxes of its own (SOLOv2). With
+    boxes of their own, masks are the worse measure: those of one object differ more between views
+    than its boxes. An object has at most one detection of each view, so that what a view predicts twice remains twice, and one view alone
     gives the plain predictions. Merged are
 
     - the score: the mean over all views, 0 in those that miss the object,
     - the mask: pixels that more than half of the views contain, weighted by their scores,
-    - the box: the mean weighted by the scores, or the box of the merged mask if the network has
-      no boxes of its own (SOLOv2).
+    - the box: the mean weighted by the scores, or the box of the merged mask without own boxes.
 
     Args:
         iou_threshold: smallest IoU of an object's detections.
@@ -91,7 +91,10 @@ class InstanceTTAModel(BaseTTAModel):
         found = InstanceData.cat(list(views))
         sizes = [len(view) for view in views]
         view_inds = torch.arange(len(views)).repeat_interleave(torch.tensor(sizes))
-        overlaps = _overlaps(found, sizes)
+        if self.module.with_bbox:
+            overlaps = bbox_overlaps(found.bboxes, found.bboxes)
+        else:
+            overlaps = _mask_overlaps(found.masks, sizes)
         overlaps[found.labels[:, None] != found.labels] = -1  # never one object
         clusters = cluster_views(
             overlaps.cpu(), found.scores.cpu(), view_inds, threshold=self.iou_threshold
@@ -177,25 +180,21 @@ def _unflipped(sample: DetDataSample) -> InstanceData:
     return InstanceData(bboxes=boxes, scores=found.scores, labels=found.labels.long(), masks=masks)
 
 
-def _overlaps(found: InstanceData, sizes: Sequence[int]) -> Tensor:
-    """Compute the IoU of all pairs of masks, or of their boxes where one of the masks is empty.
+def _mask_overlaps(masks: Tensor, sizes: Sequence[int]) -> Tensor:
+    """Compute the IoU of all pairs of masks, a view at a time to bound the memory.
 
     Large masks are compared on a coarse grid whose cells contain any foreground, because the result
     only assigns detections to objects.
     """
-    height, width = found.masks.shape[1:]
+    height, width = masks.shape[1:]
     scale = min(1.0, _GRID_SIZE / max(height, width))
     grid = (max(1, round(height * scale)), max(1, round(width * scale)))
-    cells = torch.cat(
-        [
-            F.adaptive_max_pool2d(masks[None].float(), grid)[0].flatten(1)
-            for masks in found.masks.split(list(sizes))
-            if len(masks)
-        ]
-        or [found.bboxes.new_zeros(0, grid[0] * grid[1])]
-    )
+    pooled = [
+        F.adaptive_max_pool2d(part[None].float(), grid)[0].flatten(1)
+        for part in masks.split(list(sizes))
+        if len(part)
+    ]
+    cells = torch.cat(pooled) if pooled else masks.new_zeros((0, 1), dtype=torch.float)
     areas = cells.sum(1)
     shared = cells @ cells.T
-    ious = shared / (areas[:, None] + areas - shared).clamp_min(1)
-    either_empty = (areas == 0)[:, None] | (areas == 0)
-    return torch.where(either_empty, bbox_overlaps(found.bboxes, found.bboxes), ious)
+    return shared / (areas[:, None] + areas - shared).clamp_min(1)

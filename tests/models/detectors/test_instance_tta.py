@@ -175,6 +175,15 @@ def test_boxes_of_a_network_without_boxes_are_those_of_the_merged_masks():
     assert found.bboxes.tolist() == [[2, 0, 15, 4]]
 
 
+@pytest.mark.parametrize(("with_bbox", "count"), [(True, 1), (False, 2)])
+def test_objects_are_matched_by_boxes_if_the_network_has_them(with_bbox, count):
+    frame, diagonal = torch.ones(6, 6), torch.eye(6)  # one box, an IoU of 1/6
+    model = InstanceTTAModel(module=Readout())
+    model.module.with_bbox = with_bbox
+    samples = [planted([0.8], frame[None]), planted([0.6], diagonal[None])]
+    assert len(model.merge_preds([samples])[0].pred_instances) == count
+
+
 def test_an_object_of_one_view_counts_less_and_classes_stay_apart():
     mask = torch.ones(1, 4, 6)
     found = merge(planted([0.8], mask, labels=[0]), planted([0.6], mask, labels=[1]))
