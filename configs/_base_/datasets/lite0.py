@@ -1,6 +1,5 @@
 """Loaders of the small machines: boxes, 320 pixels, 8 images a step. A data set adds its files."""
 
-_base_ = "../tta.py"
 lite0_train_pipeline = [
     dict(type="LoadImageFromFile"),
     dict(type="LoadAnnotations", with_bbox=True),

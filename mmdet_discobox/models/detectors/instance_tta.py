@@ -32,10 +32,10 @@ class InstanceTTAModel(BaseTTAModel):
         tta_model = dict(type="InstanceTTAModel")
 
     Detections of the same class in different views are one object if the IoU of their boxes reaches
-    ``iou_threshold``, or that of their masks if the network has no boxes of its own (SOLOv2). With
-    boxes of their own, masks are the worse measure: those of one object differ more between views
-    than its boxes. An object has at most one detection of each view, so that what a view predicts twice remains twice, and one view alone
-    gives the plain predictions. Merged are
+    ``iou_threshold``, or that of their masks if the network has no boxes of its own (SOLOv2). A
+    CondInst matched by masks measured worse. An object has at most one detection of each view, so
+    that what a view predicts twice remains twice, and one view alone gives the plain predictions.
+    Merged are
 
     - the score: the mean over all views, 0 in those that miss the object,
     - the mask: pixels that more than half of the views contain, weighted by their scores,
