@@ -108,6 +108,17 @@ def test_test_measures_boxes_and_masks(trained):
     assert {"coco/bbox_mAP", "coco/segm_mAP"} <= set(metrics)
 
 
+def test_test_time_augmentation_measures_boxes_and_masks(trained):
+    folder, config, checkpoint = trained
+    mim(
+        "test", MMDET, config, "--checkpoint", checkpoint, "--gpus", 0, "--tta",
+        "--work-dir", folder / "tta", "--cfg-options", "tta_model.type=InstanceTTAModel",
+        cwd=folder,
+    )  # fmt: skip
+    metrics = json.loads(next((folder / "tta").glob("*/*.json")).read_text())
+    assert {"coco/bbox_mAP", "coco/segm_mAP"} <= set(metrics)
+
+
 def test_inference_apis_read_the_checkpoint(trained):
     from mmdet.apis import DetInferencer, inference_detector, init_detector
 

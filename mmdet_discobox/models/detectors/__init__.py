@@ -2,6 +2,7 @@
 
 from .colour_jitter import ColourJitter
 from .image_colours import ImageColours
+from .instance_tta import InstanceTTAModel
 from .module_types import check_module_type
 from .pseudo_label_images import pseudo_label_images
 from .structured_teaching import StructuredTeachingMixin
@@ -10,6 +11,7 @@ from .task_network import TaskNetwork, look
 __all__ = [
     "ColourJitter",
     "ImageColours",
+    "InstanceTTAModel",
     "StructuredTeachingMixin",
     "TaskNetwork",
     "check_module_type",
