@@ -127,7 +127,9 @@ def test_command_line_writes_the_same_files(dataset, tmp_path, monkeypatch):
     options = [f"--{name.replace('_', '-')}={value}" for name, value in SETTINGS.items()]
     tool = Path(__file__).parents[2] / "demo" / "make_scenes.py"
     monkeypatch.setattr(sys, "argv", [str(tool), str(tmp_path / "tool"), *options])
-    runpy.run_path(str(tool), run_name="__main__")
+    with pytest.raises(SystemExit) as ended:
+        runpy.run_path(str(tool), run_name="__main__")
+    assert not ended.value.code
     assert contents(tmp_path / "tool") == contents(dataset)
 
 
