@@ -32,8 +32,8 @@ def detector(request):
 
 def parts(network):
     """Backbone, neck and leaf modules of the heads, each run once by `look`."""
-    heads = [getattr(network, name, nn.Module()) for name in ("mask_head", "bbox_head")]
-    leaves = [m for head in heads for m in head.modules() if not list(m.children())]
+    heads = [getattr(network, name, None) for name in ("mask_head", "bbox_head")]
+    leaves = [m for head in heads if head for m in head.modules() if not list(m.children())]
     learned = [leaf for leaf in leaves if list(leaf.parameters(recurse=False))]
     return {"backbone": network.backbone, "neck": network.neck}, learned
 
