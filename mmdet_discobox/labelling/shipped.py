@@ -23,7 +23,8 @@ def shipped_config() -> Config:
     candidates = [package / ".mim" / _CONFIG, package.parent / _CONFIG]  # installed, or a checkout
     for path in candidates:
         if path.is_file():
-            config = Config.fromfile(path)
+            # its data sets are not read here, wherever $DISCOBOX_DATA may be
+            config = Config.fromfile(path, use_environment_variables=False)
             config.model.backbone.pretrained = False
             return config
     raise FileNotFoundError(
