@@ -51,6 +51,8 @@ from mmdet_discobox.labelling.labelled_boxes import (
     add_masks,
     has_own_mask,
     is_accepted,
+)
+from mmdet_discobox.labelling.reviewed_masks import (
     keep_accepted,
     mark_accepted,
     merge_corrected,

@@ -23,7 +23,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from pycocotools import mask as coco_mask
 
-from mmdet_discobox.labelling.labelled_boxes import with_accepted_masks
+from mmdet_discobox.labelling.reviewed_masks import with_accepted_masks
 from mmdet_discobox.utils.command_line import run
 from mmdet_discobox.utils.files import write_json, write_text
 from mmdet_discobox.utils.rle import to_rle

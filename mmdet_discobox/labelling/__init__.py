@@ -3,8 +3,9 @@
 from .auto_labeler import AutoLabeler
 from .boxed_image import BoxedImage, BoxMask
 from .label_run import LabelRun
-from .labelled_boxes import LabelledBoxes, add_masks, keep_accepted
+from .labelled_boxes import LabelledBoxes, add_masks
 from .masks_from_boxes import MasksFromBoxes
+from .reviewed_masks import keep_accepted
 
 __all__ = [
     "AutoLabeler",

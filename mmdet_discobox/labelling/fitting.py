@@ -20,7 +20,8 @@ from mmdet_discobox.utils.files import write_json
 from mmdet_discobox.utils.last_checkpoint import newest_whole_checkpoint
 from mmdet_discobox.utils.types import Json
 
-from .labelled_boxes import is_accepted, with_accepted_masks
+from .labelled_boxes import is_accepted
+from .reviewed_masks import with_accepted_masks
 from .shipped import WEIGHTS, shipped_config
 
 #: takes the number of finished iterations, and the number of all

@@ -1,0 +1,166 @@
+"""What a person decided about masks: accepted on the page of labels, or corrected elsewhere."""
+
+from __future__ import annotations
+
+import json
+from itertools import chain
+from pathlib import Path
+
+from mmdet_discobox.datasets.coco_values import quote
+from mmdet_discobox.datasets.true_masks import PERSON, find_mask_problems
+from mmdet_discobox.utils.types import Json
+
+from .labelled_boxes import has_mask, has_own_mask, is_accepted
+
+
+def with_accepted_masks(dataset: Json) -> Json:
+    """Return the boxes with the accepted masks alone; crowds stay as they are."""
+    annotations = [
+        a if is_accepted(a) or has_own_mask(a) else _without_mask(a) for a in dataset["annotations"]
+    ]
+    return {**dataset, "annotations": annotations}
+
+
+def _without_mask(annotation: Json) -> Json:
+    """Return the box of an annotation, with the area of the box."""
+    removed = ("segmentation", "mask_quality", "mask_source", "area")
+    fields = {key: value for key, value in annotation.items() if key not in removed}
+    return {**fields, "area": float(annotation["bbox"][2] * annotation["bbox"][3])}
+
+
+def mark_accepted(dataset: Json, path: str | Path) -> Json:
+    """Keep every box, and the masks that were accepted on the page of ``--report``, marked so.
+
+    These teach the next round, ``mask_source`` is ``'person'``. So do masks accepted in an earlier
+    round. All other masks are removed, also those without room on the page.
+
+    Args:
+        dataset: a COCO json with masks; not changed.
+        path: the file that the page saved, see :func:`read_accepted`.
+
+    Raises:
+        FileNotFoundError: if the file is missing.
+        ValueError: if the file has no such list, or an id that is not in the data set.
+    """
+    _check_ids(dataset, path)
+    chosen = set(read_accepted(path)[0])
+    annotations = [
+        {**a, "mask_source": PERSON} if a["id"] in chosen and has_mask(a) else a
+        for a in dataset["annotations"]
+    ]
+    return with_accepted_masks({**dataset, "annotations": annotations})
+
+
+def merge_corrected(dataset: Json, corrected: Json, *, name: str) -> Json:
+    """Take over the masks that a person drew or corrected in another tool.
+
+    Masks merge by the ids of the annotations. A mask equal to that of the data set was not
+    corrected, and changes nothing.
+
+    Args:
+        dataset: a COCO json; not changed.
+        corrected: the COCO export of the tool; its annotations without a mask are left out.
+        name: name of its file in errors.
+
+    Raises:
+        ValueError: if an id is not in the data set, or a mask does not fit its box there, as if the
+            tool had numbered the annotations anew.
+    """
+    known = {a["id"]: a for a in dataset["annotations"]}
+    drawn = {a["id"]: a["segmentation"] for a in corrected["annotations"] if has_mask(a)}
+    if unknown := [value for value in drawn if value not in known]:
+        raise ValueError(
+            f"Expected the ids of the annotations of '{name}' to be those of the boxes, but "
+            f"{len(unknown)} of {len(drawn)} are not among theirs, first {quote(unknown[0])}."
+        )
+    changed = {
+        value: mask for value, mask in drawn.items() if mask != known[value].get("segmentation")
+    }
+    annotations = [
+        {**_without_mask(a), "segmentation": changed[a["id"]], "mask_source": PERSON}
+        if a["id"] in changed
+        else a
+        for a in dataset["annotations"]
+    ]
+    merged = {**dataset, "annotations": annotations}
+    problems = [p for value, p in find_mask_problems(merged).items() if value in changed]
+    if problems:
+        shown = "".join(f"\n- {problem}" for problem in problems[:5])
+        raise ValueError(
+            f"Expected the masks of '{name}' to fit the boxes of the same ids, but {len(problems)} "
+            f"of {len(changed)} do not. If they are many, the tool has numbered the annotations "
+            f"anew: export with the ids.{shown}"
+        )
+    return merged
+
+
+def keep_accepted(dataset: Json, path: str | Path) -> Json:
+    """Keep the annotations that were accepted on the page of ``--report``.
+
+    The annotations that were not on the page stay, too: masks without room on the page, whose
+    qualities are higher than all on it, and crowds that kept their own mask.
+
+    Args:
+        dataset: a COCO json; not changed.
+        path: the file that the page saved, see :func:`read_accepted`.
+
+    Raises:
+        FileNotFoundError: if the file is missing.
+        ValueError: if the file has no such list, or an id that is not in the data set.
+    """
+    wanted = _check_ids(dataset, path)
+    chosen = set(wanted)
+    annotations = [
+        a for a in dataset["annotations"] if a["id"] in chosen or _never_rated(a) or is_accepted(a)
+    ]
+    return {**dataset, "annotations": annotations}
+
+
+def _check_ids(dataset: Json, path: str | Path) -> list[int | str]:
+    """Return the ids of :func:`read_accepted`, which must be of the data set."""
+    wanted = [*chain(*read_accepted(path))]
+    known = {annotation["id"] for annotation in dataset["annotations"]}
+    if unknown := [value for value in wanted if value not in known]:
+        raise ValueError(
+            f"Expected '{path}' to be of these boxes, but {len(unknown)} of its {len(wanted)} ids "
+            f"are not among theirs, first {quote(unknown[0])}."
+        )
+    return wanted
+
+
+def _never_rated(annotation: Json) -> bool:
+    """Return whether an annotation kept its own mask, so that no page shows it."""
+    return has_own_mask(annotation) and "mask_quality" not in annotation
+
+
+def read_accepted(path: str | Path) -> tuple[list[int | str], list[int | str]]:
+    """Read the file that the page saved: a json with lists of ids, or the list ``accepted`` alone.
+
+    Returns:
+        ``accepted``, and ``left_out``, the ids without room on the page.
+
+    Raises:
+        FileNotFoundError: if the file is missing.
+        ValueError: if the file has no such lists.
+    """
+    try:
+        content = json.loads(Path(path).read_bytes())
+    except (FileNotFoundError, IsADirectoryError) as error:
+        raise FileNotFoundError(
+            f"Expected the accepted ids at '{path}', but there is no such file."
+        ) from error
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"Expected '{path}' to be a json, but: {error}.") from error
+    if not isinstance(content, dict):
+        content = dict(accepted=content)
+    return _ids(content, "accepted", path), _ids({"left_out": [], **content}, "left_out", path)
+
+
+def _ids(content: Json, name: str, path: str | Path) -> list[int | str]:
+    ids = content.get(name)
+    if not isinstance(ids, list) or not all(type(value) in (int, str) for value in ids):
+        raise ValueError(
+            f"Expected '{path}' to have a list `{name}` of ids, as the page of --report gives it, "
+            f"but got {quote(ids)}."
+        )
+    return ids
