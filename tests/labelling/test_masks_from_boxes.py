@@ -10,10 +10,12 @@ import numpy as np
 import pytest
 import torch
 from mmcv.transforms import Compose
+from mmcv.transforms import TestTimeAug as Views
 from mmdet.apis import inference_detector
 from mmdet.models.detectors.base import BaseDetector
-from mmdet.registry import TRANSFORMS
+from mmdet.registry import MODELS, TRANSFORMS
 from mmengine.config import Config
+from mmengine.dataset import pseudo_collate
 from mmengine.model import ExponentialMovingAverage
 from mmengine.runner import load_checkpoint, save_checkpoint
 from mmengine.structures import InstanceData
@@ -244,6 +246,25 @@ def test_masks_do_not_depend_on_the_batch_or_on_other_boxes():
     one = {size: (boxes[:1], [0], [0.9]) for size, (boxes, _, _) in found.items()}
     (first,) = predict(wrap(KnownBoxes(one)), loaded(images[:1], RESIZE))
     assert torch.equal(first.masks[0], together[0].masks[0])
+
+
+def test_views_of_test_time_augmentation_are_merged():
+    """Masks of an image and its mirror image, whose boxes are found in both."""
+    image, truth, boxes = scene()
+    model = wrap(KnownBoxes({(80, 120): (boxes, [0, 1], [0.9, 0.8])}))
+    pack = dict(
+        type="mmdet.PackDetInputs",
+        meta_keys=("ori_shape", "img_shape", "scale_factor", "flip", "flip_direction"),
+    )
+    views = Views([[RESIZE], [dict(FLIP, prob=0.0), FLIP], [pack]])
+    data = views(dict(img=image, img_shape=image.shape[:2], ori_shape=image.shape[:2]))
+    tta = MODELS.build(dict(type="InstanceTTAModel", module=model))
+    (sample,) = tta.test_step(pseudo_collate([data]))
+    merged = sample.pred_instances
+    assert merged.labels.tolist() == [0, 1]
+    assert merged.scores.tolist() == pytest.approx([0.9, 0.8])
+    for mask, true in zip(merged.masks, truth, strict=True):
+        assert iou(mask, true) > 0.9
 
 
 def test_low_scores_and_boxes_without_area_have_empty_masks():
