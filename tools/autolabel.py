@@ -38,7 +38,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from label_processes import LAUNCHERS, find_launcher, init_processes
-from label_report import check_report_folder, write_report
+from label_report import check_report_folder, is_rated, write_report
 from label_truth import compare_with_truth
 from mmdet_discobox.datasets.box_formats import read_boxes
 from mmdet_discobox.datasets.coco_reading import read_coco
@@ -70,6 +70,8 @@ TEACHER_ONLY = (
     "--teacher-only: the masks are computed from box shapes and colours alone, without a network. "
     "Expect lower quality, inspect them (--report), and train on the boxes for better masks."
 )
+#: default of --epochs
+EPOCHS = 8
 #: number of failed boxes that are listed
 LISTED = 20
 
@@ -86,10 +88,10 @@ def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--fit", action="store_true", help="train the shipped labeller on the boxes first"
     )
+    parser.add_argument("--epochs", type=int, help=f"passes of --fit over the boxes ({EPOCHS})")
     parser.add_argument(
-        "--epochs", type=int, default=8, help="passes of --fit over the boxes (%(default)s)"
+        "--classes", nargs="+", metavar="NAME", help="label these alone; after the paths"
     )
-    parser.add_argument("--classes", nargs="+", metavar="NAME", help="label these alone")
     parser.add_argument(
         "--accepted",
         type=Path,
@@ -145,6 +147,9 @@ def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
         parser.error("expected --teacher-only or --fit, not both")
     if args.fit and args.launcher != "none":
         parser.error("expected --fit in a single process, without --launcher")
+    if args.epochs is not None and not args.fit:
+        parser.error("expected --epochs with --fit")
+    args.epochs = EPOCHS if args.epochs is None else args.epochs
     if min(args.batch_size, args.report_limit, args.epochs) < 1:
         parser.error("expected --batch-size, --report-limit and --epochs to be at least 1")
     if args.keep_boxes and "img_dir" not in names and args.format != "coco":
@@ -164,8 +169,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     if not hasattr(args, "out_json"):
         draw_page(args, read_masks(args.boxes), title=args.boxes.name)
         return 0
-    if args.out_json.exists() and args.boxes.resolve() == args.out_json.resolve():
-        raise ValueError(f"Expected another file than '{args.boxes}' as OUT_JSON.")
+    for path in (args.boxes, args.accepted, args.corrected, args.truth):
+        if path is not None and path.exists() and path.resolve() == args.out_json.resolve():
+            raise ValueError(f"Expected another file than '{path}' as OUT_JSON.")
     check_output(args.format, args.out_json)
     return label(args) if hasattr(args, "img_dir") else accept(args)
 
@@ -298,7 +304,7 @@ def fit(args: argparse.Namespace, dataset: Json, device: str) -> tuple[Path, Pat
 def read_masks(path: Path) -> Json:
     """Read a json that this command has written."""
     dataset = read_coco(path)
-    if not any("mask_quality" in annotation for annotation in dataset["annotations"]):
+    if not any(map(is_rated, dataset["annotations"])):
         raise ValueError(
             f"Expected masks of this command, which have a `mask_quality`, in '{path}' but got "
             "none. To label boxes, also pass OUT_JSON."

@@ -7,6 +7,7 @@ import hashlib
 import html
 import json
 import tempfile
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,8 +16,9 @@ from typing import Any
 import cv2
 import numpy as np
 
+from mmdet_discobox.datasets.coco_values import is_number
 from mmdet_discobox.datasets.images import read_image
-from mmdet_discobox.labelling.labelled_boxes import is_accepted
+from mmdet_discobox.labelling.labelled_boxes import has_mask, is_accepted
 from mmdet_discobox.labelling.mask_encoding import decode_rle
 from mmdet_discobox.utils.files import write_bytes
 from mmdet_discobox.utils.rle import to_rle
@@ -70,16 +72,19 @@ def write_report(folder: Path, dataset: Json, image_dir: Path, *, title: str, li
     Raises:
         ValueError: if the folder cannot be written.
     """
-    accepted = [a["id"] for a in dataset["annotations"] if is_accepted(a)]
-    rated = [
-        a for a in dataset["annotations"] if "mask_quality" in a and a["id"] not in set(accepted)
-    ]
+    accepted = sum(map(is_accepted, dataset["annotations"]))
+    rated = [a for a in dataset["annotations"] if is_rated(a) and not is_accepted(a)]
     rated.sort(key=lambda a: a["mask_quality"])
     left_out = [a["id"] for a in rated[limit:]]
     path = check_report_folder(folder)
     items = report_items(dataset, rated[:limit], image_dir)
-    write_label_report(path, items, title=title, left_out=left_out, accepted=len(accepted))
+    write_label_report(path, items, title=title, left_out=left_out, accepted=accepted)
     return path
+
+
+def is_rated(annotation: Json) -> bool:
+    """Return whether an annotation has a mask of the labeller with its quality."""
+    return has_mask(annotation) and is_number(annotation.get("mask_quality"))
 
 
 def check_report_folder(folder: Path) -> Path:
@@ -106,8 +111,11 @@ def check_report_folder(folder: Path) -> Path:
 def report_items(dataset: Json, annotations: list[Json], image_dir: Path) -> Iterator[ReportItem]:
     """Yield the masks with their images, each of which is read once."""
     names = {category["id"]: category["name"] for category in dataset["categories"]}
+    of_image = defaultdict(list)
+    for annotation in annotations:
+        of_image[annotation["image_id"]].append(annotation)
     for image in dataset["images"]:
-        selected = [a for a in annotations if a["image_id"] == image["id"]]
+        selected = of_image[image["id"]]
         if not selected:
             continue
         height, width = image["height"], image["width"]

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from pycocotools import mask as coco_mask
@@ -11,6 +13,9 @@ from scipy.stats import spearmanr
 from mmdet_discobox.labelling.labelled_boxes import is_accepted
 from mmdet_discobox.utils.rle import to_rle
 from mmdet_discobox.utils.types import Json
+
+#: IoU below which the boxes of two annotations are those of different objects
+_LEAST = 0.5
 
 
 @dataclass(frozen=True)
@@ -54,7 +59,7 @@ def compare_with_truth(labelled: Json, truth: Json) -> TruthReport:
         truth: the same boxes with true masks.
 
     Raises:
-        ValueError: if no annotation has a mask in both.
+        ValueError: if no annotation has a mask in both, or equal ids are those of other objects.
     """
     sizes = {image["id"]: (image["height"], image["width"]) for image in truth["images"]}
     true = {a["id"]: a for a in truth["annotations"] if not a.get("iscrowd")}
@@ -70,6 +75,7 @@ def compare_with_truth(labelled: Json, truth: Json) -> TruthReport:
             "Expected the true masks to be of the same boxes, but no annotation with a mask has an "
             "id of both files."
         )
+    _check_same_objects(labelled, truth, pairs)
     ious, box_ious = [], []
     for ours, theirs in pairs:
         height, width = sizes[theirs["image_id"]]
@@ -84,6 +90,26 @@ def compare_with_truth(labelled: Json, truth: Json) -> TruthReport:
         box_ious=np.array(box_ious),
         qualities=np.array([ours["mask_quality"] for ours, _ in pairs]),
     )
+
+
+def _check_same_objects(labelled: Json, truth: Json, pairs: Sequence[tuple[Json, Json]]) -> None:
+    """Check that equal ids are those of the same image and of boxes that overlap."""
+    ours, theirs = (
+        {image["id"]: Path(image["file_name"]).name for image in each["images"]}
+        for each in (labelled, truth)
+    )
+    others = [
+        one["id"]
+        for one, other in pairs
+        if ours[one["image_id"]] != theirs[other["image_id"]]
+        or coco_mask.iou(*(np.array([each["bbox"]], float) for each in (one, other)), [0]) < _LEAST
+    ]
+    if others:
+        raise ValueError(
+            f"Expected the true masks to have the ids of the labelled boxes, but {len(others)} of "
+            f"{len(pairs)} ids are those of other boxes there, first {others[0]!r}. Boxes of VOC "
+            "and YOLO folders are numbered anew: compare with a json made from the same folder."
+        )
 
 
 def _box_rle(box: list[float], size: tuple[int, int]) -> Json:

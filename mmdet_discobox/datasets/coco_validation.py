@@ -45,6 +45,11 @@ def load_coco_json(path: str | Path, *, name: str | None = None) -> Any:
         ValueError: If the file cannot be parsed.
     """
     name = name or str(path)
+    if Path(path).is_dir():
+        raise ValueError(
+            f"Expected a COCO json at '{name}', but it is a folder. tools/autolabel.py reads "
+            "folders of VOC and YOLO files, and writes a json of them."
+        )
     try:
         return json.loads(read_regular(path))
     except FileNotFoundError as error:

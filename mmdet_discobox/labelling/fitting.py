@@ -163,13 +163,15 @@ def _set_schedule(config: Config, dataset: Json, epochs: int) -> None:
 def _check_same_training(path: Path, dataset: Json, epochs: int) -> None:
     text = json.dumps([dataset, epochs], sort_keys=True)
     own: dict[str, Any] = dict(training=hashlib.sha256(text.encode()).hexdigest())
-    if not path.is_file():
+    started = (path.parent / "box_labeler.pth").is_file() or newest_whole_checkpoint([path.parent])
+    if not (path.is_file() and started):
         path.parent.mkdir(parents=True, exist_ok=True)
         write_json(path, own)
     elif json.loads(path.read_bytes()) != own:
         raise ValueError(
             f"Expected the labeller in '{path.parent}' to be trained on the same boxes for as many "
-            "epochs, but it was on others. Finish it with these, or delete the folder."
+            "epochs, but it was trained on other boxes or accepted masks, or for another number of "
+            "epochs. Name another OUT_JSON, finish it with these, or delete the folder."
         )
 
 

@@ -52,6 +52,13 @@ def is_accepted(annotation: Json) -> bool:
     return "mask_source" in annotation and is_true_mask(annotation)
 
 
+def without_mask(annotation: Json) -> Json:
+    """Return the box of an annotation, with the area of the box."""
+    removed = ("segmentation", "mask_quality", "mask_source", "area")
+    fields = {key: value for key, value in annotation.items() if key not in removed}
+    return {**fields, "area": float(annotation["bbox"][2] * annotation["bbox"][3])}
+
+
 def is_asked(annotation: Json, names: Mapping[Any, str], classes: Collection[str] | None) -> bool:
     """Return whether a box is to be labelled: it keeps no mask of its own, and its class is chosen.
 
@@ -96,14 +103,21 @@ def add_masks(
     names = {category["id"]: category["name"] for category in dataset["categories"]}
     masks = {mask["id"]: mask for record in records.values() for mask in record["masks"]}
     reasons = {f["id"]: f["reason"] for record in records.values() for f in record["failed"]}
-    annotations = [
-        {**a, **(_mask_fields(masks[a["id"]], polygons) if a["id"] in masks else _box_fields(a))}
+    missing = {
+        a["id"]
         for a in dataset["annotations"]
-    ]
+        if a["id"] not in masks and is_asked(a, names, classes)
+    }
+    annotations = []
+    for a in dataset["annotations"]:
+        kept = without_mask(a) if a["id"] in missing else a  # no mask of an earlier run
+        mask = masks.get(a["id"])
+        fields = _box_fields(kept) if mask is None else _mask_fields(mask, polygons)
+        annotations.append({**kept, **fields})
     failed = [
         (a["id"], reasons.get(a["id"], "its image was not labelled"))
         for a in dataset["annotations"]
-        if a["id"] not in masks and is_asked(a, names, classes)
+        if a["id"] in missing
     ]
     unpredicted = sum(not mask["predicted"] for mask in masks.values())
     unread = sum(map(is_unread, records.values()))

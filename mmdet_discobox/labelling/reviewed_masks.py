@@ -5,27 +5,25 @@ from __future__ import annotations
 import json
 from itertools import chain
 from pathlib import Path
+from typing import Any
 
+from pycocotools import mask as coco_mask
+
+from mmdet_discobox.datasets.annotated_masks import sensible_mask
 from mmdet_discobox.datasets.coco_values import quote
 from mmdet_discobox.datasets.true_masks import PERSON, find_mask_problems
+from mmdet_discobox.utils.rle import to_rle
 from mmdet_discobox.utils.types import Json
 
-from .labelled_boxes import has_mask, has_own_mask, is_accepted
+from .labelled_boxes import has_mask, has_own_mask, is_accepted, without_mask
 
 
 def with_accepted_masks(dataset: Json) -> Json:
     """Return the boxes with the accepted masks alone; crowds stay as they are."""
     annotations = [
-        a if is_accepted(a) or has_own_mask(a) else _without_mask(a) for a in dataset["annotations"]
+        a if is_accepted(a) or has_own_mask(a) else without_mask(a) for a in dataset["annotations"]
     ]
     return {**dataset, "annotations": annotations}
-
-
-def _without_mask(annotation: Json) -> Json:
-    """Return the box of an annotation, with the area of the box."""
-    removed = ("segmentation", "mask_quality", "mask_source", "area")
-    fields = {key: value for key, value in annotation.items() if key not in removed}
-    return {**fields, "area": float(annotation["bbox"][2] * annotation["bbox"][3])}
 
 
 def mark_accepted(dataset: Json, path: str | Path) -> Json:
@@ -73,11 +71,14 @@ def merge_corrected(dataset: Json, corrected: Json, *, name: str) -> Json:
             f"Expected the ids of the annotations of '{name}' to be those of the boxes, but "
             f"{len(unknown)} of {len(drawn)} are not among theirs, first {quote(unknown[0])}."
         )
+    sizes = {i["id"]: dict(height=i["height"], width=i["width"]) for i in dataset["images"]}
     changed = {
-        value: mask for value, mask in drawn.items() if mask != known[value].get("segmentation")
+        value: mask
+        for value, mask in drawn.items()
+        if not _same_mask(known[value], mask, sizes[known[value]["image_id"]])
     }
     annotations = [
-        {**_without_mask(a), "segmentation": changed[a["id"]], "mask_source": PERSON}
+        {**without_mask(a), "segmentation": changed[a["id"]], "mask_source": PERSON}
         if a["id"] in changed
         else a
         for a in dataset["annotations"]
@@ -92,6 +93,17 @@ def merge_corrected(dataset: Json, corrected: Json, *, name: str) -> Json:
             f"anew: export with the ids.{shown}"
         )
     return merged
+
+
+def _same_mask(annotation: Json, mask: Any, size: dict[str, int]) -> bool:
+    """Return whether a mask has the pixels of an annotation's, however a tool encoded them."""
+    own = annotation.get("segmentation")
+    if mask == own:
+        return True
+    mask = sensible_mask(mask, **size)
+    if mask is None or not has_mask(annotation):
+        return False
+    return bool(coco_mask.iou([to_rle(own, **size)], [to_rle(mask, **size)], [0])[0, 0] == 1)
 
 
 def keep_accepted(dataset: Json, path: str | Path) -> Json:

@@ -48,7 +48,7 @@ def test_unparsable_file(tmp_path: Path, text: str) -> None:
 def test_no_file(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match=r"'.*nowhere.json', but there is no such file"):
         load_coco_json(tmp_path / "nowhere.json")
-    with pytest.raises(FileNotFoundError, match="there is no such file"):
+    with pytest.raises(ValueError, match="it is a folder"):
         load_coco_json(tmp_path)
 
 

@@ -237,6 +237,24 @@ def test_good_masks_are_none():
     assert not loose
 
 
+@pytest.mark.parametrize("far", [1e8, -1e9, 10**400, float("nan")])
+def test_points_far_outside_are_found_before_pycocotools_crashes_on_them(far):
+    problem = find_mask_problems(bad([[0, 0, far, 0, far, 9]]))[7]
+    assert "in or near the image" in problem.fault
+
+
+@pytest.mark.parametrize("box", [[4.5, 4.5, 2, 2], [4.5, 4.5, 1, 1], [4.4, 2, 1.2, 12]])
+def test_the_pixels_of_a_thin_box_fit_it(box):
+    """A mask has whole pixels, which overlap such a box little."""
+    x, y, width, height = box
+    pixels = np.zeros((20, 30), bool)
+    rows = slice(int(y + 0.5), max(int(y + height), int(y + 0.5) + 1))
+    pixels[rows, int(x + 0.5) : max(int(x + width), int(x + 0.5) + 1)] = True
+    dataset = bad(rle(pixels))
+    dataset["annotations"][0]["bbox"] = box
+    assert not find_mask_problems(dataset)
+
+
 def test_run_lengths_are_those_of_pycocotools():
     rng = np.random.default_rng(0)
     for density in (0.02, 0.5, 0.98):

@@ -93,3 +93,24 @@ def test_truth_by_hand():
     assert "mean IoU 0.7500" in str(report)
     with pytest.raises(ValueError, match="to be of the same boxes"):
         compare_with_truth(boxes(), truth)
+
+
+@pytest.mark.parametrize("change", ["image", "box"])
+def test_truth_of_other_boxes_with_equal_ids(change):
+    truth = boxes()
+    truth["annotations"][0]["segmentation"] = rectangle(0, 0, 10, 10)
+    if change == "image":
+        truth["images"][0]["file_name"] = "b.png"
+    else:
+        truth["annotations"][0]["bbox"] = [20, 10, 10, 10]
+    with pytest.raises(ValueError, match="1 of 1 ids are those of other boxes there, first 7"):
+        compare_with_truth(add_masks(boxes(), RECORDS).dataset, truth)
+
+
+def test_a_box_that_failed_keeps_no_mask_of_an_earlier_run():
+    dataset = boxes()
+    stale = dict(segmentation=rectangle(0, 0, 3, 3), mask_quality=0.9, mask_source="machine")
+    dataset["annotations"][2] |= stale
+    failed = add_masks(dataset, RECORDS).dataset["annotations"][2]
+    assert not stale.keys() & failed.keys()
+    assert failed["area"] == 0

@@ -9,6 +9,7 @@ from mmdet_discobox.labelling.reviewed_masks import (
     merge_corrected,
     with_accepted_masks,
 )
+from mmdet_discobox.utils.rle import run_lengths, to_rle
 
 
 def boxes():
@@ -88,6 +89,15 @@ def test_corrected_masks_merge_by_id_and_count_as_a_persons():
     assert [second, third] == labels["annotations"][1:]
     kept = with_accepted_masks(merged)["annotations"]
     assert [bool(a.get("segmentation")) for a in kept] == [True, False, False]
+
+
+def test_masks_that_a_tool_only_encoded_anew_were_not_corrected():
+    labels, exported = machine_labels(), machine_labels()
+    for annotation in exported["annotations"]:
+        code = to_rle(annotation["segmentation"], height=20, width=60)
+        runs = run_lengths(code["counts"]).tolist()
+        annotation["segmentation"] = dict(size=[20, 60], counts=runs)
+    assert merge_corrected(labels, exported, name="cvat.json") == labels
 
 
 def test_corrected_masks_with_other_ids_are_an_error():

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from browser import result_of
 
-from label_report import ReportItem, crop_with_overlay, write_label_report
+from label_report import ReportItem, crop_with_overlay, is_rated, write_label_report
 from mmdet_discobox.labelling import keep_accepted
 
 NASTY = '</script><script>document.title = "broken"</script>'
@@ -42,6 +42,20 @@ def page(tmp_path):
     path = tmp_path / "index.html"
     write_label_report(path, ITEMS, title=NASTY, left_out=LEFT_OUT)
     return path
+
+
+@pytest.mark.parametrize(
+    ("fields", "rated"),
+    [
+        (dict(segmentation=[[1, 1, 5, 1, 5, 5]], mask_quality=0.5), True),
+        (dict(segmentation=[], mask_quality=0.5), False),
+        (dict(mask_quality=0.5), False),
+        (dict(segmentation=[[1, 1, 5, 1, 5, 5]], mask_quality=None), False),
+        (dict(segmentation=[[1, 1, 5, 1, 5, 5]], mask_quality="0.5"), False),
+    ],
+)
+def test_only_masks_with_a_quality_are_shown(fields, rated):
+    assert is_rated(dict(id=1, bbox=[1, 1, 4, 4], **fields)) is rated
 
 
 def test_the_page_needs_no_network(page):

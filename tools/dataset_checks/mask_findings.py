@@ -29,8 +29,9 @@ def mask_findings(table: BoxTable) -> list[Finding]:
         fix="Draw them again, or remove `segmentation` from these annotations",
     )
     true = [a for a in trained if mask_source(a) == PERSON and a["id"] not in problems]
-    text = f"{len(true)} of {len(trained)} objects have a true mask: "
-    findings.append(Finding("note", text + _classes(table, trained, true), _expectation(true)))
+    text = f"{len(true)} of {len(trained)} objects have a true mask"
+    text += f": {_classes(table, trained, true)}" if true else ""
+    findings.append(Finding("note", text, _expectation(true)))
     findings += summarize(
         "note",
         (),
@@ -55,6 +56,6 @@ def _expectation(true: list[dict]) -> str:
     if not true:
         return "Training uses boxes alone"
     return (
-        "Without use_masks=True in the CocoBoxDataset they are not read; docs/mixed.md shows how "
-        "to train on them and what was gained at which share"
+        "They are read with use_masks=True in the CocoBoxDataset; docs/mixed.md shows how to train "
+        "on them"
     )

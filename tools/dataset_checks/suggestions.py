@@ -56,7 +56,7 @@ class Suggestions:
         lines = [
             "# of every data set:",
             f"metainfo = dict(classes={self.classes!r})",
-            "# of the head:",
+            "# of mask_head (SOLOv2), bbox_head (CondInst, RTMDet-Ins) or both (YOLACT):",
             f"num_classes = {len(self.classes)}",
             *(self._cells() if self.present_shares else ()),
             f"# length of the training: {self.iterations} iterations on one device",

@@ -91,7 +91,7 @@ def test_the_target_of_a_true_mask_is_this_mask(tiny):
     teacher = dict(type="StructuredTeacher", crop_size=64, valid_area=(0.0, 1.0))
     config = tiny(true_masks=True, loss_consistency=loss, structured_teacher=teacher)
     for key in ("rescoring", "with_seg_branch"):
-        config.mask_head.pop(key, None)
+        config.get("mask_head", {}).pop(key, None)
     detector = build(config)
     data = mixed_batch(flags=[True] * 5)
     found = values(losses_of(copy.deepcopy(detector), data))

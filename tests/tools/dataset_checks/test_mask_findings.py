@@ -20,7 +20,7 @@ def test_objects_with_and_without_masks_are_counted(check):
     )
     report = check(content)
     true, made = texts(report, "note")
-    assert "1 of 3 objects have a true mask: 猫 1 of 3. Without use_masks=True" in true
+    assert "1 of 3 objects have a true mask: 猫 1 of 3. They are read with use_masks=True" in true
     assert "1 masks are auto-labels that nobody accepted" in made
     assert not texts(report, "warning")
     assert not report.stops_training
