@@ -154,7 +154,9 @@ class StructuredTeacher(nn.Module):
         regions = expand_boxes(objects.boxes, self.margin)
         inside = centres_inside(grid_centres(regions, self.crop_size), objects.boxes)
         certainty = torch.zeros_like(regions[:, 0])
-        pseudo = PseudoMasks(inside.float() * 0, inside, regions, certainty > 0, certainty)
+        pseudo = PseudoMasks(
+            torch.zeros_like(inside, dtype=torch.float), inside, regions, certainty > 0, certainty
+        )
         return replace_by_truth(pseudo, truth)
 
     @torch.no_grad()
