@@ -37,14 +37,15 @@ from mmengine.dist import is_main_process
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from label_processes import LAUNCHERS, find_launcher, init_processes
+from label_options import parse_args
+from label_processes import init_processes
 from label_report import check_report_folder, is_rated, write_report
 from label_truth import compare_with_truth
 from mmdet_discobox.datasets.box_formats import read_boxes
 from mmdet_discobox.datasets.coco_reading import read_coco
 from mmdet_discobox.labelling.auto_labeler import AutoLabeler
 from mmdet_discobox.labelling.fitting import fit_labeler
-from mmdet_discobox.labelling.formats import FORMATS, check_images, check_output, write_masks
+from mmdet_discobox.labelling.formats import check_images, check_output, write_masks
 from mmdet_discobox.labelling.label_run import LabelRun
 from mmdet_discobox.labelling.labelled_boxes import (
     LabelledBoxes,
@@ -70,93 +71,8 @@ TEACHER_ONLY = (
     "--teacher-only: the masks are computed from box shapes and colours alone, without a network. "
     "Expect lower quality, inspect them (--report), and train on the boxes for better masks."
 )
-#: default of --epochs
-EPOCHS = 8
 #: number of failed boxes that are listed
 LISTED = 20
-
-
-def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
-    """Parse the command line; the positional paths become attributes."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("paths", nargs="+", type=Path, metavar="PATH", help="see above")
-    parser.add_argument(
-        "--teacher-only", action="store_true", help="use no network, only box shapes and colours"
-    )
-    parser.add_argument(
-        "--fit", action="store_true", help="train the shipped labeller on the boxes first"
-    )
-    parser.add_argument("--epochs", type=int, help=f"passes of --fit over the boxes ({EPOCHS})")
-    parser.add_argument(
-        "--classes", nargs="+", metavar="NAME", help="label these alone; after the paths"
-    )
-    parser.add_argument(
-        "--accepted",
-        type=Path,
-        help="json saved by the page of --report; drops the boxes that were not accepted on it",
-    )
-    parser.add_argument(
-        "--keep-boxes",
-        action="store_true",
-        help="with --accepted: keep all boxes, and mark the accepted masks as a person's",
-    )
-    parser.add_argument(
-        "--corrected",
-        type=Path,
-        metavar="JSON",
-        help="COCO json of another tool with masks of these boxes, merged by the ids of the "
-        "annotations; implies --keep-boxes",
-    )
-    parser.add_argument("--report", type=Path, metavar="DIR", help="folder for a page of masks")
-    parser.add_argument(
-        "--report-limit", type=int, default=2000, help="masks on it, worst first (%(default)s)"
-    )
-    parser.add_argument("--truth", type=Path, help="COCO json of true masks for comparison")
-    parser.add_argument(
-        "--format", choices=FORMATS, default="coco", help="format of OUT_JSON (%(default)s)"
-    )
-    parser.add_argument("--polygons", action="store_true", help="instead of RLE; without holes")
-    parser.add_argument("--batch-size", type=int, default=2, help="images per batch (%(default)s)")
-    parser.add_argument(
-        "--crop-size", type=int, default=128, help="cells along an object's grid (%(default)s)"
-    )
-    parser.add_argument("--device", help="default: the GPU if there is one")
-    parser.add_argument(
-        "--launcher", choices=LAUNCHERS, help="of several processes; torchrun is noticed"
-    )
-    args = parser.parse_args(argv)
-    args.launcher = find_launcher(args.launcher)
-    files = ["boxes", "img_dir", "out_json"]
-    forms = [["config", "checkpoint", *files], files]
-    if args.teacher_only or args.fit:
-        forms = [files]
-    args.keep_boxes |= args.corrected is not None
-    if args.keep_boxes and not (args.accepted or args.corrected):
-        parser.error("expected --keep-boxes with --accepted or --corrected")
-    if (args.accepted or args.corrected) and not args.fit:
-        forms.append(["boxes", "out_json"])
-    elif args.report and not (args.fit or args.teacher_only):
-        forms.append(["boxes", "img_dir"])
-    names = next((form for form in forms if len(form) == len(args.paths)), None)
-    if names is None:
-        expected = " or ".join(" ".join(form).upper() for form in forms)
-        parser.error(f"expected the paths {expected} but got {len(args.paths)}")
-    if args.teacher_only and args.fit:
-        parser.error("expected --teacher-only or --fit, not both")
-    if args.fit and args.launcher != "none":
-        parser.error("expected --fit in a single process, without --launcher")
-    if args.epochs is not None and not args.fit:
-        parser.error("expected --epochs with --fit")
-    args.epochs = EPOCHS if args.epochs is None else args.epochs
-    if min(args.batch_size, args.report_limit, args.epochs) < 1:
-        parser.error("expected --batch-size, --report-limit and --epochs to be at least 1")
-    if args.keep_boxes and "img_dir" not in names and args.format != "coco":
-        parser.error("expected --keep-boxes with --format coco: other formats have no boxes")
-    for name, path in zip(names, args.paths, strict=True):
-        setattr(args, name, path)
-    return args
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -165,7 +81,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     Returns:
         Exit status.
     """
-    args = parse_args(argv)
+    args = parse_args(argv, description=__doc__)
     if not hasattr(args, "out_json"):
         draw_page(args, read_masks(args.boxes), title=args.boxes.name)
         return 0

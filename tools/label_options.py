@@ -1,0 +1,115 @@
+"""Options of the command that labels boxes: what goes together, and what its paths mean."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+
+from label_processes import LAUNCHERS, find_launcher
+from mmdet_discobox.labelling.formats import FORMATS
+
+#: default of --epochs
+EPOCHS = 8
+
+
+def parse_args(argv: Sequence[str] | None, *, description: str) -> argparse.Namespace:
+    """Parse the command line; the positional paths become attributes of their names."""
+    parser = build_parser(description)
+    args = parser.parse_args(argv)
+    args.launcher = find_launcher(args.launcher)
+    args.keep_boxes |= args.corrected is not None
+    names = name_paths(parser, args)
+    check_options(parser, args, names)
+    for name, path in zip(names, args.paths, strict=True):
+        setattr(args, name, path)
+    return args
+
+
+def build_parser(description: str) -> argparse.ArgumentParser:
+    """Build the parser of all options."""
+    parser = argparse.ArgumentParser(
+        description=description, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("paths", nargs="+", type=Path, metavar="PATH", help="see above")
+    parser.add_argument(
+        "--teacher-only", action="store_true", help="use no network, only box shapes and colours"
+    )
+    parser.add_argument(
+        "--fit", action="store_true", help="train the shipped labeller on the boxes first"
+    )
+    parser.add_argument("--epochs", type=int, help=f"passes of --fit over the boxes ({EPOCHS})")
+    parser.add_argument(
+        "--classes", nargs="+", metavar="NAME", help="label these alone; after the paths"
+    )
+    parser.add_argument(
+        "--accepted",
+        type=Path,
+        help="json saved by the page of --report; drops the boxes that were not accepted on it",
+    )
+    parser.add_argument(
+        "--keep-boxes",
+        action="store_true",
+        help="with --accepted: keep all boxes, and mark the accepted masks as a person's",
+    )
+    parser.add_argument(
+        "--corrected",
+        type=Path,
+        metavar="JSON",
+        help="COCO json of another tool with masks of these boxes, merged by the ids of the "
+        "annotations; implies --keep-boxes",
+    )
+    parser.add_argument("--report", type=Path, metavar="DIR", help="folder for a page of masks")
+    parser.add_argument(
+        "--report-limit", type=int, default=2000, help="masks on it, worst first (%(default)s)"
+    )
+    parser.add_argument("--truth", type=Path, help="COCO json of true masks for comparison")
+    parser.add_argument(
+        "--format", choices=FORMATS, default="coco", help="format of OUT_JSON (%(default)s)"
+    )
+    parser.add_argument("--polygons", action="store_true", help="instead of RLE; without holes")
+    parser.add_argument("--batch-size", type=int, default=2, help="images per batch (%(default)s)")
+    parser.add_argument(
+        "--crop-size", type=int, default=128, help="cells along an object's grid (%(default)s)"
+    )
+    parser.add_argument("--device", help="default: the GPU if there is one")
+    parser.add_argument(
+        "--launcher", choices=LAUNCHERS, help="of several processes; torchrun is noticed"
+    )
+    return parser
+
+
+def name_paths(parser: argparse.ArgumentParser, args: argparse.Namespace) -> list[str]:
+    """Return the names of the positional paths, which depend on their number and the options."""
+    files = ["boxes", "img_dir", "out_json"]
+    forms = [["config", "checkpoint", *files], files]
+    if args.teacher_only or args.fit:
+        forms = [files]
+    if (args.accepted or args.corrected) and not args.fit:
+        forms.append(["boxes", "out_json"])
+    elif args.report and not (args.fit or args.teacher_only):
+        forms.append(["boxes", "img_dir"])
+    names = next((form for form in forms if len(form) == len(args.paths)), None)
+    if names is None:
+        expected = " or ".join(" ".join(form).upper() for form in forms)
+        parser.error(f"expected the paths {expected} but got {len(args.paths)}")
+    return names
+
+
+def check_options(
+    parser: argparse.ArgumentParser, args: argparse.Namespace, names: Sequence[str]
+) -> None:
+    """Refuse options that do not go together, and fill in --epochs."""
+    if args.keep_boxes and not (args.accepted or args.corrected):
+        parser.error("expected --keep-boxes with --accepted or --corrected")
+    if args.teacher_only and args.fit:
+        parser.error("expected --teacher-only or --fit, not both")
+    if args.fit and args.launcher != "none":
+        parser.error("expected --fit in a single process, without --launcher")
+    if args.epochs is not None and not args.fit:
+        parser.error("expected --epochs with --fit")
+    args.epochs = EPOCHS if args.epochs is None else args.epochs
+    if min(args.batch_size, args.report_limit, args.epochs) < 1:
+        parser.error("expected --batch-size, --report-limit and --epochs to be at least 1")
+    if args.keep_boxes and "img_dir" not in names and args.format != "coco":
+        parser.error("expected --keep-boxes with --format coco: other formats have no boxes")
