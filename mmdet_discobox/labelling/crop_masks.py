@@ -4,19 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from itertools import combinations
+from itertools import combinations, cycle
 
 import torch
 from torch import Tensor
 
 from mmdet_discobox.functional import expand_boxes
-from mmdet_discobox.models.detectors import look
+from mmdet_discobox.models.detectors import deformable_convolutions, look
 from mmdet_discobox.models.networks import DiscoBoxLabeler
 from mmdet_discobox.models.teachers import crop_regions, resample_grids
 from mmdet_discobox.structures import BoxObjects
 
 from .boxed_image import BoxedImage
 from .coarse_masks import CoarseMasks
+
+#: crops that the network sees at a time: on a CPU as many as its caches hold
+_CROPS, _CROPS_ON_GPU = 8, 64
 
 
 class CropMaskPredictor:
@@ -27,11 +30,14 @@ class CropMaskPredictor:
     the checkpoint has one.
 
     Args:
-        model: the labeller on its device; it is put into evaluation mode.
+        model: the labeller on its device; it is put into evaluation mode and, without deformable
+            convolutions, into the channels-last memory format, which is faster.
     """
 
     def __init__(self, model: DiscoBoxLabeler) -> None:
         self.model = model.eval()
+        if not deformable_convolutions(model):
+            model.to(memory_format=torch.channels_last)
         self.network = model.teaching_network
         self.size, self.margins = model.crop_size, model.margins
 
@@ -52,9 +58,11 @@ class CropMaskPredictor:
             regions: ``(G, 4)`` region of each object's grid, in pixels of the image.
             size: S.
         """
+        at_once = _CROPS_ON_GPU if rgb.is_cuda else _CROPS
+        parts = [slice(first, first + at_once) for first in range(0, len(objects), at_once)]
         logits = [
-            self._view(rgb, objects, regions, size, margin=margin, mirrored=bool(number % 2))
-            for number, margin in enumerate(self.margins)
+            torch.cat([self._view(rgb, objects[p], regions[p], size, *view) for p in parts])
+            for view in zip(self.margins, cycle((False, True)), strict=False)
         ]
         predicted = torch.ones_like(objects.labels, dtype=torch.bool)
         views = _agreement([own > 0 for own in logits]) if len(logits) > 1 else None
@@ -66,7 +74,6 @@ class CropMaskPredictor:
         objects: BoxObjects,
         regions: Tensor,
         size: int,
-        *,
         margin: float,
         mirrored: bool,
     ) -> Tensor:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import torch
-from mmcv.ops import DeformConv2d, ModulatedDeformConv2d
 from mmdet.registry import HOOKS
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
+
+from mmdet_discobox.models.detectors import deformable_convolutions
 
 
 @HOOKS.register_module()
@@ -33,8 +34,7 @@ class ChannelsLastHook(Hook):
 
     def before_run(self, runner: Runner) -> None:
         """Convert the model in place."""
-        kinds = (DeformConv2d, ModulatedDeformConv2d)
-        deformable = [name for name, m in runner.model.named_modules() if isinstance(m, kinds)]
+        deformable = deformable_convolutions(runner.model)
         if deformable:
             raise ValueError(
                 "Expected a model without deformable convolutions for ChannelsLastHook but got "

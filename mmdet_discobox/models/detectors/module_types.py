@@ -1,8 +1,11 @@
-"""Type check of the sub-modules that a config names."""
+"""Types of sub-modules: a check of those that a config names, and a search."""
 
 from __future__ import annotations
 
 from typing import Any
+
+from mmcv.ops import DeformConv2d, ModulatedDeformConv2d
+from torch import nn
 
 
 def check_module_type(key: str, module: Any, expected: type) -> None:
@@ -23,3 +26,12 @@ def check_module_type(key: str, module: Any, expected: type) -> None:
             f"`{key}=dict(type='{name}')`, with `_delete_=True` over a base that has keys which "
             f"{name} does not accept."
         )
+
+
+def deformable_convolutions(model: nn.Module) -> list[str]:
+    """List the names of the deformable convolutions, which need contiguous feature maps.
+
+    mmcv 2.1 reads their inputs and weights as if they were contiguous.
+    """
+    kinds = (DeformConv2d, ModulatedDeformConv2d)
+    return [name for name, module in model.named_modules() if isinstance(module, kinds)]
