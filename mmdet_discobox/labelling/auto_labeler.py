@@ -47,7 +47,8 @@ class AutoLabeler:
             on the class.
         device: device to compute on without a model; a model stays on its own.
         crop_size: cells along each side of the finer grid over an object: the detail of the masks.
-        max_objects: objects computed at once, a bound of the memory.
+        max_objects: objects computed at once, a bound of the memory. It does not change the masks:
+            with a teacher that has ``competition``, all objects of an image compete.
     """
 
     def __init__(
@@ -111,28 +112,36 @@ class AutoLabeler:
         """
         predictor = self.predictor
         features = [None] * len(images) if predictor is None else predictor.extract(images)
-        return [list(self._label(*both)) for both in zip(images, features, strict=True)]
+        return [self._label(*both) for both in zip(images, features, strict=True)]
 
     def knows(self, name: str) -> bool:
         """Return whether the network predicts masks of a class."""
         return self.classless or name in self.labels
 
     def _numbers(self, names: Sequence[str]) -> list[int]:
-        """Return the labels of classes; without classes, numbers that tell the names apart."""
+        """Return the labels of known classes, or numbers that tell unknown ones apart."""
         own = {name: index for index, name in enumerate(dict.fromkeys(names))}
-        return [(own[name] if self.classless else self.labels.get(name, 0)) for name in names]
+        return [self.labels.get(name, own[name]) for name in names]
 
     @torch.no_grad()
-    def _label(self, image: BoxedImage, features: Any) -> Iterator[BoxMask]:
+    def _label(self, image: BoxedImage, features: Any) -> list[BoxMask]:
         rgb = torch.from_numpy(np.ascontiguousarray(image.pixels[..., ::-1]))
         # contiguous once: every crop would copy the whole image
         rgb = rgb.to(self.device).permute(2, 0, 1)[None].contiguous().float()
-        known = [self.knows(name) for name in image.classes]
-        for chosen, is_known in _chunks(known, self.max_objects):
+        masks: dict[int, BoxMask] = {}
+        for chosen, is_known in self._groups(image.classes):
             classes = [image.classes[i] for i in chosen]
             part = BoxedImage(image.pixels, image.boxes[chosen], classes, image.image_id)
             objects = part.objects(self._numbers(classes)).to(self.device)
-            yield from self._masks(objects, features, rgb, is_known)
+            found = self._masks(objects, features, rgb, is_known)
+            masks.update(zip(chosen, found, strict=True))
+        return [masks[index] for index in range(len(masks))]
+
+    def _groups(self, names: Sequence[str]) -> list[tuple[list[int], bool]]:
+        """Return the indices of the boxes of known classes, and those of unknown ones."""
+        known = [self.knows(name) for name in names]
+        groups = [([i for i, own in enumerate(known) if own is k], k) for k in (True, False)]
+        return [(chosen, is_known) for chosen, is_known in groups if chosen]
 
     @torch.no_grad()
     def label_tensor(
@@ -160,24 +169,23 @@ class AutoLabeler:
             ``(G, height, width)`` boolean.
         """
         height, width = size or (rgb.shape[-2], rgb.shape[-1])
-        known = [self.knows(name) for name in classes]
-        # each a class of its own
-        numbers = range(len(classes)) if self.classless else self._numbers(classes)
-        objects = _tensor_objects(rgb, boxes, numbers)
-        features = self._tensor_features(rgb, boxes, classes) if any(known) else None
-        factors = constants_like(scale, objects.boxes).repeat(2)
-        limits = constants_like((width, height), objects.boxes).repeat(2)
+        groups = self._groups(classes)
+        features = self._tensor_features(rgb, boxes, classes) if any(k for _, k in groups) else None
+        factors = constants_like(scale, boxes.float()).repeat(2)
+        limits = constants_like((width, height), factors).repeat(2)
         masks = torch.zeros(len(boxes), height, width, dtype=torch.bool, device=rgb.device)
-        for chosen, is_known in _chunks(known, self.max_objects):
-            part = objects[chosen[0] : chosen[-1] + 1]
-            _start, pseudo, _quality = self._refined(part, features, rgb[None], is_known)
-            regions = pseudo.regions * factors
-            windows = box_windows((part.boxes * factors).minimum(limits), (height, width))
-            for row, window, grid, region in zip(
-                chosen, windows, pseudo.masks, regions, strict=True
-            ):
-                x1, y1, x2, y2 = window
-                masks[row, y1:y2, x1:x2] = paste_window(grid, region, window)
+        for chosen, is_known in groups:
+            own = [classes[i] for i in chosen]
+            # without classes, each is a class of its own
+            numbers = list(range(len(own))) if self.classless else self._numbers(own)
+            objects = _tensor_objects(rgb, boxes[chosen], numbers)
+            windows = box_windows((objects.boxes * factors).minimum(limits), (height, width))
+            places = zip(chosen, windows, strict=True)
+            for _start, pseudo, _quality in self._refined(objects, features, rgb[None], is_known):
+                for grid, region in zip(pseudo.masks, pseudo.regions * factors, strict=True):
+                    row, window = next(places)
+                    x1, y1, x2, y2 = window
+                    masks[row, y1:y2, x1:x2] = paste_window(grid, region, window)
         return masks
 
     def _tensor_features(self, rgb: Tensor, boxes: Tensor, classes: Sequence[str]) -> Any:
@@ -190,26 +198,33 @@ class AutoLabeler:
 
     def _refined(
         self, objects: BoxObjects, features: Any, rgb: Tensor, known: bool
-    ) -> tuple[CoarseMasks, PseudoMasks, Tensor]:
-        """Return coarse masks, refined masks and qualities of the objects of an image."""
-        regions = expand_boxes(objects.boxes, self.teacher.margin)
-        start = self._coarse_masks(objects, features, rgb, regions, known)
-        return start, *self.teacher(start, objects, rgb)
+    ) -> Iterator[tuple[CoarseMasks, PseudoMasks, Tensor]]:
+        """Yield coarse masks, refined masks and qualities of some objects after the other."""
+        count = len(objects)
+        for group in _slices(0, count, count if self.teacher.competes else self.max_objects):
+            parts = _slices(group.start, group.stop, self.max_objects)
+            starts = [self._coarse_masks(objects[part], features, rgb, known) for part in parts]
+            for start, refined in zip(
+                starts, self.teacher(starts, objects[group], rgb), strict=True
+            ):
+                yield start, *refined
 
     def _masks(
         self, objects: BoxObjects, features: Any, rgb: Tensor, known: bool
     ) -> Iterator[BoxMask]:
-        start, pseudo, quality = self._refined(objects, features, rgb, known)
-        qualities, predicted = quality.tolist(), start.predicted.tolist()
-        size = (rgb.shape[-2], rgb.shape[-1])
-        for index, window in enumerate(box_windows(objects.boxes, size)):
-            mask = paste_window(pseudo.masks[index], pseudo.regions[index], window)
-            yield BoxMask(np.asarray(mask.cpu()), window[:2], qualities[index], predicted[index])
+        windows = iter(box_windows(objects.boxes, (rgb.shape[-2], rgb.shape[-1])))
+        for start, pseudo, quality in self._refined(objects, features, rgb, known):
+            rated = zip(quality.tolist(), start.predicted.tolist(), strict=True)
+            for grid, region, rating in zip(pseudo.masks, pseudo.regions, rated, strict=True):
+                window = next(windows)
+                mask = paste_window(grid, region, window)
+                yield BoxMask(np.asarray(mask.cpu()), window[:2], *rating)
 
     def _coarse_masks(
-        self, objects: BoxObjects, features: Any, rgb: Tensor, regions: Tensor, known: bool
+        self, objects: BoxObjects, features: Any, rgb: Tensor, known: bool
     ) -> CoarseMasks:
         size = self.teacher.crop_size
+        regions = expand_boxes(objects.boxes, self.teacher.margin)
         ellipses = ellipse_logits(objects.boxes, regions, size)
         if self.predictor is None or not known:
             return CoarseMasks(ellipses, torch.zeros_like(objects.labels, dtype=torch.bool))
@@ -270,13 +285,9 @@ def ellipse_logits(boxes: Tensor, regions: Tensor, size: int) -> Tensor:
     return 4 * (1 - squares[:, None, :, 0] - squares[:, :, None, 1])
 
 
-def _chunks(known: Sequence[bool], limit: int) -> Iterator[tuple[list[int], bool]]:
-    """Yield runs of at most ``limit`` boxes whose classes are all known, or all unknown."""
-    first = 0
-    for index in range(1, len(known) + 1):
-        if index == len(known) or known[index] != known[first] or index - first == limit:
-            yield list(range(first, index)), known[first]
-            first = index
+def _slices(first: int, end: int, size: int) -> list[slice]:
+    """Divide a range of objects into slices of at most ``size``."""
+    return [slice(start, min(start + size, end)) for start in range(first, end, size)]
 
 
 def _tensor_objects(rgb: Tensor, boxes: Tensor, labels: Sequence[int]) -> BoxObjects:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor
 
@@ -55,25 +55,50 @@ class FineTeacher:
         self.margin = teacher.margin
         self.crop_size = teacher.crop_size  # of the coarse masks
 
+    @property
+    def competes(self) -> bool:
+        """Whether overlapping objects of a class compete in the first pass."""
+        return bool(self.first.competition)
+
     def __call__(
-        self, start: CoarseMasks, objects: BoxObjects, images: Tensor
-    ) -> tuple[PseudoMasks, Tensor]:
+        self, starts: Sequence[CoarseMasks], objects: BoxObjects, images: Tensor
+    ) -> Iterator[tuple[PseudoMasks, Tensor]]:
         """Refine the masks of G objects.
 
+        The first pass refines all of them, so that each competes with all others; the second pass,
+        which needs 20 times the memory, the objects of one start after the other.
+
         Args:
-            start: their coarse masks on the first grid.
-            objects: the objects.
+            starts: their coarse masks on the first grid, some objects at a time.
+            objects: all objects.
             images: ``(B, 3, H, W)`` RGB in [0, 255].
 
-        Returns:
-            The refined masks on the finer grid, and their qualities ``(G,)`` in [0, 1], which
-            predict the IoU with the true masks.
+        Yields:
+            For each start the refined masks on the finer grid, and their qualities ``(G,)`` in
+            [0, 1], which predict the IoU with the true masks.
         """
-        common: dict[str, Any] = dict(predicted=start.predicted, objects=objects, images=images)
-        first = self.first.refine_grids(start.coarse, roi_features=start.features, **common)
-        probs = self._finer(first.masks)
+        sizes = [len(start.predicted) for start in starts]
+        features = [start.features for start in starts if start.features is not None]
+        first = self.first.refine_grids(
+            torch.cat([start.coarse for start in starts]),
+            torch.cat([start.predicted for start in starts]),
+            objects,
+            images,
+            roi_features=torch.cat(features) if features else None,
+        )
+        rows = torch.arange(len(objects), device=images.device)
+        for start, masks, part in zip(
+            starts, first.masks.split(sizes), rows.split(sizes), strict=True
+        ):
+            yield self._second_pass(start, masks, objects[part], images)
+
+    def _second_pass(
+        self, start: CoarseMasks, masks: Tensor, objects: BoxObjects, images: Tensor
+    ) -> tuple[PseudoMasks, Tensor]:
+        """Refine masks of the first pass, and rate them."""
+        probs = self._finer(masks)
         logits = probs.clamp(_SURE, 1 - _SURE).logit()
-        pseudo = self.second.refine_grids(logits, **common)
+        pseudo = self.second.refine_grids(logits, start.predicted, objects, images)
         colours = rgb_to_lab(
             crop_regions(images, pseudo.regions, objects.image_inds, _COLOUR_CELLS)
         )

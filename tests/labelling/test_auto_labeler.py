@@ -170,7 +170,8 @@ def test_the_teacher_sees_rgb():
     labeler, seen = AutoLabeler(), []
     teacher = labeler.teacher
     labeler.teacher = lambda *args: seen.append(args[2]) or teacher(*args)
-    labeler.teacher.margin, labeler.teacher.crop_size = teacher.margin, teacher.crop_size
+    for name in ("margin", "crop_size", "competes"):
+        setattr(labeler.teacher, name, getattr(teacher, name))
     labeler([BoxedImage(image, np.array([tight_box(truth)]), ["x"])])
     assert seen[0][0, :, 40, 60].tolist() == image[40, 60, ::-1].tolist()
 
@@ -236,6 +237,29 @@ def test_objects_of_one_class_compete_and_detections_do_not():
     assert sum(areas(rivals, ["a", "a"])) < sum(alone)
     found = rivals.label_tensor(rgb, torch.from_numpy(boxes), ["", ""])
     assert found.flatten(1).sum(1).tolist() == alone
+
+
+@pytest.mark.parametrize("names", [["a"] * 22, ["a", "b"] * 11], ids=["one class", "two classes"])
+def test_all_objects_of_an_image_compete_however_many_are_computed_at_once(names):
+    """Boxes of a class that overlap stand far apart in the list."""
+    image, truth = disc()
+    x1, y1, x2, y2 = tight_box(truth)
+    boxes = np.array([[x1 + d, y1, x2 + d, y2] for d in range(0, 33, 3)] * 2, float)
+    boxes[11:, 1] -= 9
+
+    def label(*, competition=2.0, max_objects=64):
+        labeler = labeler_of(competition=competition)
+        labeler.max_objects = max_objects
+        labeler.predictor.network = BrightPixels()
+        return labeler([BoxedImage(image, boxes, names)])[0]
+
+    together = label()
+    for one, other in zip(together, label(max_objects=3), strict=True):
+        assert np.array_equal(one.window, other.window)
+        assert one.quality == pytest.approx(other.quality, abs=1e-4)
+    alone = label(competition=0.0)
+    pairs = zip(together, alone, strict=True)
+    assert not all(np.array_equal(one.window, other.window) for one, other in pairs)
 
 
 def test_images_without_boxes_and_no_images():

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from itertools import accumulate
 from typing import NamedTuple
 
 import torch
@@ -24,15 +25,17 @@ class RefinedChunk(NamedTuple):
 
     Attributes:
         masks: ``(G, S, S)`` marginals.
-        inputs: inputs of the mean field.
-        cross: ``(G, S, S)`` log-odds of the cross-image term.
+        inside: ``(G, S, S)`` boolean, cells in the boxes.
+        prepare: computes the inputs of the mean field, which take 80 times the memory of the masks.
+        cross: ``(G, S, S)`` log-odds of the cross-image term; None without one.
         matches: matches with objects of the bank; None without a cross-image term.
     """
 
     masks: Tensor
-    inputs: MeanFieldInputs
-    cross: Tensor
-    matches: Correspondences | None
+    inside: Tensor
+    prepare: Callable[[], MeanFieldInputs]
+    cross: Tensor | None = None
+    matches: Correspondences | None = None
 
 
 def compete(
@@ -45,7 +48,8 @@ def compete(
 ) -> Tensor:
     """Refine all objects again, in competition with the others of their class and image.
 
-    On a CPU nothing is refined again if no boxes overlap; on a GPU to know it would synchronise.
+    The division into chunks does not influence the result. On a CPU, a chunk in which no box
+    overlaps another one is not refined again; on a GPU to know it would synchronise.
 
     Args:
         refiner: the mean field.
@@ -57,19 +61,38 @@ def compete(
     Returns:
         ``(G, S, S)`` marginals.
     """
-    sizes = [len(chunk.masks) for chunk in chunks]
+    ends = list(accumulate(len(chunk.masks) for chunk in chunks))
+    parts = [slice(first, end) for first, end in zip([0, *ends], ends, strict=False)]
     masks = torch.cat([chunk.masks for chunk in chunks])
-    if masks.device.type == "cpu" and not shared_area(objects).any():
-        return masks
-    for _ in range(_ROUNDS):
-        rivals = rival_logits(masks, regions, objects, weight=weight).split(sizes)
-        again = zip(chunks, rivals, strict=True)
-        masks = torch.cat([refiner(chunk.inputs, chunk.cross + rival) for chunk, rival in again])
+    contested = [
+        masks.device.type != "cpu" or bool(shared_area(objects, part).any()) for part in parts
+    ]
+    for _ in range(_ROUNDS if any(contested) else 0):
+        masks = torch.cat(
+            [
+                _refine_again(
+                    refiner, chunk, rival_logits(masks, regions, objects, weight=weight, part=part)
+                )
+                if is_contested
+                else chunk.masks
+                for chunk, part, is_contested in zip(chunks, parts, contested, strict=True)
+            ]
+        )
     return masks
 
 
+def _refine_again(refiner: MaskRefiner, chunk: RefinedChunk, rivals: Tensor) -> Tensor:
+    return refiner(chunk.prepare(), rivals if chunk.cross is None else chunk.cross + rivals)
+
+
 def rival_logits(
-    masks: Tensor, regions: Tensor, objects: BoxObjects, *, weight: float, rivals: int = 4
+    masks: Tensor,
+    regions: Tensor,
+    objects: BoxObjects,
+    *,
+    weight: float,
+    rivals: int = 4,
+    part: slice = slice(None),
 ) -> Tensor:
     """Compute the log-odds that overlapping objects of the same class and image take from a cell.
 
@@ -84,34 +107,40 @@ def rival_logits(
         objects: the objects.
         weight: ``w``, at least 0.
         rivals: number of rivals per object; those that cover most of its box.
+        part: the g objects whose log-odds are computed, by default all. Their rivals are all.
 
     Returns:
-        ``(G, S, S)``, at most 0; 0 where no rival has foreground.
+        ``(g, S, S)``, at most 0; 0 where no rival has foreground.
     """
-    count = min(rivals, len(objects) - 1)
+    count, own = min(rivals, len(objects) - 1), regions[part]
     if count < 1:
-        return torch.zeros_like(masks)
-    shares, inds = shared_area(objects).topk(count)  # (G, R)
+        return torch.zeros_like(masks[part])
+    shares, inds = shared_area(objects, part).topk(count)  # (g, R)
     size = masks.shape[-1]
     probs = resample_grids(
-        masks[inds.flatten()],
-        regions[inds.flatten()],
-        regions.repeat_interleave(count, 0),
-        size,
-    ).view(len(masks), count, size, size)
+        masks[inds.flatten()], regions[inds.flatten()], own.repeat_interleave(count, 0), size
+    ).view(len(own), count, size, size)
     odds = torch.logit(probs, eps=1e-6).clamp_max(_LIMIT).exp() * (probs > 0)
     return -weight * (odds * (shares > 0)[..., None, None]).sum(1).log1p()
 
 
-def shared_area(objects: BoxObjects) -> Tensor:
-    """Compute the share of each box that a box of its class and image covers, ``(G, G)``."""
-    boxes = objects.boxes
-    low = boxes[:, None, :2].maximum(boxes[:, :2])
-    high = boxes[:, None, 2:].minimum(boxes[:, 2:])
+def shared_area(objects: BoxObjects, part: slice = slice(None)) -> Tensor:
+    """Compute the share of each box of a part that each box of its class and image covers.
+
+    Args:
+        objects: the G objects.
+        part: g of them, by default all.
+
+    Returns:
+        ``(g, G)``; 0 for the object itself.
+    """
+    others, own = objects.boxes, objects[part]
+    boxes = own.boxes[:, None]
+    low, high = boxes[..., :2].maximum(others[:, :2]), boxes[..., 2:].minimum(others[:, 2:])
     common = (high - low).clamp_min(0).prod(2)
-    areas = (boxes[:, 2:] - boxes[:, :2]).prod(1).clamp_min(1e-6)
-    related = (objects.labels[:, None] == objects.labels) & (
-        objects.image_inds[:, None] == objects.image_inds
+    areas = (boxes[..., 2:] - boxes[..., :2]).prod(2).clamp_min(1e-6)  # (g, 1)
+    related = (own.labels[:, None] == objects.labels) & (
+        own.image_inds[:, None] == objects.image_inds
     )
-    related = related & ~torch.eye(len(boxes), dtype=torch.bool, device=boxes.device)
-    return common / areas[:, None] * related
+    rows = torch.arange(len(others), device=others.device)
+    return common / areas * (related & (rows[part, None] != rows))

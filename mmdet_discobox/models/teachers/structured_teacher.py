@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import torch
@@ -230,7 +231,7 @@ class StructuredTeacher(nn.Module):
             regions = expand_boxes(objects.boxes, self.margin)
             if self.competition:
                 masks = compete(self.refiner, refined, regions, objects, weight=self.competition)
-        inside = torch.cat([chunk.inputs.inside for chunk in refined])
+        inside = torch.cat([chunk.inside for chunk in refined])
         low, high = self.valid_area
         coverage = (masks > 0.5).sum((1, 2)) / inside.sum((1, 2)).clamp_min(1)
         valid = predicted & (low <= coverage) & (coverage <= high)
@@ -262,11 +263,12 @@ class StructuredTeacher(nn.Module):
     ) -> RefinedChunk:
         """Refine some of the objects, each alone."""
         regions = expand_boxes(objects.boxes, self.margin)
-        inputs = self._mean_field_inputs(coarse, objects, regions, images)
+        prepare = partial(self._mean_field_inputs, coarse, objects, regions, images)
+        inputs = prepare()
         masks = self.refiner(inputs)
         if features is None or retrieved is None:
-            return RefinedChunk(masks, inputs, torch.zeros_like(masks), None)
-        term, matches, cross = self.cross_image, None, torch.zeros_like(masks)
+            return RefinedChunk(masks, inputs.inside, prepare)
+        term, matches, cross = self.cross_image, None, None
         appearance = term.similarity(features, retrieved.rows)
         # alternate correspondences given masks and masks given correspondences (Sec. 3.3)
         for _ in range(term.alternations):
@@ -275,7 +277,7 @@ class StructuredTeacher(nn.Module):
             logits = term.logits(matches, roi_masks, retrieved)
             cross = resample_grids(logits, objects.boxes, regions, self.crop_size)
             masks = self.refiner(inputs, cross)
-        return RefinedChunk(masks, inputs, cross, matches)
+        return RefinedChunk(masks, inputs.inside, prepare, cross, matches)
 
     def _mean_field_inputs(
         self, coarse: Tensor, objects: BoxObjects, regions: Tensor, images: Tensor

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
+import weakref
 
 import pytest
 import torch
 
-from mmdet_discobox.models.teachers import StructuredTeacher
+from mmdet_discobox.models.teachers import StructuredTeacher, structured_teacher
 from mmdet_discobox.models.teachers.competition import rival_logits
 from mmdet_discobox.structures import BoxObjects, MaskProposals
 
@@ -109,3 +110,53 @@ def test_objects_without_rivals_are_refined_once_on_a_cpu(labels, calls, monkeyp
     ones = torch.ones(2, dtype=torch.bool)
     teacher.refine_grids(torch.randn(2, CELLS, CELLS), ones, objs, torch.rand(1, 3, 64, 64) * 255)
     assert len(refined) == calls
+
+
+def crowd(count):
+    """Overlapping boxes of two classes, in random order, on an image of noise."""
+    generator = torch.Generator().manual_seed(0)
+    corners = torch.rand(count, 2, generator=generator) * 30
+    boxes = torch.cat([corners, corners + 12 + torch.rand(count, 2, generator=generator) * 20], 1)
+    objs = objects(boxes.tolist(), labels=[i % 2 for i in range(count)])
+    coarse = torch.randn(count, CELLS, CELLS, generator=generator)
+    return objs, coarse, torch.rand(1, 3, 64, 64, generator=generator) * 255
+
+
+@pytest.mark.parametrize("chunk_size", [1, 7, 16])
+def test_chunks_do_not_influence_the_competition(chunk_size, monkeypatch):
+    objs, coarse, image = crowd(50)
+    ones = torch.ones(50, dtype=torch.bool)
+    teacher = StructuredTeacher(crop_size=CELLS, competition=0.5)
+
+    def refine(size):
+        monkeypatch.setattr(structured_teacher, "_CHUNK_SIZE", size)
+        return teacher.refine_grids(coarse, ones, objs, image).masks
+
+    assert torch.allclose(refine(chunk_size), refine(50), atol=1e-5)
+    alone = StructuredTeacher(crop_size=CELLS).refine_grids(coarse, ones, objs, image).masks
+    assert (refine(50) - alone).abs().max() > 0.1
+
+
+def test_rivals_of_a_part_are_those_of_all_objects():
+    objs, masks, _image = crowd(20)
+    masks = masks.sigmoid()
+    part = slice(5, 12)
+    assert torch.allclose(rivals(objs, masks, part=part), rivals(objs, masks)[part], atol=1e-6)
+
+
+def test_a_crowd_needs_the_inputs_of_one_chunk_at_a_time():
+    """The kernels of all objects are never in memory together."""
+    objs, coarse, image = crowd(40)
+    teacher, alive, most = StructuredTeacher(crop_size=CELLS, competition=0.5), [], []
+    prepare = teacher.refiner.prepare
+
+    def counted(*args, **kwargs):
+        inputs = prepare(*args, **kwargs)
+        alive.append(weakref.ref(inputs.affinity))
+        most.append(sum(ref() is not None for ref in alive))
+        return inputs
+
+    teacher.refiner.prepare = counted
+    teacher.refine_grids(coarse, torch.ones(40, dtype=torch.bool), objs, image)
+    assert len(most) == 9  # 3 chunks, alone and in 2 rounds
+    assert max(most) <= 2  # the next one is computed before the last is released
