@@ -44,6 +44,7 @@ def write_report(out: Path, data: str) -> str:
 
     They are `OUT/mixed_DATA.md`, `.json` and `.png`.
     """
+    out.mkdir(parents=True, exist_ok=True)
     results = read_results(out, data)
     text = f"{table(results)}\n\n{NOTE}\n"
     path = out / f"mixed_{data}"
@@ -87,7 +88,8 @@ def draw(results: Results, path: Path) -> None:
                 label = KINDS[kind].removeprefix("labels: ")
                 axes.errorbar(*np.array(points).T, marker="o", capsize=3, label=label)
         axes.set(xlabel="objects with a true mask (%)", ylabel=f"{TITLES[measure]} (%)")
-        axes.legend(fontsize="small")
+        if axes.has_data():
+            axes.legend(fontsize="small")
         axes.grid(alpha=0.3)
     figure.savefig(path, dpi=150)
 
