@@ -62,6 +62,15 @@ def commands(page: Path) -> list[tuple[str, str]]:
     return re.findall(r"python ((?:benchmarks|demo|tools|scripts)/[\w/]+\.py)([^`\n]*)", text)
 
 
+def source_of(script):
+    """Text of a script, and of the modules beside it that it imports."""
+    text = script.read_text()
+    beside = [
+        script.with_name(f"{name}.py") for name in re.findall(r"^from (\w+) import", text, re.M)
+    ]
+    return "".join([text, *(path.read_text() for path in beside if path.exists())])
+
+
 @every_page
 def test_links_lead_somewhere(page):
     links = re.findall(r"\]\(([^)\s]+)\)", FENCE.sub("", page.read_text()))
@@ -83,7 +92,7 @@ def test_named_files_exist(page):
 @every_page
 def test_commands_have_options_that_exist(page):
     for script, arguments in commands(page):
-        source = (ROOT / script).read_text()
+        source = source_of(ROOT / script)
         for option in re.findall(r"(?<!\S)(--[\w-]+)", arguments):
             assert f'"{option}"' in source, f"{script} {option}"
 
