@@ -62,13 +62,11 @@ def commands(page: Path) -> list[tuple[str, str]]:
     return re.findall(r"python ((?:benchmarks|demo|tools|scripts)/[\w/]+\.py)([^`\n]*)", text)
 
 
-def source_of(script):
-    """Text of a script, and of the modules beside it that it imports."""
+def with_options(script):
+    """Text of a script, and of the file beside it that parses its options, if there is one."""
     text = script.read_text()
-    beside = [
-        script.with_name(f"{name}.py") for name in re.findall(r"^from (\w+) import", text, re.M)
-    ]
-    return "".join([text, *(path.read_text() for path in beside if path.exists())])
+    beside = re.findall(r"^from (\w+_options) import", text, re.MULTILINE)
+    return text + "".join((script.parent / f"{name}.py").read_text() for name in beside)
 
 
 @every_page
@@ -92,7 +90,7 @@ def test_named_files_exist(page):
 @every_page
 def test_commands_have_options_that_exist(page):
     for script, arguments in commands(page):
-        source = source_of(ROOT / script)
+        source = with_options(ROOT / script)
         for option in re.findall(r"(?<!\S)(--[\w-]+)", arguments):
             assert f'"{option}"' in source, f"{script} {option}"
 
