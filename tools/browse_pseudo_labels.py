@@ -61,7 +61,8 @@ def main(argv: Sequence[str] | None = None) -> None:
             drawn += 1
         if drawn >= args.limit:
             break
-    print(f"Drawings (boxes | student | teacher): {drawn} in {args.out}")
+    panels = "boxes | student | teacher" + (" | true masks" if model.true_masks else "")
+    print(f"Drawings ({panels}): {drawn} in {args.out}")
 
 
 if __name__ == "__main__":
