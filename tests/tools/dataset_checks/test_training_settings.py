@@ -12,6 +12,9 @@ from dataset_checks import TrainingSettings
 CONFIGS = Path(__file__).parents[3] / "configs"
 
 
+LEAF = dict(type="CocoBoxDataset")
+
+
 def read(name):
     return TrainingSettings.from_config(Config.fromfile(CONFIGS / name))
 
@@ -83,6 +86,6 @@ def test_each_head_has_a_number_of_classes():
     assert read("discobox/yolact_r50.py").num_classes == dict(mask_head=80, bbox_head=80)
     heads = [dict(num_classes=2), dict(num_classes=3)]
     model = dict(roi_head=dict(bbox_head=heads, mask_head=dict(num_classes=2)))
-    settings = TrainingSettings.from_config(dict(model=model, train_dataloader=dict(dataset={})))
+    settings = TrainingSettings.from_config(dict(model=model, train_dataloader=dict(dataset=LEAF)))
     expected = {"mask_head": 2, "bbox_head[0]": 2, "bbox_head[1]": 3}
     assert settings.num_classes == expected
