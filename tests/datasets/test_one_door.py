@@ -67,6 +67,14 @@ def test_all_refuse_with_place_and_fix(tmp_path: Path, kind: str, reader: str) -
         readers(tmp_path, content, classes=None if reader == "check" else CLASSES)[reader]()
 
 
+@pytest.mark.parametrize("classes", [None, ()])
+def test_a_data_set_needs_classes(tmp_path: Path, classes: Any) -> None:
+    with pytest.raises(
+        ValueError, match=r"`classes` is .*, not a list of names. Set metainfo=dict"
+    ):
+        readers(tmp_path, coco(), classes=classes)["data_set"]()
+
+
 def test_names_that_look_alike_are_one_name(tmp_path: Path) -> None:
     content = coco()
     content["categories"] = [dict(id=7, name="w\u00e9"), dict(id=3, name="we\u0301")]
