@@ -69,9 +69,7 @@ def test_all_refuse_with_place_and_fix(tmp_path: Path, kind: str, reader: str) -
 
 @pytest.mark.parametrize("classes", [None, ()])
 def test_a_data_set_needs_classes(tmp_path: Path, classes: Any) -> None:
-    with pytest.raises(
-        ValueError, match=r"`classes` is .*, not a list of names. Set meta"
-    ):
+    with pytest.raises(ValueError, match=r"`classes` is .*, not a list of names. Set meta"):
         readers(tmp_path, coco(), classes=classes)["data_set"]()
 
 
