@@ -3,6 +3,8 @@
 from .box_crops import BoxCropDataset, CropBox
 from .coco_boxes import CocoBoxDataset
 from .crop_aware_boxes import CropAwareBoxes, PackCutSides
+from .image_loading import LoadImageAsLabelled
+from .mask_balance import MaskBalancedDataset
 from .pair_datasets import KeypointPairDataset, ObjectPairDataset
 from .true_masks import LoadTrueMasks
 
@@ -12,7 +14,9 @@ __all__ = [
     "CropAwareBoxes",
     "CropBox",
     "KeypointPairDataset",
+    "LoadImageAsLabelled",
     "LoadTrueMasks",
+    "MaskBalancedDataset",
     "ObjectPairDataset",
     "PackCutSides",
 ]
