@@ -4,11 +4,13 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from mmcv.ops import DeformConv2d
 from mmdet.registry import TRANSFORMS
 from tiny import NETWORKS as TINY
 from tiny import build, tiny_labeler, tiny_solov2
 
 from mmdet_discobox.apis import AutoLabeler, BoxedImage
+from mmdet_discobox.labelling import crop_masks
 from mmdet_discobox.labelling.auto_labeler import ellipse_logits
 from mmdet_discobox.structures import MaskProposals
 
@@ -219,6 +221,33 @@ def test_crops_of_every_margin_lie_on_the_image(margins):
     window = truth[10:70, 20:90].astype(np.uint8)
     expected = cv2.resize(window, (60, 60), interpolation=cv2.INTER_AREA) > 0
     assert iou(coarse > np.median(coarse) + 0.3, expected) > 0.85
+
+
+@pytest.mark.parametrize("at_once", [1, 3])
+def test_the_number_of_crops_at_a_time_does_not_change_the_masks(at_once, monkeypatch):
+    labeler, (image, _) = labeler_of(), disc()
+    corners = np.random.default_rng(0).uniform(0, 40, (7, 2))
+    objects = BoxedImage(image, np.concatenate([corners, corners + 30], 1), ["x"] * 7).objects(
+        [0] * 7
+    )
+    rgb = torch.from_numpy(image[..., ::-1].copy()).permute(2, 0, 1)[None].float()
+
+    def predict(count):
+        monkeypatch.setattr(crop_masks, "_CROPS", count)
+        return labeler.predictor(None, rgb, objects, objects.boxes, 32)
+
+    few, all_of_them = predict(at_once), predict(7)
+    assert torch.allclose(few.coarse, all_of_them.coarse, atol=1e-4)
+    assert torch.allclose(few.views, all_of_them.views, atol=1e-2)
+
+
+def test_a_labeller_is_channels_last_unless_it_has_deformable_convolutions():
+    model = labeler_of().predictor.model
+    kernels = [p for p in model.parameters() if p.dim() == 4 and p.shape[2] > 1 and p.shape[1] > 1]
+    assert all(p.is_contiguous(memory_format=torch.channels_last) for p in kernels)
+    model = build(tiny_labeler(num_classes=None))
+    model.deformable = DeformConv2d(4, 4, 3)
+    assert all(p.is_contiguous() for p in AutoLabeler(model).predictor.model.parameters())
 
 
 def test_objects_of_one_class_compete_and_detections_do_not():
