@@ -1,7 +1,7 @@
 """Reduce a training checkpoint to the weights of one network for publication.
 
-    python tools/publish_model.py IN.pth OUT.pth [--network student|teacher] [--half] [--no-config] \
-        [--stock-config]
+    python tools/publish_model.py IN.pth OUT.pth [--network student|teacher] [--half] \
+        [--no-config] [--stock-config]
 
 Teacher, structured teacher, bank and optimiser state are dropped; the weights load into the
 DiscoBox detector and the stock one. The start of the SHA-256 of the file is added to its name:
@@ -72,7 +72,8 @@ def main(argv: Sequence[str] | None = None) -> None:
         stock = stock_config_text(config)
         write_bytes(path.with_suffix(".py"), stock.encode())
         print(f"config with classes of mmdet written to {path.with_suffix('.py')}")
-        print("".join(f"{line}\n" for line in stock.splitlines()[1:] if line.startswith("# ")), end="")
+        notes = [line for line in stock.splitlines()[1:] if line.startswith("# ")]
+        print("".join(f"{note}\n" for note in notes), end="")
 
 
 if __name__ == "__main__":

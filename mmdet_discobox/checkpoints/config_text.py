@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 import math
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeGuard
 
 from mmengine.config import Config
 
@@ -48,11 +48,21 @@ def _value(node: ast.expr) -> Any:
     if isinstance(node, ast.Dict) and all(node.keys):
         keys = [_value(key) for key in node.keys if key is not None]
         return dict(zip(keys, map(_value, node.values), strict=True))
-    if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "dict":
-        if not node.args and all(keyword.arg for keyword in node.keywords):
-            return {keyword.arg: _value(keyword.value) for keyword in node.keywords}
+    if _is_dict_of_keywords(node):
+        return {keyword.arg: _value(keyword.value) for keyword in node.keywords}
     if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub):
         return -_value(node.operand)
     if isinstance(node, ast.Name) and node.id in _NAMES:
         return _NAMES[node.id]
     return ast.literal_eval(node)
+
+
+def _is_dict_of_keywords(node: ast.expr) -> TypeGuard[ast.Call]:
+    """Check for ``dict(key=value, ...)``."""
+    return (
+        isinstance(node, ast.Call)
+        and isinstance(node.func, ast.Name)
+        and node.func.id == "dict"
+        and not node.args
+        and all(keyword.arg for keyword in node.keywords)
+    )
