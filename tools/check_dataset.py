@@ -1,8 +1,9 @@
-"""Validate boxes, masks and images for training, and suggest settings for them.
+"""Validate boxes, masks and images for training, and write a config for them.
 
+    python tools/check_dataset.py ANN_JSON IMG_DIR --write-config FILE [--val VAL_JSON]
     python tools/check_dataset.py ANN_JSON IMG_DIR [--config CFG] [--json OUT.json]
 
-The exit status is 1 if training would stop or train on wrong boxes.
+The exit status is 1 if training would stop or train on wrong boxes; then no config is written.
 """
 
 from __future__ import annotations
@@ -10,22 +11,46 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
+import torch
 from mmengine.config import Config
 from rich.console import Console
 from rich.progress import Progress
 
-from dataset_checks import check_dataset
+from dataset_checks import DatasetReport, check_dataset
+from mmdet_discobox.datasets.coco_validation import find_problems, load_coco_json
 from mmdet_discobox.utils.command_line import run
+from mmdet_discobox.utils.files import write_text
+from starter_config import NETWORKS, DataFiles, StarterConfig, starter_config
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Check a data set, print the report and write it as json.
+    """Check a data set, print the report, and write it as json and a config on request.
 
     Returns:
         Exit status.
     """
+    args = parse_arguments(argv)
+    for path, option in ((args.json, "--json"), (args.write_config, "--write-config")):
+        if path is not None:
+            make_parent(path, option)
+    starter = make_starter(args)
+    report = check(args, None if starter is None else starter.config())
+    print(report if args.write_config is None else replace(report, suggestions=None))
+    if args.json is not None:
+        text = json.dumps(report.as_json(), indent=2, ensure_ascii=False) + "\n"
+        args.json.write_text(text, encoding="utf-8")
+    if report.stops_training and args.write_config is not None:
+        print(f"\nNo config was written to {args.write_config}: fix the errors first.")
+    elif starter is not None:
+        print(write_config(starter, args.write_config))
+    return int(report.stops_training)
+
+
+def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
+    """Parse the command line; exit with status 2 if options contradict each other."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -33,28 +58,72 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("img_dir", type=Path, metavar="IMG_DIR", help="folder of the images")
     parser.add_argument("--config", type=Path, help="training config (default: solov2_r50.py)")
     parser.add_argument("--json", type=Path, help="file to write the report to as json")
+    parser.add_argument(
+        "--write-config",
+        type=Path,
+        metavar="FILE",
+        help="file to write a training config to, which starts from weights of COCO",
+    )
+    parser.add_argument("--val", type=Path, metavar="VAL_JSON", help="json to validate on")
+    parser.add_argument("--val-img-dir", type=Path, help="folder of its images (default: IMG_DIR)")
+    parser.add_argument(
+        "--network", choices=NETWORKS, default="solov2", help="network of the config to write"
+    )
     args = parser.parse_args(argv)
-    if args.json is not None:
-        make_parent(args.json)
-    config = None if args.config is None else Config.fromfile(args.config)
+    check_options(parser, args)
+    return args
+
+
+def check_options(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
+    """Exit with status 2 if options contradict each other."""
+    written = args.write_config
+    if written is None and (args.val is not None or args.val_img_dir is not None):
+        parser.error("--val and --val-img-dir belong to --write-config")
+    if args.val is None and args.val_img_dir is not None:
+        parser.error("--val-img-dir belongs to --val")
+    if written is not None and args.config is not None:
+        parser.error("--write-config writes a config, --config reads one: give one of them")
+    if written is not None and (written.suffix != ".py" or written.exists()):
+        fault = "exists" if written.exists() else "has no ending .py"
+        parser.error(f"--write-config {written} {fault}: choose another name")
+
+
+def check(args: argparse.Namespace, config: Config | None) -> DatasetReport:
+    """Check the data set against the written config, that of ``--config``, or the default."""
+    if args.config is not None:
+        config = Config.fromfile(args.config)
     with Progress(console=Console(stderr=True), transient=True) as progress:
         task = progress.add_task("reading images", total=None)
-        report = check_dataset(
+        return check_dataset(
             args.ann_json, args.img_dir, config=config, on_image=lambda: progress.advance(task)
         )
-    print(report)
-    if args.json is not None:
-        text = json.dumps(report.as_json(), indent=2, ensure_ascii=False) + "\n"
-        args.json.write_text(text, encoding="utf-8")
-    return int(report.stops_training)
 
 
-def make_parent(path: Path) -> None:
-    """Create the folder of the report before the minutes of reading images."""
+def make_starter(args: argparse.Namespace) -> StarterConfig | None:
+    """Make the config to write; None without ``--write-config`` or if the json has problems."""
+    if args.write_config is None or find_problems(load_coco_json(args.ann_json)):
+        return None
+    files = DataFiles(args.ann_json, args.img_dir, args.val, args.val_img_dir)
+    return starter_config(files, args.network)
+
+
+def write_config(starter: StarterConfig, path: Path) -> str:
+    """Write the config; return what it trains, and the command."""
+    write_text(path, starter.text)
+    plan = starter.plan
+    return (
+        f"\nWrote {path}: {starter.network.title}, images of {plan.image_scale} pixels, "
+        f"{plan.batch_size} a step, {plan.epochs} epochs ({plan.steps:,} steps on one GPU).\n"
+        f"Train with:\n\n    mim train mmdet {path} --gpus {int(torch.cuda.is_available())}"
+    )
+
+
+def make_parent(path: Path, option: str) -> None:
+    """Create the folder of a result before the minutes of reading images."""
     path.parent.mkdir(parents=True, exist_ok=True)
     if path.is_dir():
         raise IsADirectoryError(
-            f"Expected --json to name a file, but '{path}' is a folder. Pass a file in it."
+            f"Expected {option} to name a file, but '{path}' is a folder. Pass a file in it."
         )
 
 

@@ -6,7 +6,10 @@ _base_ = [
     "../_base_/datasets/box_crops.py",
 ]
 custom_imports = dict(imports=["mmdet_discobox"], allow_failed_imports=False)
-default_hooks = dict(resume=dict(type="ResumeHook"))  # from a whole checkpoint, after a kill
+default_hooks = dict(
+    resume=dict(type="ResumeHook"),  # from a whole checkpoint, after a kill
+    start=dict(type="PretrainedStartHook"),  # `load_from` with other classes
+)
 model = dict(
     data_preprocessor=dict(mean=[123.675, 116.28, 103.53], std=[58.395, 57.12, 57.375]),
     backbone=dict(

@@ -10,6 +10,7 @@ custom_hooks = _base_.discobox_hooks
 default_hooks = dict(
     checkpoint=dict(max_keep_ckpts=3),
     resume=dict(type="ResumeHook"),  # from a whole checkpoint, after a kill
+    start=dict(type="PretrainedStartHook"),  # `load_from` with other classes
 )
 model = dict(bbox_head=dict(type="DiscoBoxCondInstBboxHead"), **_base_.discobox_condinst)
 train_pipeline = [

@@ -5,6 +5,10 @@ _base_ = [
     "../_base_/models/discobox.py",
 ]
 custom_imports = dict(imports=["mmdet_discobox"], allow_failed_imports=False)
+default_hooks = dict(
+    resume=dict(type="ResumeHook"),  # from a whole checkpoint, after a kill
+    start=dict(type="PretrainedStartHook"),  # `load_from` with other classes
+)
 model = dict(bbox_head=dict(type="DiscoBoxRTMDetInsSepBNHead"), **_base_.discobox_rtmdet_ins)
 
 # No transform cuts an object: the box of a cut object is not tight, as L_mil requires, and without

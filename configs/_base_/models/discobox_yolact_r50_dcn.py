@@ -16,6 +16,7 @@ custom_hooks = [
 default_hooks = dict(
     checkpoint=dict(by_epoch=False, interval=20000, max_keep_ckpts=3),
     resume=dict(type="ResumeHook"),  # from a whole checkpoint, after a kill
+    start=dict(type="PretrainedStartHook"),  # `load_from` with other classes
 )
 log_processor = dict(by_epoch=False)
 model = dict(

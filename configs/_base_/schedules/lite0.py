@@ -8,6 +8,7 @@ default_hooks = dict(
     checkpoint=dict(max_keep_ckpts=2),
     threads=dict(type="ThreadsHook"),  # a core stays free; OMP_NUM_THREADS=N overrides
     resume=dict(type="ResumeHook"),  # from a whole checkpoint, after a kill
+    start=dict(type="PretrainedStartHook"),  # `load_from` with other classes
 )
 
 optim_wrapper = dict(

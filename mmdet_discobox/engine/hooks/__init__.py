@@ -1,6 +1,7 @@
 """Floor 6: hooks, the only modules that know the iteration."""
 
 from .channels_last_hook import ChannelsLastHook
+from .pretrained_start_hook import PretrainedStartHook
 from .pseudo_label_visualization_hook import PseudoLabelVisualizationHook
 from .resume_hook import ResumeHook
 from .start_condition import StartCondition
@@ -10,6 +11,7 @@ from .threads_hook import ThreadsHook
 
 __all__ = [
     "ChannelsLastHook",
+    "PretrainedStartHook",
     "PseudoLabelVisualizationHook",
     "ResumeHook",
     "StartCondition",

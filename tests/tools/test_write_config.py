@@ -1,0 +1,300 @@
+"""`check_dataset.py --write-config`: the config that it writes trains, tests and predicts."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+from checked_data import coco
+from mmengine.config import Config
+from mmengine.runner import Runner, save_checkpoint
+from tiny import build, write_boxes
+from tiny_detectors import CONFIGS as STOCK
+
+from dataset_checks import TrainingSettings
+from mmdet_discobox.datasets.box_table import BoxTable
+from starter_config import NETWORKS, DataFiles, plan_training, starter_config
+
+ROOT = Path(__file__).parents[2]
+OURS = {
+    "solov2": "solov2_r50",
+    "condinst": "condinst_r50",
+    "yolact": "yolact_r50",
+    "rtmdet-ins": "rtmdet-ins_s",
+    "rtmdet-ins-tiny": "rtmdet-ins_tiny",
+}
+
+
+@pytest.fixture
+def check(capsys):
+    def run(*arguments, status=0):
+        spec = importlib.util.spec_from_file_location(
+            "check_dataset", ROOT / "tools/check_dataset.py"
+        )
+        module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+        assert module.main([str(argument) for argument in arguments]) == status
+        return "".join(capsys.readouterr())
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return write_boxes(tmp_path_factory.mktemp("wörk 图") / "set", num_images=5)
+
+
+def write(check, folder, path, *options):
+    return check(folder / "boxes.json", folder / "images", "--write-config", path, *options)
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_the_parts_of_discobox_are_those_of_our_configs(name, check, folder, tmp_path):
+    """All but the classes, correspondences and what belongs to the size of images."""
+    write(check, folder, tmp_path / "own.py", "--network", name)
+    written = Config.fromfile(tmp_path / "own.py").model
+    ours = Config.fromfile(ROOT / f"configs/discobox/{OURS[name]}.py").model
+    for head in ("bbox_head", "mask_head"):
+        if head in ours and "num_classes" in ours[head]:
+            assert written[head].num_classes == 3
+            written[head].num_classes = ours[head].num_classes
+    if name == "solov2":
+        for key in ("scale_ranges", "num_grids"):
+            written.mask_head[key] = ours.mask_head[key]
+    for model in (written, ours):
+        for key in ("loss_nce", "data_preprocessor"):
+            model.pop(key, None)
+        model.structured_teacher.pop("cross_image", None)
+        model.loss_mil.setdefault("loss_weight", 1.0)
+    for key in ("dcn", "stage_with_dcn"):  # none, in YOLACT
+        ours.backbone.pop(key, None)
+    ours.backbone.init_cfg = written.backbone.init_cfg
+    assert written == ours
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_the_start_is_the_one_of_mmdets_metafile(name, check, folder, tmp_path):
+    write(check, folder, tmp_path / "own.py", "--network", name)
+    config = Config.fromfile(tmp_path / "own.py")
+    base = re.search(r'_base_ = \["mmdet::(.*)"\]', (tmp_path / "own.py").read_text())[1]
+    metafile = yaml.safe_load((STOCK / base).with_name("metafile.yml").read_text())
+    listed = {model.get("Weights"): model["Config"] for model in metafile["Models"]}
+    assert config.load_from in listed
+    theirs = Config.fromfile(STOCK.parent / listed[config.load_from], import_custom_modules=False)
+    for part in ("backbone", "neck"):  # the same architecture, so that all weights fit
+        assert theirs.model[part] == Config.fromfile(STOCK / base).model[part]
+
+
+def tiny(config, name, work_dir):
+    """Few channels and small images; everything else as written."""
+    model = config.model
+    model.test_cfg.update(score_thr=0.0)  # untrained, it finds objects all the same
+    norm = dict(type="GN", num_groups=4)
+    if name.startswith("rtmdet"):
+        model.backbone.update(widen_factor=0.125, init_cfg=None)
+        model.neck.update(in_channels=[32, 64, 128], out_channels=16)
+        model.bbox_head.update(in_channels=16, feat_channels=16)
+    else:
+        model.backbone.update(depth=18, base_channels=8, init_cfg=None)
+        model.neck.update(in_channels=[8, 16, 32, 64], out_channels=16)
+        for head in ("bbox_head", "mask_head"):
+            for key in {"in_channels", "feat_channels"} & model.get(head, {}).keys():
+                model[head][key] = 16 if head == "bbox_head" or name != "condinst" else 8
+        if name in ("solov2", "condinst"):
+            model.mask_head.mask_feature_head.update(feat_channels=16, norm_cfg=norm)
+        if name == "solov2":
+            model.test_cfg.update(filter_thr=0.0)
+            model.mask_head.mask_feature_head.out_channels = 16
+            model.mask_head.norm_cfg = norm
+        if name == "condinst":
+            model.mask_head.mask_feature_head.in_channels = 16
+            model.bbox_head.norm_cfg = norm
+    if name == "solov2":
+        model.mask_head.mask_feature_head.in_channels = 16
+    config.merge_from_dict(
+        {
+            "work_dir": str(work_dir),
+            "train_dataloader.num_workers": 0,
+            "train_dataloader.persistent_workers": False,
+            "train_cfg.max_epochs": 1,
+            "train_cfg.val_interval": 1,
+            "default_hooks.checkpoint.interval": 1,
+            "default_hooks.logger.interval": 1,
+            "experiment_name": str(work_dir).replace("/", "_"),
+        }
+    )
+    for loader in (config.val_dataloader, config.test_dataloader):
+        if loader is not None:
+            loader.update(num_workers=0, persistent_workers=False)
+    return config
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", [name for name in NETWORKS if name != "rtmdet-ins-tiny"])
+def test_the_written_config_trains_and_validates(name, folder, tmp_path):
+    files = DataFiles(folder / "boxes.json", folder / "images", folder / "masks.json")
+    text = starter_config(files, name).text
+    for scale in re.findall(r"\((?:640|550|576|512), \d+\)", text):
+        text = text.replace(scale, "(96, 96)")
+    (tmp_path / "small.py").write_text(text.replace("divisor=550", "divisor=96"))
+    config = tiny(Config.fromfile(tmp_path / "small.py"), name, tmp_path / "work")
+    stock = build({**config.model})
+    weights = {k: v for k, v in stock.state_dict().items() if "teacher" not in k}
+    save_checkpoint(dict(state_dict=weights, meta={}), str(tmp_path / "stock.pth"))
+    config.load_from = str(tmp_path / "stock.pth")
+    config.train_dataloader.batch_size = 2
+    runner = Runner.from_cfg(config)
+    runner.train()
+    log = "".join(path.read_text() for path in (tmp_path / "work").glob("*/*.log"))
+    assert "Start from" in log
+    assert "segm_mAP" in log
+    losses = {key: float(value) for key, value in re.findall(r"(loss\w*): ([\d.na]+)", log)}
+    assert {"loss_mil", "loss_con"} <= losses.keys()
+    assert all(np.isfinite(value) for value in losses.values())
+
+
+def test_without_a_json_to_validate_on_tests_run_on_the_training_images(check, folder, tmp_path):
+    write(check, folder, tmp_path / "own.py")
+    config = Config.fromfile(tmp_path / "own.py")
+    assert (config.val_dataloader, config.val_evaluator, config.val_cfg) == (None, None, None)
+    assert config.test_dataloader.dataset.ann_file == config.train_dataloader.dataset.ann_file
+    assert config.test_evaluator.metric == "bbox"
+
+
+def test_masks_and_folder_of_the_validation(check, folder, tmp_path):
+    options = ("--val", folder / "masks.json", "--val-img-dir", tmp_path)
+    output = write(check, folder, tmp_path / "own.py", *options)
+    assert f"mim train mmdet {tmp_path / 'own.py'}" in output
+    config = Config.fromfile(tmp_path / "own.py")
+    assert config.val_evaluator.metric == ["bbox", "segm"]
+    assert config.val_dataloader.dataset.data_prefix.img == f"{tmp_path.as_posix()}/"
+
+
+def test_classes_and_paths_with_quotes_and_one_class(check, tmp_path):
+    root = write_boxes(tmp_path / 'it"s')
+    content = json.loads((root / "boxes.json").read_text())
+    content["categories"] = [dict(id=1, name='Ap"fel\\n {x} 图')]
+    for annotation in content["annotations"]:
+        annotation["category_id"] = 1
+    (root / "boxes.json").write_text(json.dumps(content))
+    write(check, root, tmp_path / "own.py")
+    config = Config.fromfile(tmp_path / "own.py")
+    assert config.train_dataloader.dataset.metainfo.classes == ('Ap"fel\\n {x} 图',)
+    assert Path(config.train_dataloader.dataset.ann_file) == root / "boxes.json"
+    assert config.model.mask_head.num_classes == 1
+
+
+def test_nothing_is_written_for_data_with_errors(check, folder, tmp_path):
+    content = json.loads((folder / "boxes.json").read_text())
+    content["images"][1]["file_name"] = "gone.png"
+    (tmp_path / "boxes.json").write_text(json.dumps(content))
+    arguments = (tmp_path / "boxes.json", folder / "images", "--write-config", tmp_path / "own.py")
+    assert "No config was written" in check(*arguments, status=1)
+    content["annotations"][0]["bbox"] = [1, 2]
+    (tmp_path / "boxes.json").write_text(json.dumps(content))
+    assert "No config was written" in check(*arguments, status=1)
+    assert not (tmp_path / "own.py").exists()
+
+
+def test_a_validation_without_a_class_is_an_error(check, folder, tmp_path):
+    content = json.loads((folder / "boxes.json").read_text())
+    content["categories"][2]["name"] = "other"
+    (tmp_path / "val.json").write_text(json.dumps(content))
+    with pytest.raises(ValueError, match=r"val\.json' to have all classes .* lacks 'three'"):
+        write(check, folder, tmp_path / "own.py", "--val", tmp_path / "val.json")
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--write-config", "own.txt"], "no ending .py"),
+        (["--write-config", "there.py"], "exists"),
+        (["--write-config", "own.py", "--config", "there.py"], "one of them"),
+        (["--val", "val.json"], "belong to --write-config"),
+        (["--write-config", "own.py", "--val-img-dir", "images"], "belongs to --val"),
+    ],
+)
+def test_options_that_contradict(check, folder, tmp_path, monkeypatch, capsys, options, message):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "there.py").touch()
+    with pytest.raises(SystemExit):
+        check(folder / "boxes.json", folder / "images", *options)
+    assert message in capsys.readouterr().err
+
+
+def table(*sides, size=(640, 480), images=1, boxes=1):
+    """Square boxes in images of one size."""
+    content = coco(*[[0, 0, side, side] for side in sides])
+    content["images"] = [
+        dict(content["images"][0], id=i + 1, width=size[0], height=size[1]) for i in range(images)
+    ]
+    return BoxTable(content)
+
+
+@pytest.mark.parametrize(
+    ("size", "side", "scale"),
+    [
+        ((1333, 800), 100, (1333, 800)),  # as it is
+        ((4000, 3000), 500, (1056, 800)),  # mmdet's size
+        ((800, 600), 200, (800, 608)),  # large objects need no larger images
+        ((800, 600), 20, (1056, 800)),  # small ones do
+        ((320, 240), 100, (640, 480)),  # a least size
+        ((600, 800), 200, (800, 608)),  # upright
+    ],
+)
+def test_image_scales(size, side, scale):
+    assert plan_training(table(side, size=size), NETWORKS["solov2"]).image_scale == scale
+
+
+def test_anchors_of_yolact_keep_their_size():
+    plan = plan_training(table(20, size=(4000, 3000)), NETWORKS["yolact"])
+    assert plan.image_scale == (550, 550)
+    assert plan.tiny_share == 1.0
+
+
+def test_objects_that_vanish_are_counted():
+    plan = plan_training(table(50, 500, size=(4000, 3000)), NETWORKS["solov2"])
+    assert plan.tiny_share == 0.5  # 13 pixels
+
+
+@pytest.mark.parametrize(
+    ("images", "epochs", "steps"), [(1, 300, 300), (100, 93, 93 * 13), (10_000, 12, 12 * 1250)]
+)
+def test_length_of_the_training(images, epochs, steps):
+    plan = plan_training(table(200, size=(640, 480), images=images), NETWORKS["solov2"])
+    assert plan.batch_size == min(images, 8)
+    assert plan.epochs == epochs
+    assert plan.steps == steps
+    assert plan.warm_up <= 500
+    assert 1 <= plan.interval <= epochs
+
+
+def test_a_share_of_tiny_boxes_is_reported(check, tmp_path):
+    root = write_boxes(tmp_path / "set", size=96)
+    content = json.loads((root / "boxes.json").read_text())
+    for annotation in content["annotations"]:
+        annotation["bbox"][2:] = [2, 2]
+    (root / "boxes.json").write_text(json.dumps(content))
+    write(check, root, tmp_path / "own.py")
+    assert "100% of the boxes are below 16 pixels" in (tmp_path / "own.py").read_text()
+
+
+def test_ranges_and_grids_of_solov2_follow_the_boxes(check, tmp_path):
+    """Many small boxes side by side, which COCO's grids merge into few cells."""
+    root = write_boxes(tmp_path / "set", num_images=1, empty=0)
+    content = json.loads((root / "boxes.json").read_text())
+    content["annotations"] = [
+        dict(id=1 + i, image_id=0, category_id=1, bbox=[2 * (i % 48), 2 * (i // 48), 2, 2])
+        for i in range(48 * 48)
+    ]
+    (root / "boxes.json").write_text(json.dumps(content))
+    write(check, root, tmp_path / "own.py")
+    config = Config.fromfile(tmp_path / "own.py")
+    assert list(config.model.mask_head.num_grids) != [40, 36, 24, 16, 12]
+    settings = TrainingSettings.from_config(config)
+    assert tuple(settings.num_grids) == tuple(config.model.mask_head.num_grids)

@@ -1,0 +1,106 @@
+"""Choose image scale, batch size and length of a training from a data set."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import ceil, log2
+
+import numpy as np
+
+from mmdet_discobox.datasets.box_table import BoxTable
+
+from .networks import Network
+
+#: ``sqrt(width * height)`` in pixels at which a small object (the 10th percentile) is enlarged no
+#: further, and up to which factor images are enlarged for it
+_SMALL, _MOST = 32.0, 2.0
+#: images are enlarged to this longest side in pixels
+_SHORTEST = 640
+#: objects below this size in pixels have hardly a cell of the masks, which have stride 4 to 8
+_TINY = 16.0
+#: most images of a step: more would make the few steps of a small data set fewer
+_MOST_IMAGES = 8
+#: shortest training in epochs and in steps; the rows of 12 epochs in `docs/results.md` have 1,116
+_MIN_EPOCHS, _MIN_STEPS, _MAX_EPOCHS = 12, 1200, 300
+#: warm-up as a share of the training, and its longest
+_WARM_UP, _MAX_WARM_UP = 0.1, 500
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Settings of a training that depend on the data.
+
+    Attributes:
+        image_scale: Longest and shortest side of an image in pixels.
+        image_size: Median longest and shortest side of the given images in pixels.
+        tiny_share: Share of the boxes below 16 pixels at this scale.
+        batch_size: Images per step and GPU.
+        epochs: Length of the training.
+        steps: The same on one GPU, in steps.
+        warm_up: Steps of the warm-up.
+        interval: Epochs between two checkpoints and validations.
+    """
+
+    image_scale: tuple[int, int]
+    image_size: tuple[int, int]
+    tiny_share: float
+    batch_size: int
+    epochs: int
+    steps: int
+    warm_up: int
+    interval: int
+
+
+def plan_training(table: BoxTable, network: Network) -> Plan:
+    """Choose the settings of a training that starts from weights of COCO.
+
+    Images have the size that mmdet trains the network with, or their own if that is smaller, but
+    small objects may enlarge them.
+
+    Args:
+        table: The boxes to train on.
+        network: The network.
+    """
+    used = _trained_images(table, network)
+    scale, sizes = _image_scale(table, network)
+    fitting = 2 ** round(log2(max(1.0, network.pixels / (scale[0] * scale[1]))))
+    batch_size = min(fitting, _MOST_IMAGES, used)
+    steps = ceil(used / batch_size)
+    epochs = min(max(_MIN_EPOCHS, ceil(_MIN_STEPS / steps)), _MAX_EPOCHS)
+    median = np.median(np.sort(table.image_sizes, 1)[:, ::-1], 0)
+    return Plan(
+        image_scale=scale,
+        image_size=(int(median[0]), int(median[1])),
+        tiny_share=float((sizes < _TINY).mean()) if len(sizes) else 0.0,
+        batch_size=batch_size,
+        epochs=epochs,
+        steps=epochs * steps,
+        warm_up=min(ceil(_WARM_UP * epochs * steps), _MAX_WARM_UP),
+        interval=max(1, epochs // 6),
+    )
+
+
+def _trained_images(table: BoxTable, network: Network) -> int:
+    if network.keeps_empty:
+        return max(1, len(table.image_sizes))
+    return max(1, len(np.unique(table.image_inds[table.trained])))
+
+
+def _image_scale(table: BoxTable, network: Network) -> tuple[tuple[int, int], np.ndarray]:
+    """Return the image scale, and the sizes of the boxes at this scale."""
+    longest = table.image_sizes.max(1)
+    relative = np.sqrt(table.sides.prod(1)) / longest[table.image_inds]
+    relative = relative[table.trained]
+    long, short = np.median(longest), np.median(table.image_sizes.min(1))
+    if network.fixed:
+        return network.largest, relative * network.largest[0]
+    small = np.percentile(relative, 10) * long if len(relative) else np.inf
+    factor = max(float(np.clip(_SMALL / small, 1.0, _MOST)), _SHORTEST / long)
+    factor = min(factor, network.largest[0] / long, network.largest[1] / short)
+    scale = (_rounded(factor * long), _rounded(factor * short))
+    return scale, relative * min(scale[0], scale[1] * long / short)
+
+
+def _rounded(side: float) -> int:
+    """Round to a multiple of 32, to which networks pad the images, but keep mmdet's 1333."""
+    return 1333 if round(side) == 1333 else max(32, 32 * round(side / 32))

@@ -1,0 +1,190 @@
+"""A whole training config for a data set, as text."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from mmengine.config import Config
+
+from dataset_checks import TrainingSettings
+from dataset_checks.suggestions import suggest
+from mmdet_discobox.datasets.box_table import BoxTable
+from mmdet_discobox.datasets.coco_reading import read_coco
+from mmdet_discobox.datasets.coco_values import quote_some
+from mmdet_discobox.utils.types import Json
+
+from .networks import NETWORKS, Network
+from .plan import Plan, plan_training
+from .template import NO_VALIDATION, TEMPLATE, VALIDATION
+
+#: SOLOv2's ranges of sizes and grids are changed if so many more of the boxes get a cell
+_CELL_GAIN = 0.03
+#: share of boxes below 16 pixels that a comment reports
+_MANY_TINY = 0.05
+_NO_VAL = "# No json to validate on was given: tests run on the images of the training.\n"
+
+
+@dataclass(frozen=True)
+class DataFiles:
+    """Files of a training.
+
+    Attributes:
+        train: json of the boxes to train on.
+        train_images: Folder of its images.
+        val: json of the images to validate on; None does not validate.
+        val_images: Folder of its images; None is that of the training.
+    """
+
+    train: Path
+    train_images: Path
+    val: Path | None = None
+    val_images: Path | None = None
+
+
+@dataclass(frozen=True)
+class StarterConfig:
+    """A config of a training.
+
+    Attributes:
+        text: The config; its paths are absolute, and its base is mmdet's, so it works in any
+            folder.
+        network: The network that it trains.
+        plan: The settings that depend on the data.
+    """
+
+    text: str
+    network: Network
+    plan: Plan
+
+    def config(self) -> Config:
+        """Parse the text."""
+        return Config.fromstring(self.text, ".py")
+
+
+def starter_config(files: DataFiles, network: str = "solov2") -> StarterConfig:
+    """Write the config of a training that starts from weights of COCO.
+
+    Args:
+        files: The data.
+        network: One of :data:`NETWORKS`.
+
+    Raises:
+        FileNotFoundError: If a json is missing.
+        ValueError: If a json has problems, or that for validation lacks classes of the training.
+    """
+    table = BoxTable(read_coco(files.train, masks=False))
+    classes = [category["name"] for category in table.dataset["categories"]]
+    val = None if files.val is None else _validation(files.val, classes)
+    kind = NETWORKS[network]
+    plan = plan_training(table, kind)
+    written = StarterConfig(_text(files, kind, plan, table, val, cells=""), kind, plan)
+    if cells := _cells(table, written.config()):
+        written = replace(written, text=_text(files, kind, plan, table, val, cells=cells))
+    return written
+
+
+def _validation(path: Path, classes: Sequence[str]) -> Json:
+    dataset = read_coco(path)
+    names = {category["name"] for category in dataset["categories"]}
+    if missing := [name for name in classes if name not in names]:
+        raise ValueError(
+            f"Expected '{path}' to have all classes of the training in its `categories`, but it "
+            f"lacks {quote_some(missing)}. Add them: a class may have no boxes there."
+        )
+    return dataset
+
+
+def _cells(table: BoxTable, config: Config) -> str:
+    """Return keys of SOLOv2's head if those for COCO leave many boxes without a cell."""
+    settings = TrainingSettings.from_config(config)
+    if not settings.scale_ranges:
+        return ""
+    found = suggest(table, settings)
+    if found.cell_share < found.present_cell_share + _CELL_GAIN:
+        return ""
+    return (
+        f"        # a cell for {found.cell_share:.0%} of the boxes; with COCO's ranges and grids, "
+        f"for {found.present_cell_share:.0%}\n"
+        f"        scale_ranges={found.scale_ranges!r},\n"
+        f"        num_grids={list(found.num_grids)!r},\n"
+    )
+
+
+def _text(
+    files: DataFiles, network: Network, plan: Plan, table: BoxTable, val: Json | None, *, cells: str
+) -> str:
+    classes = tuple(category["name"] for category in table.dataset["categories"])
+    folder, _, file = network.weights.rpartition("/")
+    tested = files.val is not None
+    test_images = (files.val_images if tested else None) or files.train_images
+    return (
+        TEMPLATE.format(
+            title=network.title,
+            name=files.train.name.replace("\\", "/").replace('"', "'"),
+            base=network.base,
+            counts=f"{len(table.image_sizes)} images with {table.trained.sum()} boxes of "
+            f"{len(classes)} class{'es' * (len(classes) != 1)}",
+            classes="({},)".format(", ".join(map(_quoted, classes))),
+            tiny=_tiny(plan),
+            image_scale=plan.image_scale,
+            image_size="{} x {}".format(*plan.image_size),
+            batch_size=plan.batch_size,
+            weights_folder=folder,
+            weights_file=file,
+            model=network.model.format(classes=len(classes), cells=cells),
+            optimiser=network.optimiser,
+            steps=f"{plan.steps:,}",
+            epochs=plan.epochs,
+            interval=plan.interval,
+            warm_up=plan.warm_up,
+            resize=_resize(plan, network),
+            filter_cfg="None" if network.keeps_empty else "dict(filter_empty_gt=True, min_size=0)",
+            train=_path(files.train),
+            train_images=_path(files.train_images),
+            tested="" if tested else _NO_VAL,
+            test=_path(files.val or files.train),
+            test_images=_path(test_images),
+            metric=_metric(val),
+            validation=VALIDATION if tested else NO_VALIDATION,
+        ).rstrip()
+        + "\n"
+    )
+
+
+def _tiny(plan: Plan) -> str:
+    if plan.tiny_share < _MANY_TINY:
+        return ""
+    return (
+        f"# {plan.tiny_share:.0%} of the boxes are below 16 pixels at this scale: consider tiles "
+        "(docs/large_images.md)\n"
+    )
+
+
+def _resize(plan: Plan, network: Network) -> str:
+    if not network.multi_scale:
+        return 'dict(type="Resize", scale=image_scale, keep_ratio=True)'
+    smaller = [tuple(round(f * side) for side in plan.image_scale) for f in (0.8, 0.9)]
+    return (
+        f'dict(\n        type="RandomChoiceResize",\n        scales=[{smaller[0]}, {smaller[1]}, '
+        "image_scale],\n        keep_ratio=True,\n    )"
+    )
+
+
+def _path(path: Path) -> str:
+    return _quoted(path.absolute().as_posix() + ("/" if path.is_dir() else ""))
+
+
+def _quoted(text: str) -> str:
+    """Write a string as Python does, in double quotes."""
+    return json.dumps(text, ensure_ascii=False)
+
+
+def _metric(val: Json | None) -> str:
+    """Mask AP needs a mask of every object."""
+    annotations = () if val is None else val["annotations"]
+    objects = [annotation for annotation in annotations if not annotation.get("iscrowd")]
+    masks = bool(objects) and all(annotation.get("segmentation") for annotation in objects)
+    return '["bbox", "segm"]' if masks else '"bbox"'
