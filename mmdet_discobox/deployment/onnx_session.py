@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 from mmengine.config import Config
+from mmengine.registry import init_default_scope
 from torch import Tensor, nn
 
 from mmdet_discobox.checkpoints import parse_config
@@ -45,6 +46,7 @@ class OnnxSession:
                 "its network, but it has none. Export the network again."
             )
         self.config: Config = parse_config(text)
+        init_default_scope("mmdet")
         self._inputs = {value.name for value in self._session.get_inputs()}
         self._outputs = [value.name for value in self._session.get_outputs()]
 
