@@ -152,7 +152,9 @@ class DiscoBoxCondInst(StructuredTeachingMixin, CondInst):
         rescale: bool = True,
     ) -> list[InstanceData]:
         """Predict instances from raw outputs."""
-        boxes = self.bbox_head.predict_by_feat(*outputs[:4], batch_img_metas=batch_img_metas)
+        boxes = self.bbox_head.predict_by_feat(
+            *outputs[:4], batch_img_metas=batch_img_metas, rescale=False
+        )
         masks = map(self.mask_head.forward_single, outputs.mask_features, boxes)
         found: list[InstanceData] = self.mask_head.predict_by_feat(
             [logits for (logits,) in masks],

@@ -113,7 +113,9 @@ class DiscoBoxYOLACT(StructuredTeachingMixin, YOLACT):
     ) -> list[InstanceData]:
         """Predict instances from raw outputs."""
         *levels, _anchors = outputs.bbox
-        boxes = self.bbox_head.predict_by_feat(*levels, batch_img_metas=batch_img_metas)
+        boxes = self.bbox_head.predict_by_feat(
+            *levels, batch_img_metas=batch_img_metas, rescale=False
+        )
         prototypes = outputs.prototypes.permute(0, 2, 3, 1)  # (B, H, W, P)
         masks = [
             (image @ found.coeffs.t()).sigmoid()
