@@ -143,6 +143,11 @@ def _write(traced: Path, path: Path, metadata: dict[str, str]) -> None:
         ) from error
     file = onnx.load(str(traced))
     onnx.checker.check_model(file)
+    if own := sorted({f"{n.domain}::{n.op_type}" for n in file.graph.node if n.domain}):
+        raise ValueError(
+            f"Expected layers that ONNX has, but the network has others: {', '.join(own)}. Train "
+            "it without them, for instance without deformable convolutions."
+        )
     onnx.helper.set_model_props(file, metadata)
     path.parent.mkdir(parents=True, exist_ok=True)
     write_bytes(path, file.SerializeToString())

@@ -75,7 +75,8 @@ def test_raw_outputs_give_the_predictions_of_mmdet(pair):
         expected = model.predict(data["inputs"], data["data_samples"])
     for instances, sample in zip(found, expected, strict=True):
         for key, value in instances.items():
-            assert torch.equal(torch.as_tensor(value), torch.as_tensor(sample.pred_instances[key]))
+            mine, its = (torch.as_tensor(x).float() for x in (value, sample.pred_instances[key]))
+            assert torch.allclose(mine, its, atol=1e-6, rtol=1e-5), key
 
 
 def test_it_is_a_detector_of_mmdet(pair, tmp_path):
@@ -115,6 +116,6 @@ def test_deformable_convolutions_do_not_export(tmp_path):
         dcn=dict(type="DCNv2", deform_groups=1, fallback_on_stride=False),
         stage_with_dcn=(False, True, True, True),
     )
-    with pytest.raises(ValueError, match="layers of DiscoBoxYOLACT that ONNX has"):
+    with pytest.raises(ValueError, match="mmcv::MMCVModulatedDeformConv2d"):
         export_onnx(tiny_model(config), tmp_path / "dcn.onnx")
     assert list(tmp_path.iterdir()) == []
