@@ -161,8 +161,10 @@ def _stock(value: Any) -> Any:
         return settings
     twin = _twin(own)
     if twin is None or _builds_other_layers(own, twin, settings):
-        # the published weights take the place of downloaded ones
-        return {**settings, "pretrained": False} if "pretrained" in _parameters(own) else settings
+        pretrained = _parameters(own).get("pretrained")
+        if pretrained is not None and isinstance(pretrained.default, bool):
+            settings["pretrained"] = False  # the published weights take their place
+        return settings
     accepted = _parameters(twin)
     kept = {key: item for key, item in settings.items() if key in accepted or key == "_scope_"}
     defaults = {

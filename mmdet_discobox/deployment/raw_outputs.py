@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections import namedtuple
 from collections.abc import Mapping
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from torch import Tensor
 
@@ -57,5 +56,5 @@ def unflatten_outputs(tensors: Mapping[str, _T]) -> Any:
     }
     if all(field.isdecimal() for field in items):
         return list(items.values())
-    make: Any = namedtuple("RawOutputs", list(items))
-    return make(*items.values())
+    make: Any = NamedTuple("RawOutputs", [(field, Any) for field in items])  # type: ignore[misc]
+    return make(**items)

@@ -104,7 +104,6 @@ def test_every_config_of_a_detector_becomes_stock(path):
     imports = (stock.get("custom_imports") or {}).get("imports", [])
     assert ("mmdet_discobox" in imports) == bool(remaining)
     assert ("mmpretrain.models" in imports) == ("convnext" in path.stem)
-    assert parse_config(stock_config_text(config)).model == stock.model
 
 
 @pytest.mark.parametrize(
@@ -112,10 +111,12 @@ def test_every_config_of_a_detector_becomes_stock(path):
 )
 def test_stock_networks_have_the_layers_of_ours(name):
     config = Config.fromfile(ROOT / "configs" / "discobox" / f"{name}.py")
+    config.model.update(structured_teacher=None, teacher_network=None)
+    if "yolact" in name:
+        config.model.mask_head.rescoring = None
     with torch.device("meta"):
         ours, stock = (MODELS.build(c.model).state_dict() for c in (config, stock_config(config)))
-    left_out = (*ADDITIONS, "mask_head.rescoring.")
-    shapes = {key: value.shape for key, value in ours.items() if not key.startswith(left_out)}
+    shapes = {key: value.shape for key, value in ours.items() if not key.startswith(ADDITIONS)}
     assert {key: value.shape for key, value in stock.items()} == shapes
 
 
@@ -130,6 +131,7 @@ def test_differences_stand_in_the_config():
     assert "CocoBoxDataset" not in text
     config = training_config(tiny_solov2(backbone=dict(type="EfficientNetLite")))
     text = stock_config_text(config)
+    assert parse_config(text).model == stock_config(config).model
     assert "# mmdet_discobox must be installed: mmdet has no EfficientNetLite." in text
     assert "pretrained=False" in text
 
