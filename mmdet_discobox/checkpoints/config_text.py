@@ -48,8 +48,11 @@ def _value(node: ast.expr) -> Any:
     if isinstance(node, ast.Dict) and all(node.keys):
         keys = [_value(key) for key in node.keys if key is not None]
         return dict(zip(keys, map(_value, node.values), strict=True))
-    if _is_dict_of_keywords(node):
-        return {keyword.arg: _value(keyword.value) for keyword in node.keywords}
+    if _is_dict_call(node):
+        named = {keyword.arg: _value(keyword.value) for keyword in node.keywords}
+        return {
+            key: value for part in map(_value, node.args) for key, value in part.items()
+        } | named
     if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub):
         return -_value(node.operand)
     if isinstance(node, ast.Name) and node.id in _NAMES:
@@ -57,12 +60,12 @@ def _value(node: ast.expr) -> Any:
     return ast.literal_eval(node)
 
 
-def _is_dict_of_keywords(node: ast.expr) -> TypeGuard[ast.Call]:
-    """Check for ``dict(key=value, ...)``."""
+def _is_dict_call(node: ast.expr) -> TypeGuard[ast.Call]:
+    """Check for ``dict(key=value, ...)``, or ``dict({"a-key": value})`` for other keys."""
     return (
         isinstance(node, ast.Call)
         and isinstance(node.func, ast.Name)
         and node.func.id == "dict"
-        and not node.args
+        and all(isinstance(part, ast.Dict) for part in node.args)
         and all(keyword.arg for keyword in node.keywords)
     )
