@@ -15,12 +15,13 @@ warn_of_missing_cuda()
 register_safe_globals()
 
 # imported only after the version check
-from . import datasets, engine, evaluation, labelling, matching, models  # noqa: E402
+from . import datasets, deployment, engine, evaluation, labelling, matching, models  # noqa: E402
 
 __version__ = "0.1.0"
 __all__ = [
     "__version__",
     "datasets",
+    "deployment",
     "engine",
     "evaluation",
     "labelling",

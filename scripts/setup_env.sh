@@ -274,7 +274,7 @@ PY
 
 install_project() {
   if [ "$STACK" = stock ]; then
-    install --no-build-isolation -e '.[demo,dev,study]'
+    install --no-build-isolation -e '.[demo,deploy,dev,study]'
     return
   fi
   # Its dependencies include the stock stack, which installs into the same folders.

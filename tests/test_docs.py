@@ -14,6 +14,7 @@ import torch
 from mmengine.config import Config
 
 import mmdet_discobox.datasets as datasets
+import mmdet_discobox.deployment as deployment
 import mmdet_discobox.engine.hooks as hooks
 import mmdet_discobox.evaluation as evaluation
 import mmdet_discobox.labelling as labelling
@@ -39,9 +40,9 @@ PATH = re.compile(rf"(?<![\w/:.])((?:{FOLDERS})/[\w/]+\.\w+)")
 WRITTEN = {"configs/apples.py"}
 #: where the classes of `settings.md` are found
 ROOMS = [
-    datasets, evaluation, hooks, labelling, structures, models.backbones, models.detectors,
-    models.networks, models.networks.yolact.mask_rescoring, models.losses, models.teachers,
-    models.teachers.teacher_network,
+    datasets, deployment, evaluation, hooks, labelling, structures, models.backbones,
+    models.detectors, models.networks, models.networks.yolact.mask_rescoring, models.losses,
+    models.teachers, models.teachers.teacher_network,
 ]  # fmt: skip
 
 

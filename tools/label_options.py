@@ -36,6 +36,12 @@ def build_parser(description: str) -> argparse.ArgumentParser:
         "--teacher-only", action="store_true", help="use no network, only box shapes and colours"
     )
     parser.add_argument(
+        "--onnx",
+        type=Path,
+        metavar="FILE",
+        help="labeller exported by export_onnx.py, run by ONNX Runtime on the CPU",
+    )
+    parser.add_argument(
         "--fit", action="store_true", help="train the shipped labeller on the boxes first"
     )
     parser.add_argument("--epochs", type=int, help=f"passes of --fit over the boxes ({EPOCHS})")
@@ -83,11 +89,11 @@ def name_paths(parser: argparse.ArgumentParser, args: argparse.Namespace) -> lis
     """Return the names of the positional paths, which depend on their number and the options."""
     files = ["boxes", "img_dir", "out_json"]
     forms = [["config", "checkpoint", *files], files]
-    if args.teacher_only or args.fit:
+    if args.teacher_only or args.fit or args.onnx:
         forms = [files]
     if (args.accepted or args.corrected) and not args.fit:
         forms.append(["boxes", "out_json"])
-    elif args.report and not (args.fit or args.teacher_only):
+    elif args.report and not (args.fit or args.teacher_only or args.onnx):
         forms.append(["boxes", "img_dir"])
     names = next((form for form in forms if len(form) == len(args.paths)), None)
     if names is None:
@@ -102,8 +108,8 @@ def check_options(
     """Refuse options that do not go together, and fill in --epochs."""
     if args.keep_boxes and not (args.accepted or args.corrected):
         parser.error("expected --keep-boxes with --accepted or --corrected")
-    if args.teacher_only and args.fit:
-        parser.error("expected --teacher-only or --fit, not both")
+    if sum(map(bool, (args.teacher_only, args.fit, args.onnx))) > 1:
+        parser.error("expected one of --teacher-only, --fit and --onnx, not several")
     if args.fit and args.launcher != "none":
         parser.error("expected --fit in a single process, without --launcher")
     if args.epochs is not None and not args.fit:

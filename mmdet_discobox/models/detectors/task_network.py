@@ -22,6 +22,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Protocol
 
+from mmengine.structures import InstanceData
 from torch import Tensor
 
 from mmdet_discobox.structures import BoxObjects, MaskProposals, PseudoMasks, View
@@ -113,6 +114,24 @@ class TaskNetwork(Protocol):
 
         Returns:
             Scalars under constant keys, part of the graph even if the batch has no object.
+        """
+
+
+class DetectingNetwork(TaskNetwork, Protocol):
+    """A task network that detects; :class:`.OnnxDetector` needs it, training does not."""
+
+    def predict_by_outputs(
+        self, outputs: Any, batch_img_metas: Sequence[dict[str, Any]], *, rescale: bool = True
+    ) -> list[InstanceData]:
+        """Predict instances from raw outputs, as :meth:`predict` does after running the heads.
+
+        It may not use weights: exported heads are in the ONNX file.
+
+        Args:
+            outputs: raw outputs of the heads in evaluation mode. Those of ONNX Runtime have the
+                fields and the order of :meth:`head_outputs`, but other classes.
+            batch_img_metas: meta information of the images.
+            rescale: whether boxes and masks have the original size of the images.
         """
 
 

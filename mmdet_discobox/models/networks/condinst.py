@@ -144,6 +144,26 @@ class DiscoBoxCondInst(StructuredTeachingMixin, CondInst):
         stride = float(head.mask_out_stride)
         return MaskProposals(torch.cat(logits), positives.object_inds, objects, stride)
 
+    def predict_by_outputs(
+        self,
+        outputs: CondInstOutputs,
+        batch_img_metas: Sequence[dict[str, Any]],
+        *,
+        rescale: bool = True,
+    ) -> list[InstanceData]:
+        """Predict instances from raw outputs."""
+        boxes = self.bbox_head.predict_by_feat(
+            *outputs[:4], batch_img_metas=batch_img_metas, rescale=False
+        )
+        masks = map(self.mask_head.forward_single, outputs.mask_features, boxes)
+        found: list[InstanceData] = self.mask_head.predict_by_feat(
+            [logits for (logits,) in masks],
+            results_list=boxes,
+            batch_img_metas=batch_img_metas,
+            rescale=rescale,
+        )
+        return found
+
     def task_losses(self, view: View, pseudo: PseudoMasks | None) -> dict[str, Tensor]:
         """Compute ``loss_cls``, ``loss_bbox`` and ``loss_centerness``."""
         instances = view.proposals.objects.to_instances()

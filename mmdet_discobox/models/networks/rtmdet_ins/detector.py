@@ -8,6 +8,7 @@ from typing import Any
 
 from mmdet.models.detectors import RTMDet
 from mmdet.registry import MODELS
+from mmengine.structures import InstanceData
 from torch import Tensor
 
 from mmdet_discobox.models.detectors import StructuredTeachingMixin, check_module_type
@@ -99,6 +100,19 @@ class DiscoBoxRTMDetIns(StructuredTeachingMixin, RTMDet):
         chosen = targets.positives.subsample(head.max_masks_per_image)
         logits = head.mask_logits(outputs, chosen, objects)
         return TrainingProposals(logits, chosen.object_inds, objects, stride, targets)
+
+    def predict_by_outputs(
+        self,
+        outputs: RTMDetInsOutputs,
+        batch_img_metas: Sequence[dict[str, Any]],
+        *,
+        rescale: bool = True,
+    ) -> list[InstanceData]:
+        """Predict instances from raw outputs."""
+        found: list[InstanceData] = self.bbox_head.predict_by_feat(
+            *outputs, batch_img_metas=batch_img_metas, rescale=rescale
+        )
+        return found
 
     def task_losses(self, view: View, pseudo: PseudoMasks | None) -> dict[str, Tensor]:
         """Compute ``loss_cls`` and ``loss_bbox``."""

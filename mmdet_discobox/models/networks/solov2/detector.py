@@ -7,6 +7,7 @@ from typing import Any
 
 from mmdet.models.detectors import SOLOv2
 from mmdet.registry import MODELS
+from mmengine.structures import InstanceData
 from torch import Tensor
 
 from mmdet_discobox.models.detectors import StructuredTeachingMixin, check_module_type
@@ -67,6 +68,19 @@ class DiscoBoxSOLOv2(StructuredTeachingMixin, SOLOv2):
     ) -> MaskProposals:
         """Predict one mask for each positive cell; ``one_per_object`` would save little."""
         return self.mask_head.mask_proposals(outputs, positives, objects)
+
+    def predict_by_outputs(
+        self,
+        outputs: SOLOv2Outputs,
+        batch_img_metas: Sequence[dict[str, Any]],
+        *,
+        rescale: bool = True,
+    ) -> list[InstanceData]:
+        """Predict instances from raw outputs."""
+        found: list[InstanceData] = self.mask_head.predict_by_feat(
+            *outputs, batch_img_metas=batch_img_metas, rescale=rescale
+        )
+        return found
 
     def task_losses(self, view: View, pseudo: PseudoMasks | None) -> dict[str, Tensor]:
         """Compute ``loss_cls``."""

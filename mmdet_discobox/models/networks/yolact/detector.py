@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 from mmdet.models.detectors import YOLACT
 from mmdet.registry import MODELS
 from mmdet.utils import ConfigType
+from mmengine.structures import InstanceData
 from torch import Tensor
 
 from mmdet_discobox.models.detectors import StructuredTeachingMixin, check_module_type
@@ -102,6 +103,28 @@ class DiscoBoxYOLACT(StructuredTeachingMixin, YOLACT):
             positives = positives.subsample(self.mask_head.max_masks_to_train)
             coefficients = head.coefficients(outputs.bbox, positives, objects)
         return self.mask_head.mask_proposals(outputs.prototypes, coefficients, objects, frame)
+
+    def predict_by_outputs(
+        self,
+        outputs: YOLACTOutputs,
+        batch_img_metas: Sequence[dict[str, Any]],
+        *,
+        rescale: bool = True,
+    ) -> list[InstanceData]:
+        """Predict instances from raw outputs."""
+        *levels, _anchors = outputs.bbox
+        boxes = self.bbox_head.predict_by_feat(
+            *levels, batch_img_metas=batch_img_metas, rescale=False
+        )
+        prototypes = outputs.prototypes.permute(0, 2, 3, 1)  # (B, H, W, P)
+        masks = [
+            (image @ found.coeffs.t()).sigmoid()
+            for image, found in zip(prototypes, boxes, strict=True)
+        ]
+        instances: list[InstanceData] = self.mask_head.predict_by_feat(
+            masks, None, results_list=boxes, batch_img_metas=batch_img_metas, rescale=rescale
+        )
+        return instances
 
     def task_losses(self, view: View, pseudo: PseudoMasks | None) -> dict[str, Tensor]:
         """Compute ``L_det`` and the losses of re-scoring and semantic branch, where configured."""
