@@ -62,6 +62,13 @@ def commands(page: Path) -> list[tuple[str, str]]:
     return re.findall(r"python ((?:benchmarks|demo|tools|scripts)/[\w/]+\.py)([^`\n]*)", text)
 
 
+def with_options(script):
+    """Text of a script, and of the file beside it that parses its options, if there is one."""
+    text = script.read_text()
+    beside = re.findall(r"^from (\w+_options) import", text, re.MULTILINE)
+    return text + "".join((script.parent / f"{name}.py").read_text() for name in beside)
+
+
 @every_page
 def test_links_lead_somewhere(page):
     links = re.findall(r"\]\(([^)\s]+)\)", FENCE.sub("", page.read_text()))
@@ -83,7 +90,7 @@ def test_named_files_exist(page):
 @every_page
 def test_commands_have_options_that_exist(page):
     for script, arguments in commands(page):
-        source = (ROOT / script).read_text()
+        source = with_options(ROOT / script)
         for option in re.findall(r"(?<!\S)(--[\w-]+)", arguments):
             assert f'"{option}"' in source, f"{script} {option}"
 

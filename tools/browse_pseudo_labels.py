@@ -3,9 +3,9 @@
     python tools/browse_pseudo_labels.py CONFIG [CHECKPOINT] [--out DIR] [--limit N]
 
 Each drawing shows an augmented training image with its boxes | the masks of the student | the
-refined masks of the teacher (| the true masks, with mixed supervision). Boxes whose
-mask is not used for training are red. Without a checkpoint, the networks have their initial
-weights.
+refined masks of the teacher (| with mixed supervision: the true masks, and the boxes without one).
+Boxes whose mask is not used for training are red. Without a checkpoint, the networks have their
+initial weights.
 """
 
 from __future__ import annotations
@@ -61,7 +61,8 @@ def main(argv: Sequence[str] | None = None) -> None:
             drawn += 1
         if drawn >= args.limit:
             break
-    print(f"Drawings (boxes | student | teacher): {drawn} in {args.out}")
+    last = " | true masks" if model.true_masks else ""
+    print(f"Drawings (boxes | student | teacher{last}): {drawn} in {args.out}")
 
 
 if __name__ == "__main__":

@@ -20,6 +20,7 @@ from mmdet_discobox.datasets.coco_values import is_number
 from mmdet_discobox.datasets.images import read_image
 from mmdet_discobox.labelling.labelled_boxes import has_mask, is_accepted
 from mmdet_discobox.labelling.mask_encoding import decode_rle
+from mmdet_discobox.labelling.review_order import proposed_order
 from mmdet_discobox.utils.files import write_bytes
 from mmdet_discobox.utils.rle import to_rle
 from mmdet_discobox.utils.types import Json
@@ -158,7 +159,11 @@ def write_label_report(
     """
     rows = list(_rows(items))
     texts = [json.dumps(value) for value in left_out]
-    data = dict(title=title, key=_key(title, rows), leftOut=texts, items=rows, earlier=accepted)
+    key = _key(title, rows)
+    order = proposed_order([row["name"] for row in rows], [row["quality"] for row in rows])
+    for turn, index in enumerate(order):
+        rows[index]["turn"] = turn
+    data = dict(title=title, key=key, leftOut=texts, items=rows, earlier=accepted)
     # escape "<": a name in the data could otherwise close the script element
     text = json.dumps(data, ensure_ascii=False).replace("<", "\\u003c")
     page = _TEMPLATE.read_text(encoding="utf-8")

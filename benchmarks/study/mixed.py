@@ -1,204 +1,106 @@
-"""Measure labels by a labeller trained on boxes and some true masks; resumes after interruptions.
+"""Measure what some true masks beside many boxes are worth; resumes after interruptions.
 
-    python benchmarks/study/mixed.py --data DIR --out DIR [--shares 0 10 ...] [--seeds 0 1 2]
+    python benchmarks/study/mixed.py persons --data DIR --out DIR [--shares 0 10 100] [--seeds 0]
+    python benchmarks/study/mixed.py coco_mini --data DIR --out DIR --rows mixed --shares 0 5 10 20
 
 For each share of the training objects, chosen at random such that smaller shares are part of larger
-ones, `tools/autolabel.py --fit` trains the shipped labeller on boxes and these masks (`mixed`), or
-on these objects alone (`alone`), and labels the others and the validation images. The masks of all
-other objects are only compared with. Finished runs are not repeated. Each run updates
-`OUT/mixed.md`, `mixed.json` and `mixed.png`: mean IoU with human masks, and the share of IoUs above
-0.75.
+ones:
+
+    mixed     `tools/autolabel.py --fit` trains the shipped labeller on boxes and these masks, and
+              labels the other objects and the validation images
+    alone     the same from the objects with masks alone
+    masks     (a) stock SOLOv2 from the objects with masks alone, for as many steps
+    ours      (b) DiscoBox SOLOv2 from all boxes and these masks
+    balanced  (b) with these masks sampled more often, which are more steps
+    student   (c) stock SOLOv2 from the labels of `mixed`
+
+The masks of all other objects are only compared with. Detectors are trained and tested by `mim`.
+Finished runs are not repeated; several calls may share a folder. Each training takes one thread,
+unless OMP_NUM_THREADS is set. Each run updates `OUT/mixed_DATA.md`, `.json` and `.png`: mean IoU of
+labels with human masks, mask AP and AP75 of detectors.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
-import subprocess
+import os
+import signal
 import sys
-from dataclasses import dataclass
+import time
 from pathlib import Path
 
-import numpy as np
-from matplotlib.figure import Figure
-from pycocotools import mask as coco_mask
+from mmengine.config import DictAction
+from mmengine.logging import MMLogger
 
-from mmdet_discobox.labelling.reviewed_masks import with_accepted_masks
+from mixed_report import write_report
+from mixed_runs import FILES, KINDS, tasks
 from mmdet_discobox.utils.command_line import run
-from mmdet_discobox.utils.files import write_json, write_text
-from mmdet_discobox.utils.rle import to_rle
-from mmdet_discobox.utils.types import Json
-from study_files import ROOT, read_complete_json
-
-TITLES = dict(others="training objects without a mask", val="validation objects")
+from study_runs import BUSY
+from study_settings import Settings
 
 
-@dataclass(frozen=True)
-class LabelRun:
-    """A labeller of one share of true masks and one seed.
-
-    Attributes:
-        data: folder with `train_masks.json`, `val.json` and `images`.
-        folder: folder of the run.
-        share: objects with a true mask, in percent.
-        seed: seed of their choice.
-        alone: whether the other boxes are left out of the training.
-        epochs: epochs of the training.
-    """
-
-    data: Path
-    folder: Path
-    share: int
-    seed: int
-    alone: bool
-    epochs: int
-
-    @property
-    def result(self) -> Json | None:
-        """The measures of the finished run."""
-        found: Json | None = read_complete_json(self.folder / "result.json")
-        return found
-
-    def execute(self) -> None:
-        """Run the remaining steps."""
-        self.folder.mkdir(parents=True, exist_ok=True)
-        train, val = (
-            json.loads((self.data / f"{n}.json").read_bytes()) for n in ("train_masks", "val")
-        )
-        chosen = choose(train, self.share, self.seed)
-        boxes = mark(train, chosen)
-        fitted = only(boxes, chosen) if self.alone else boxes
-        labels = self.autolabel("fit", fitted, "--fit", "--epochs", self.epochs)
-        network = self.folder / "fit_labels.json.labeler"
-        files = (network / "box_labeler_lite0.py", network / "box_labeler.pth")
-        if self.alone:  # the others were not labelled
-            labels = self.autolabel("others", boxes, *files)
-        scores = dict(
-            others=ious(labels, train, leaving_out=chosen),
-            val=ious(self.autolabel("val", mark(val, set()), *files), val),
-        )
-        measures = {name: summary(each) for name, each in scores.items() if len(each)}
-        own = dict(share=self.share, seed=self.seed, alone=self.alone, masks=len(chosen))
-        write_json(self.folder / "result.json", {**own, **measures}, indent=1)
-
-    def autolabel(self, name: str, dataset: Json, *words: object) -> Json:
-        """Label a data set with the tool, unless this is done."""
-        boxes, labels = self.folder / f"{name}.json", self.folder / f"{name}_labels.json"
-        if not labels.is_file():
-            write_json(boxes, dataset)
-            tool = [sys.executable, ROOT / "tools" / "autolabel.py"]
-            command = [*tool, *words, boxes, self.data / "images", labels, "--device", "cpu"]
-            with (self.folder / f"{name}.log").open("w") as log:
-                subprocess.run([*map(str, command)], check=True, stdout=log, stderr=log)
-        result: Json = json.loads(labels.read_bytes())
-        return result
-
-
-def choose(dataset: Json, share: int, seed: int) -> set[int]:
-    """Choose ids of objects at random; smaller shares are part of larger ones."""
-    ids = [a["id"] for a in dataset["annotations"] if not a.get("iscrowd")]
-    order = np.random.default_rng(seed).permutation(len(ids))
-    return {ids[index] for index in order[: round(len(ids) * share / 100)]}
-
-
-def mark(dataset: Json, chosen: set[int]) -> Json:
-    """Return the boxes, with the masks of the chosen objects marked as a person's."""
-    annotations = [
-        {**a, "mask_source": "person" if a["id"] in chosen else "machine"}
-        for a in dataset["annotations"]
-        if not a.get("iscrowd")
-    ]
-    return with_accepted_masks({**dataset, "annotations": annotations})
-
-
-def only(dataset: Json, chosen: set[int]) -> Json:
-    """Return the chosen objects, and their images."""
-    annotations = [a for a in dataset["annotations"] if a["id"] in chosen]
-    used = {a["image_id"] for a in annotations}
-    images = [image for image in dataset["images"] if image["id"] in used]
-    return {**dataset, "images": images, "annotations": annotations}
-
-
-def ious(
-    labels: Json, truth: Json, *, leaving_out: frozenset[int] | set[int] = frozenset()
-) -> np.ndarray:
-    """Compare the labels of a machine with true masks."""
-    sizes = {image["id"]: (image["height"], image["width"]) for image in truth["images"]}
-    masks = {a["id"]: a for a in labels["annotations"] if a.get("segmentation")}
-    found = []
-    for a in truth["annotations"]:
-        if a.get("iscrowd") or a["id"] in leaving_out or a["id"] not in masks:
-            continue
-        height, width = sizes[a["image_id"]]
-        both = [
-            to_rle(each["segmentation"], height=height, width=width) for each in (masks[a["id"]], a)
-        ]
-        found.append(coco_mask.iou(both[:1], both[1:], [0])[0, 0])
-    return np.array(found)
-
-
-def summary(values: np.ndarray) -> Json:
-    """Return mean IoU and the share above 0.75, in percent."""
-    return dict(iou=100 * values.mean(), good=100 * (values > 0.75).mean(), objects=len(values))
-
-
-def report(out: Path) -> str:
-    """Write table, numbers and plot of the finished runs; return the table."""
-    results = [r for path in sorted(out.glob("*/result.json")) if (r := read_complete_json(path))]
-    lines = ["| masks | trained on | seeds | " + " | ".join(TITLES.values()) + " |"]
-    lines.append("|---" * (3 + len(TITLES)) + "|")
-    figure = Figure(figsize=(5, 3.5), layout="constrained")
-    axes = figure.subplots()
-    for alone in (False, True):
-        curve = []
-        for share in sorted({r["share"] for r in results if r["alone"] == alone}):
-            own = [r for r in results if (r["share"], r["alone"]) == (share, alone)]
-            cells = [_cell([r[name] for r in own if name in r]) for name in TITLES]
-            kind = "these objects alone" if alone else "boxes of all + masks"
-            lines.append(f"| {share} % | {kind} | {len(own)} | " + " | ".join(cells) + " |")
-            values = [r["val"]["iou"] for r in own]
-            curve.append((share, np.mean(values), np.std(values)))
-        if curve:
-            axes.errorbar(*np.array(curve).T, marker="o", capsize=3, label=kind)
-            axes.legend()
-    axes.set(xlabel="objects with a true mask (%)", ylabel="mean IoU of labels, validation (%)")
-    figure.savefig(out / "mixed.png", dpi=150)
-    write_json(out / "mixed.json", results, indent=1)
-    write_text(out / "mixed.md", "\n".join(lines) + "\n")
-    return "\n".join(lines)
-
-
-def _cell(runs: list[Json]) -> str:
-    if not runs:
-        return "-"
-    values = [r["iou"] for r in runs]
-    spread = f" ± {np.std(values, ddof=1):.1f}" if len(values) > 1 else ""
-    return f"{np.mean(values):.1f}{spread} ({np.mean([r['good'] for r in runs]):.0f} %)"
-
-
-def main(argv: list[str] | None = None) -> None:
-    """Run the study."""
+def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
+    """Parse the command line."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--data", type=Path, required=True, help="folder of `persons`")
-    parser.add_argument("--out", type=Path, required=True, help="folder of the results")
-    parser.add_argument("--shares", type=int, nargs="+", default=[0, 5, 10, 20, 50, 100])
-    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
-    parser.add_argument("--epochs", type=int, default=8, help="of each training (%(default)s)")
-    parser.add_argument("--alone", action="store_true", help="also train on the masks alone")
-    args = parser.parse_args(argv)
-    for seed in args.seeds:
-        for share in args.shares:
-            for alone in (False, True) if args.alone and share else (False,):
-                folder = args.out / f"{'alone' if alone else 'mixed'}-{share}-{args.epochs}-{seed}"
-                each = LabelRun(args.data, folder, share, seed, alone, args.epochs)
-                if each.result is None:
-                    print(f"{folder.name} ...", flush=True)
-                    each.execute()
-                    report(args.out)
-    print(report(args.out))
+    add = parser.add_argument
+    add("table", choices=FILES, help="data set")
+    add("--data", type=Path, required=True, help="folder of the photographs (DISCOBOX_DATA)")
+    add("--out", type=Path, required=True, help="folder of the results")
+    add("--rows", nargs="+", choices=KINDS, default=["mixed"], help="(default: mixed)")
+    add("--shares", type=int, nargs="+", default=[0, 5, 10, 20, 50, 100], help="in percent")
+    add("--seeds", type=int, nargs="+", default=[0, 1, 2], help="(default: 0 1 2)")
+    add("--label-epochs", type=int, default=8, help="of each labeller (%(default)s)")
+    add("--epochs", type=int, help="of each detector (default: the config's)")
+    add("--cfg-options", nargs="+", action=DictAction, default={}, help="of detectors, KEY=VALUE")
+    add("--report", action="store_true", help="write the table of the finished runs and stop")
+    return parser.parse_args(argv)
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run the study.
+
+    Returns:
+        1 if a run failed, else 0.
+
+    Raises:
+        FileNotFoundError: if the folder of photographs does not exist.
+        ValueError: if the finished runs have other settings, or a row needs validation images.
+    """
+    args = parse_args(argv)
+    root = args.data.resolve() / args.table
+    if not root.is_dir():
+        raise FileNotFoundError(
+            f"Expected photographs in {root}, but there is no such folder. See "
+            "benchmarks/README.md for its layout."
+        )
+    MMLogger.get_current_instance().setLevel("WARNING")  # configs log their variables
+    out = args.out.resolve()
+    settings = Settings(out, args.epochs, options=args.cfg_options, data=root.parent)
+    todo = tasks(args.rows, args.table, args.shares, args.seeds, args.label_epochs, settings)
+    if args.report:
+        print(write_report(out, args.table))
+        return 0
+    os.environ["DISCOBOX_DATA"] = str(settings.data)  # read by the configs
+    os.environ.setdefault("OMP_NUM_THREADS", "1")  # several calls side by side: a core each
+    settings.check(root / name for name in FILES[args.table] if name)
+    failed = 0
+    for number, task in enumerate(todo, 1):
+        name = f"[{number}/{len(todo)}] {task.kind}, {task.share} %, seed {task.seed}"
+        if task.result is not None:
+            print(f"{name}: done before", flush=True)
+            continue
+        print(f"{name}: log in {task.folder}", flush=True)
+        start = time.time()
+        failure = task.execute()
+        failed += failure not in (None, BUSY)
+        print(f"{name}: {failure or 'done'} after {(time.time() - start) / 60:.1f} min", flush=True)
+        write_report(out, args.table)
+    print(write_report(out, args.table))
+    return int(failed > 0)
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("Terminated; the same command resumes."))
     run(main)

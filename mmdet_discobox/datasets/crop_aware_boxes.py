@@ -13,6 +13,7 @@ from mmdet.structures.bbox import HorizontalBoxes, register_box, register_box_co
 from mmdet.structures.mask import BitmapMasks, PolygonMasks
 from torch import Tensor
 
+from mmdet_discobox.structures import PartialMasks
 from mmdet_discobox.utils.types import Json
 
 #: pixels that a side may move without being cut: the rounding of annotations and scales
@@ -96,8 +97,14 @@ class CropAwareBoxes(HorizontalBoxes):
 
     @staticmethod
     def from_instance_masks(masks: BitmapMasks | PolygonMasks) -> CropAwareBoxes:
-        """Compute tight boxes of masks: none of their sides is cut."""
-        return CropAwareBoxes(HorizontalBoxes.from_instance_masks(masks).tensor)
+        """Compute tight boxes of masks after a crop: none of their sides is cut.
+
+        Only objects of :class:`PartialMasks` without a true mask have sides that this crop has cut:
+        their mask is the rectangle of the box.
+        """
+        boxes = HorizontalBoxes.from_instance_masks(masks).tensor
+        uncut = masks.uncut if isinstance(masks, PartialMasks) else None
+        return CropAwareBoxes(boxes, uncut=None if uncut is None else torch.from_numpy(uncut))
 
     def cut_sides(self, tolerance: float = 0.0) -> Tensor:
         """Mark the sides that clipping moved.

@@ -23,7 +23,14 @@ class PartialMasks(BitmapMasks):
         height: H.
         width: W.
         is_true: ``(N,)`` boolean, objects with a true mask; by default all.
+
+    Attributes:
+        uncut: ``(N, 4)`` float32 ``(x1, y1, x2, y2)`` in pixels after :meth:`crop`, for boxes that
+            are recomputed next: the extent of each rectangle before the crop. For true masks it is
+            that of what is left, around which a recomputed box is tight. None otherwise.
     """
+
+    uncut: np.ndarray | None = None
 
     def __init__(
         self, masks: Any, height: int, width: int, is_true: np.ndarray | None = None
@@ -63,9 +70,14 @@ class PartialMasks(BitmapMasks):
         """See :meth:`BitmapMasks.pad`."""
         return self.like(super().pad(*args, **kwargs))
 
-    def crop(self, *args: Any, **kwargs: Any) -> PartialMasks:
+    def crop(self, bbox: np.ndarray) -> PartialMasks:
         """See :meth:`BitmapMasks.crop`."""
-        return self.like(super().crop(*args, **kwargs))
+        cropped = self.like(super().crop(bbox))
+        cropped.uncut = tight_boxes(cropped.masks)
+        offset = np.clip(bbox[:2], 0, (self.width, self.height))
+        rectangles = tight_boxes(self.masks[~self.is_true])
+        cropped.uncut[~self.is_true] = rectangles - np.tile(offset, 2)
+        return cropped
 
     def crop_and_resize(
         self, bboxes: Any, out_shape: Any, inds: Any, *args: Any, **kwargs: Any
@@ -97,3 +109,14 @@ class PartialMasks(BitmapMasks):
         joined = super().cat(masks)
         flags = np.concatenate([each.is_true for each in masks])
         return PartialMasks(joined.masks, joined.height, joined.width, flags)
+
+
+def tight_boxes(masks: np.ndarray) -> np.ndarray:
+    """Return the extents of ``(N, H, W)`` masks, ``(N, 4)`` float32, 0 for empty ones."""
+    ends = []
+    for axis in (1, 2):  # columns, rows
+        occupied = masks.max(axis, initial=0) > 0
+        first, last = occupied.argmax(1), occupied.shape[1] - occupied[:, ::-1].argmax(1)
+        ends.append(np.stack([first, last], 1) * occupied.any(1, keepdims=True))
+    (x1, x2), (y1, y2) = (each.T for each in ends)
+    return np.stack([x1, y1, x2, y2], 1).astype(np.float32)

@@ -60,7 +60,8 @@ class PseudoLabelImage:
         student: ``(G, H, W)`` boolean masks predicted by the student for these boxes.
         teacher: ``(G, H, W)`` boolean refined masks.
         valid: ``(G,)`` boolean, objects whose refined mask is used as pseudo-label.
-        true: ``(T, H, W)`` boolean true masks of the image; None without mixed supervision.
+        true: ``(G, H, W)`` boolean true masks, empty for objects without one; None without mixed
+            supervision.
     """
 
     image: Tensor

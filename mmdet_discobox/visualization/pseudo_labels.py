@@ -66,7 +66,8 @@ def draw_panels(
 def draw_pseudo_labels(record: PseudoLabelImage) -> np.ndarray:
     """Draw image with boxes | masks of the student | pseudo-labels of the teacher (| true masks).
 
-    With mixed supervision, the last panel shows the true masks, which replace those of the teacher.
+    With mixed supervision, the last panel shows the true masks, which replace those of the teacher,
+    and the boxes of the objects without one.
 
     Refined masks that are not used as pseudo-labels (``valid`` is false) are not drawn; their boxes
     are red in the third panel.
@@ -85,5 +86,7 @@ def draw_pseudo_labels(record: PseudoLabelImage) -> np.ndarray:
         last = draw_boxes(panels[:, -width:].copy(), boxes[~valid], colour="red")
         panels = np.concatenate([panels[:, :-width], last], 1)
     if record.true is not None:
-        panels = np.concatenate([panels, draw_masks(image, record.true.numpy())], 1)
+        true = record.true.numpy()
+        last = draw_boxes(draw_masks(image, true), boxes[~true.any((1, 2))])
+        panels = np.concatenate([panels, last], 1)
     return panels

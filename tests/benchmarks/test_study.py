@@ -9,8 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from mmengine.config import Config
-from tiny import tiny_solov2, write_boxes
+from tiny import write_boxes
 
 import study
 import study_runs
@@ -29,51 +28,8 @@ def test_every_row_of_a_table_is_a_config_that_ships(table, tmp_path, monkeypatc
     assert capsys.readouterr().out == (tmp_path / "out" / f"{table}.md").read_text() + "\n"
 
 
-def tiny_config(root, path, *, box_supervised):
-    data = dict(
-        type="CocoBoxDataset" if box_supervised else "CocoDataset",
-        data_root=str(root),
-        ann_file="boxes.json" if box_supervised else "masks.json",
-        data_prefix=dict(img="images/"),
-        metainfo=dict(classes=("one", "two", "three")),
-        pipeline=[
-            dict(type="LoadImageFromFile"),
-            dict(type="LoadAnnotations", with_bbox=True, with_mask=not box_supervised),
-            dict(type="PackDetInputs"),
-        ],
-    )
-    keys = ("img_id", "img_path", "ori_shape", "img_shape", "scale_factor")
-    pipeline = [
-        dict(type="LoadImageFromFile"),
-        dict(type="Resize", scale=(96, 96), keep_ratio=True),
-        dict(type="LoadAnnotations", with_bbox=True, with_mask=True),
-        dict(type="PackDetInputs", meta_keys=keys),
-    ]
-    test_data = {**data, "type": "CocoDataset", "ann_file": "masks.json", "test_mode": True}
-    loader = dict(batch_size=2, num_workers=0, sampler=dict(type="DefaultSampler", shuffle=False))
-    hooks = [dict(type="TeacherEMAHook"), dict(type="StructuredTeacherHook")]
-    truth = str(root / "masks.json")
-    Config(
-        dict(
-            custom_imports=dict(imports=["mmdet_discobox"], allow_failed_imports=False),
-            default_scope="mmdet",
-            default_hooks=dict(checkpoint=dict(type="CheckpointHook", interval=1)),
-            model=tiny_solov2(box_supervised=box_supervised),
-            train_dataloader=dict(dataset=data, **loader),
-            test_dataloader=dict(dataset={**test_data, "pipeline": pipeline}, **loader),
-            test_evaluator=dict(type="CocoMetric", ann_file=truth, metric=["bbox", "segm"]),
-            test_cfg=dict(type="TestLoop"),
-            train_cfg=dict(type="EpochBasedTrainLoop", max_epochs=2),
-            optim_wrapper=dict(optimizer=dict(type="SGD", lr=0.01)),
-            custom_hooks=hooks if box_supervised else [],
-            visualizer=dict(type="DetLocalVisualizer"),
-        )
-    ).dump(path)
-    return path
-
-
 @pytest.mark.slow
-def test_a_study_from_end_to_end(tmp_path, monkeypatch, capsys):
+def test_a_study_from_end_to_end(tmp_path, monkeypatch, capsys, tiny_config):
     root, out = write_boxes(tmp_path / "set 图"), tmp_path / "out"
     row, name = study_tables.Row, "tiny"
     configs = [tiny_config(root, tmp_path / f"{i}.py", box_supervised=bool(i)) for i in range(2)]

@@ -15,6 +15,8 @@ from mmengine.logging import MessageHub
 from tiny import batch, write_boxes
 from tiny_detectors import CONFIGS as STOCK
 
+from mmdet_discobox.structures import PartialMasks
+
 FOLDER = Path(__file__).parents[2] / "configs"
 PAPER = FOLDER / "discobox"
 #: a stock detector in a wrapper
@@ -46,6 +48,10 @@ def load(path):
 
 def from_boxes(model):
     return model.type.startswith("DiscoBox") or model.type == "BoxInst"
+
+
+def is_mixed(config):
+    return bool(config.model.get("true_masks"))
 
 
 def without_weights(lite):
@@ -122,6 +128,15 @@ def fill_boxes(data):
         sample.gt_instances.masks = BitmapMasks(masks, *sample.img_shape)
 
 
+def some_true(data):
+    """True masks of the first object of each image."""
+    fill_boxes(data)
+    for sample in data["data_samples"]:
+        instances = sample.gt_instances
+        flags = np.arange(len(instances)) == 0
+        instances.masks = PartialMasks(instances.masks.masks, *sample.img_shape, flags)
+
+
 @every_config
 def test_a_config_imports_the_package(path):
     others = ["mmpretrain.models"] if "convnext" in path.stem else []
@@ -135,12 +150,16 @@ def test_a_config_builds_trains_and_predicts(path):
     model = MODELS.build(config).train()
     data = batch((2, 1))
     MessageHub.get_current_instance().update_info("iter", 0)  # BoxInst's loss reads it
-    if not from_boxes(config):
+    if is_mixed(config):
+        some_true(data)
+    elif not from_boxes(config):
         fill_boxes(data)
     losses = model(**model.data_preprocessor(copy.deepcopy(data), True), mode="loss")
     total, _ = model.parse_losses(losses)  # stock YOLACT has lists of losses
     total.backward()
     assert torch.isfinite(total)
+    if is_mixed(config):
+        assert losses["true_masks"] == pytest.approx(2 / 3)
     model.eval()
     with torch.no_grad():
         results = model(**model.data_preprocessor(data, False), mode="predict")
@@ -157,9 +176,15 @@ def test_hooks_and_data_fit_the_model(path):
     assert ("TeacherEMAHook" in names) == bool(config.model.get("teacher_network"))
     box_supervised = from_boxes(config.model)
     dataset = config.train_dataloader.dataset
-    loads_masks = any(step.get("with_mask", False) for step in dataset.pipeline)
+    inner = dataset.get("dataset", dataset)  # of crops, or repeated
+    pipeline = dataset.get("pipeline") or inner.pipeline
+    loads_masks = any(step.get("with_mask", False) for step in pipeline)
     assert loads_masks != box_supervised
-    dataset = dataset.get("dataset", dataset)  # of crops
+    steps = [step.type for step in pipeline]
+    assert ("LoadTrueMasks" in steps) == inner.get("use_masks", False) == is_mixed(config)
+    if is_mixed(config):
+        assert steps.index("LoadTrueMasks") == steps.index("LoadAnnotations") + 1
+    dataset = inner
     assert DATASETS.get(dataset.type).__name__ == (
         "CocoBoxDataset" if box_supervised else "CocoDataset"
     )

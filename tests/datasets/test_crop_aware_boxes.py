@@ -16,6 +16,7 @@ from mmdet.structures.bbox import HorizontalBoxes, get_box_type
 from mmdet.structures.mask import BitmapMasks
 
 from mmdet_discobox.datasets import CropAwareBoxes, PackCutSides
+from mmdet_discobox.structures import PartialMasks
 
 #: mmdet's clipping transforms, with the name of the argument that disables it
 CROPS = {
@@ -168,6 +169,37 @@ def test_boxes_of_cropped_masks_are_tight():
     assert type(found) is CropAwareBoxes
     assert found.areas > 0
     assert not found.cut_sides().any()
+
+
+def test_recomputed_boxes_of_rectangles_keep_their_cut_sides():
+    """A rectangle stands for an object without a true mask: like boxes alone, flips included."""
+    masks = np.zeros((len(BOXES), 80, 100), np.uint8)
+    for mask, (x1, y1, x2, y2) in zip(masks, BOXES.int().tolist(), strict=True):
+        mask[y1:y2, x1:x2] = 1
+    flags = np.array([False, True, False, True])
+    steps = [
+        dict(type="RandomCrop", crop_size=(40, 50), allow_negative_crop=True),
+        dict(type="RandomFlip", prob=1.0, direction="horizontal"),
+        dict(type="Resize", scale=(100, 80), keep_ratio=True),
+    ]
+    cut = 0
+    for seed in range(20):
+        found = {}
+        for recompute in (False, True):
+            random.seed(seed)
+            np.random.seed(seed)  # noqa: NPY002 - the transforms draw from it
+            start = results(CropAwareBoxes(BOXES))
+            start["gt_masks"] = PartialMasks(masks, 80, 100, flags)
+            first = dict(steps[0], recompute_bbox=recompute)
+            pipeline = Compose([TRANSFORMS.build(step) for step in (first, *steps[1:])])
+            found[recompute] = pipeline(start)
+        clipped, tight = (found[recompute]["gt_bboxes"] for recompute in (False, True))
+        assert torch.equal(clipped.tensor, tight.tensor)  # of rectangles, the same
+        is_true = torch.from_numpy(found[True]["gt_masks"].is_true)
+        assert torch.equal(tight.uncut[~is_true], clipped.uncut[~is_true])
+        assert not tight.cut_sides()[is_true].any()
+        cut += int(tight.cut_sides().sum())
+    assert cut > 20
 
 
 def test_packs_the_cut_sides_of_valid_boxes():

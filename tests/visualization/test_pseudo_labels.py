@@ -55,13 +55,14 @@ def test_panels_are_side_by_side():
     assert np.array_equal(both, draw_masks(IMAGE, masks()))
 
 
-def record(valid):
+def record(valid, **fields):
     return PseudoLabelImage(
         image=torch.from_numpy(IMAGE),
         boxes=torch.from_numpy(BOXES),
         student=torch.from_numpy(masks()),
         teacher=torch.from_numpy(masks()),
         valid=torch.tensor(valid),
+        **fields,
     )
 
 
@@ -74,3 +75,15 @@ def test_an_invalid_mask_is_not_drawn_and_its_box_is_red():
     assert red > max(green, blue) + 40
     both = np.split(draw_pseudo_labels(record([True, True])), 3, axis=1)[2]
     assert np.array_equal(both, draw_masks(IMAGE, masks()))
+
+
+def test_the_last_panel_has_true_masks_and_boxes_without_one():
+    true = masks() & np.array([False, True])[:, None, None]
+    drawing = draw_pseudo_labels(record([True, True], true=torch.from_numpy(true)))
+    student, _, last = np.split(drawing, 4, axis=1)[1:]
+    inside = np.zeros((40, 60), bool)
+    inside[16:28, 42:48] = True
+    assert np.array_equal(last[inside], student[inside]), "each object keeps its colour"
+    box = np.zeros((40, 60), bool)
+    box[:, :32] = changed(draw_boxes(IMAGE, BOXES[:1]))[:, :32]
+    assert np.array_equal(changed(last)[:, :32], box[:, :32])

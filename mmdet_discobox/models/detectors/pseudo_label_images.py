@@ -63,10 +63,12 @@ def pseudo_label_images(
 
 
 def _true_masks(truth: TrueMasks | None, own: Tensor, size: tuple[int, int]) -> Tensor | None:
-    """Select the true masks of the objects ``own`` ``(G,)`` of an image, ``(T, H, W)``."""
+    """Return ``(G, H, W)`` true masks of the objects ``own`` of an image, empty for boxes."""
     if truth is None:
         return None
-    return truth.masks[own[truth.object_inds], : size[0], : size[1]].cpu()
+    masks = truth.masks.new_zeros(len(own), *size)
+    masks[truth.object_inds] = truth.masks[:, : size[0], : size[1]]
+    return masks[own].cpu()
 
 
 def _resize_to_batch(logits: Tensor, inputs: Tensor) -> Tensor:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any, cast
 
 import torch
@@ -12,25 +11,16 @@ from mmdet.structures import DetDataSample
 from mmdet.utils import ConfigType, OptConfigType
 from torch import Tensor, nn
 
-from mmdet_discobox.functional import box_masks, masks_to_boxes
+from mmdet_discobox.functional import masks_to_boxes
 from mmdet_discobox.models.losses import BoxMILLoss, mil_loss
-from mmdet_discobox.models.teachers import TeacherNetwork, paste_regions
-from mmdet_discobox.structures import (
-    BoxObjects,
-    ContrastivePairs,
-    MaskProposals,
-    PseudoMasks,
-    TrueMasks,
-    View,
-)
+from mmdet_discobox.models.teachers import TeacherNetwork
+from mmdet_discobox.structures import BoxObjects, PseudoMasks, TrueMasks, View
 
 from .colour_jitter import ColourJitter
 from .image_colours import ImageColours
 from .module_types import check_module_type
 from .task_network import TaskNetwork, look
-
-#: statistics of a step with a structured teacher
-_STATISTICS = ("teacher_valid", "teacher_agreement")
+from .teaching_losses import structured_losses
 
 
 class StructuredTeachingMixin:
@@ -165,7 +155,16 @@ class StructuredTeachingMixin:
         losses = self.task_losses(student, pseudo)
         losses["loss_mil"] = mil_loss(self.loss_mil, student.proposals)
         if teacher is not None:
-            losses.update(self._structured_losses(student, pseudo, batch_inputs.shape[-1]))
+            losses.update(
+                structured_losses(
+                    student,
+                    pseudo,
+                    batch_inputs.shape[-1],
+                    teacher=teacher,
+                    loss_consistency=self.loss_consistency,
+                    loss_nce=self.loss_nce,
+                )
+            )
         if pseudo is not None:
             teacher.update_bank(pseudo, student.proposals.objects)
         return losses
@@ -238,50 +237,6 @@ class StructuredTeachingMixin:
         view = look(self.teaching_network, batch_inputs, objects, one_per_object=True)
         return self.refine(view, batch_inputs)
 
-    def _structured_losses(
-        self: Any, student: View, pseudo: PseudoMasks | None, width: int
-    ) -> dict[str, Tensor]:
-        """Compute ``L_con``, ``L_nce`` and the statistics; all zero without refined masks."""
-        proposals = student.proposals
-        zero = _attached_zero(proposals.logits)
-        losses = dict(loss_con=zero)
-        if self.loss_nce is not None:
-            losses["loss_nce"] = _attached_zero(student.features[0])
-        if pseudo is None:
-            return {**losses, **dict.fromkeys(_STATISTICS, zero.detach())}
-        masks, inside = _paste_on_proposals(pseudo, proposals)
-        inds = proposals.object_inds
-        is_true = () if pseudo.is_true is None else (pseudo.is_true[inds],)
-        losses["loss_con"] = zero + self.loss_consistency(
-            proposals.logits, masks, inside, pseudo.valid[inds], pseudo.certainty[inds], *is_true
-        )
-        if self.loss_nce is not None and pseudo.pairs is not None:
-            contrastive = self._contrastive_loss(student, pseudo.pairs, width)
-            losses["loss_nce"] = losses["loss_nce"] + contrastive
-        losses.update(_statistics(proposals, pseudo, masks, inside))
-        if pseudo.is_true is not None:
-            losses["true_masks"] = pseudo.is_true.sum() / max(len(proposals.objects), 1)
-            losses["teacher_true_iou"] = self._true_iou(pseudo)
-        return losses
-
-    def _true_iou(self: Any, pseudo: PseudoMasks) -> Tensor:
-        """Update the agreement of the teacher with true masks, unless it did not refine any."""
-        teacher = self.structured_teacher
-        known = pseudo if teacher.consistency_gate.is_open else replace(pseudo, is_true=None)
-        iou: Tensor = teacher.update_true_iou(known)
-        return iou
-
-    def _contrastive_loss(self: Any, student: View, pairs: ContrastivePairs, width: int) -> Tensor:
-        """Compute ``L_nce``; only the student's features of the sources receive a gradient."""
-        teacher = self.structured_teacher
-        features = teacher.roi_features(student.features, student.proposals.objects, width)
-        return self.loss_nce(
-            teacher.similarity(features, pairs),
-            pairs.correspondences.plan,
-            pairs.source_masks.flatten(1),
-            pairs.valid,
-        )
-
     def predict(
         self: Any, batch_inputs: Tensor, batch_data_samples: Sequence[DetDataSample], **kwargs: Any
     ) -> list[DetDataSample]:
@@ -309,29 +264,3 @@ class StructuredTeachingMixin:
         )
         if not self.with_bbox:  # a network without a box head takes boxes from its masks
             instances.bboxes = masks_to_boxes(instances.masks).to(instances.bboxes)
-
-
-def _attached_zero(tensor: Tensor) -> Tensor:
-    """Return a zero attached to the tensor's graph without reading its values, which may be inf."""
-    return tensor[:0].float().sum()
-
-
-def _paste_on_proposals(pseudo: PseudoMasks, proposals: MaskProposals) -> tuple[Tensor, Tensor]:
-    """Paste refined masks and boxes on the grid of the proposals, ``(N, H, W)`` each."""
-    size = (proposals.logits.shape[-2], proposals.logits.shape[-1])
-    masks = paste_regions(pseudo.masks, pseudo.regions / proposals.stride, size)
-    inside = box_masks(proposals.objects.boxes / proposals.stride, size)
-    return (masks * inside)[proposals.object_inds], inside[proposals.object_inds]
-
-
-def _statistics(
-    proposals: MaskProposals, pseudo: PseudoMasks, masks: Tensor, inside: Tensor
-) -> dict[str, Tensor]:
-    """Compute ``teacher_valid`` and ``teacher_agreement``, the statistics of a step."""
-    valid = pseudo.valid[proposals.object_inds]
-    student, teacher = (proposals.logits > 0) & inside, masks > 0.5
-    overlap = (student & teacher).sum((1, 2)) / (student | teacher).sum((1, 2)).clamp_min(1)
-    return dict(
-        teacher_valid=pseudo.valid.sum() / max(len(proposals.objects), 1),
-        teacher_agreement=(overlap * valid).sum() / valid.sum().clamp_min(1),
-    )

@@ -1,0 +1,55 @@
+"""The simulated loop label - review - train again."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from tiny import write_boxes
+
+import review_loop
+from mmdet_discobox.labelling.review_order import proposed_order
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("correct", [False, True])
+def test_the_loop_from_end_to_end(tmp_path, monkeypatch, capsys, correct):
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    root, out = write_boxes(tmp_path / "set"), tmp_path / "out"
+    words = [str(root / "masks.json"), str(root / "images"), "--out", str(out), "--looks", "2"]
+    words += ["--epochs", "1", "--order", "proposed", "--val", str(root / "masks.json")]
+    monkeypatch.setattr(review_loop, "ACCEPTED", 1.0 if correct else 0.5)
+    review_loop.main([*words, "--rounds", "1", *["--correct"] * correct])
+    kind = f"proposed{'_corrected' if correct else ''}_2_1"
+    folder = out / kind / "seed0"
+    (result,) = [json.loads(path.read_text()) for path in out.glob("*/*/rounds.json")]
+    before, after = result["rounds"]
+    assert before["accepted"] == 0
+    assert after["accepted"] == pytest.approx(100 * 2 / 6)
+    assert all(0 < each[name] <= 100 for each in result["rounds"] for name in ("others", "val"))
+    first = json.loads((out / "labels.json").read_text())["annotations"]
+    classes, qualities = zip(*[(a["category_id"], a["mask_quality"]) for a in first], strict=True)
+    looked = {first[index]["id"] for index in proposed_order(classes, qualities)[:2]}
+    following = json.loads((folder / "round1" / "next.json").read_text())["annotations"]
+    assert {a["id"] for a in following if a.get("segmentation")} == looked
+    truth = {a["id"]: a for a in json.loads((root / "masks.json").read_text())["annotations"]}
+    for a in following:
+        if a["id"] in looked:
+            assert (a["segmentation"] == truth[a["id"]]["segmentation"]) == correct
+    assert "| 1 | 1 |" in capsys.readouterr().out
+    assert (out / "review_loop.png").stat().st_size > 1000
+
+    def not_again(*words, **options):
+        raise AssertionError(words)
+
+    monkeypatch.setattr(review_loop.subprocess, "run", not_again)
+    review_loop.main([*words, "--rounds", "1", *["--correct"] * correct])
+
+
+def test_orders():
+    classes, qualities = ["a", "a", "a", "b"], [0.3, 0.2, 0.9, 0.5]
+    assert review_loop.ORDERS["proposed"](classes, qualities, 0) == [1, 3, 0, 2]
+    assert review_loop.ORDERS["best"](classes, qualities, 0) == [2, 3, 0, 1]
+    orders = {tuple(review_loop.ORDERS["random"](classes, qualities, seed)) for seed in range(9)}
+    assert len(orders) > 2
+    assert all(sorted(order) == [0, 1, 2, 3] for order in orders)
