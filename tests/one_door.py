@@ -8,6 +8,7 @@ from typing import Any
 
 import cv2
 import numpy as np
+import torch
 from mmdet.registry import DATASETS, METRICS
 
 from dataset_checks import TrainingSettings, check_dataset
@@ -42,7 +43,9 @@ def write(root: Path, content: Any) -> Path:
     return path
 
 
-def readers(root: Path, content: Any, *, classes: Any = CLASSES) -> dict[str, Any]:
+def readers(
+    root: Path, content: Any, *, classes: Any = CLASSES, pipeline: Any = ()
+) -> dict[str, Any]:
     """Return what the check, the data set, the labeller and the metric make of a json.
 
     Each is a function without arguments, which raises if the reader refuses the json.
@@ -51,7 +54,7 @@ def readers(root: Path, content: Any, *, classes: Any = CLASSES) -> dict[str, An
     settings = TrainingSettings(image_scale=None, scale_ranges=None, classes=classes)
     data = dict(
         type="CocoBoxDataset", ann_file=str(path), data_prefix=dict(img=str(root / "images")),
-        metainfo=dict(classes=classes), pipeline=[], serialize_data=False,
+        metainfo=dict(classes=classes), pipeline=[*pipeline], serialize_data=False,
     )  # fmt: skip
 
     def check() -> Any:
@@ -66,3 +69,15 @@ def readers(root: Path, content: Any, *, classes: Any = CLASSES) -> dict[str, An
         labeller=lambda: read_boxes(path, root / "images"),
         metric=lambda: METRICS.build(dict(type="CocoBoxMetric", ann_file=str(path))),
     )
+
+
+def average_precision(metric: Any, dataset: Any) -> float:
+    """AP of predictions that are the boxes."""
+    metric.dataset_meta = dict(classes=CLASSES)
+    for info in dataset:
+        boxes = torch.tensor([i["bbox"] for i in info["instances"]], dtype=torch.float32)
+        labels = torch.tensor([i["bbox_label"] for i in info["instances"]])
+        found = dict(bboxes=boxes.view(-1, 4), labels=labels, scores=torch.ones(len(labels)))
+        sample = dict(img_id=info["img_id"], ori_shape=(HEIGHT, WIDTH), pred_instances=found)
+        metric.process({}, [sample])
+    return metric.evaluate(len(dataset))["coco/bbox_mAP"]

@@ -37,6 +37,7 @@ from mmengine.dist import is_main_process
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from label_messages import IGNORED, print_left_out, print_listed, print_result
 from label_options import parse_args
 from label_processes import init_processes
 from label_report import check_report_folder, is_rated, write_report
@@ -47,13 +48,9 @@ from mmdet_discobox.labelling.auto_labeler import AutoLabeler
 from mmdet_discobox.labelling.fitting import fit_labeler
 from mmdet_discobox.labelling.formats import check_images, check_output, write_masks
 from mmdet_discobox.labelling.label_run import LabelRun
-from mmdet_discobox.labelling.labelled_boxes import (
-    LabelledBoxes,
-    add_masks,
-    has_own_mask,
-    is_accepted,
-)
+from mmdet_discobox.labelling.labelled_boxes import LabelledBoxes, add_masks, is_accepted
 from mmdet_discobox.labelling.reviewed_masks import (
+    ignored_changes,
     keep_accepted,
     mark_accepted,
     merge_corrected,
@@ -71,8 +68,6 @@ TEACHER_ONLY = (
     "--teacher-only: the masks are computed from box shapes and colours alone, without a network. "
     "Expect lower quality, inspect them (--report), and train on the boxes for better masks."
 )
-#: number of failed boxes that are listed
-LISTED = 20
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -83,8 +78,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     args = parse_args(argv, description=__doc__)
     if not hasattr(args, "out_json"):
-        draw_page(args, read_masks(args.boxes), title=args.boxes.name)
-        return 0
+        return draw_page(args, read_masks(args.boxes), title=args.boxes.name)
     for path in (args.boxes, args.accepted, args.corrected, args.truth):
         if path is not None and path.exists() and path.resolve() == args.out_json.resolve():
             raise ValueError(f"Expected another file than '{path}' as OUT_JSON.")
@@ -114,7 +108,10 @@ def select_masks(args: argparse.Namespace, dataset: Json) -> Json:
     """Apply --accepted, --corrected and --keep-boxes to a data set."""
     if args.corrected:
         corrected = read_coco(args.corrected)
-        dataset = merge_corrected(dataset, corrected, name=str(args.corrected))
+        merged = merge_corrected(dataset, corrected, name=str(args.corrected))
+        if ignored := ignored_changes(dataset, corrected):
+            print_listed(IGNORED.format(count=len(ignored), name=args.corrected), ignored)
+        dataset = merged
     if not args.keep_boxes:
         return keep_accepted(dataset, args.accepted) if args.accepted else dataset
     if args.accepted:
@@ -165,19 +162,15 @@ def write_results(args: argparse.Namespace, labelled: LabelledBoxes, truth: Json
         draw_page(args, labelled.dataset, title=args.out_json.name)
 
 
-def draw_page(args: argparse.Namespace, dataset: Json, *, title: str) -> None:
-    """Write the page of masks."""
-    page = write_report(args.report, dataset, args.img_dir, title=title, limit=args.report_limit)
+def draw_page(args: argparse.Namespace, dataset: Json, *, title: str) -> int:
+    """Write the page of masks; return the exit status, 1 if images cannot be read."""
+    page, unread = write_report(
+        args.report, dataset, args.img_dir, title=title, limit=args.report_limit
+    )
     print(f"report: {page}")
-
-
-def print_unread(reasons: Sequence[str]) -> None:
-    """Print which images the training leaves out."""
-    print(f"{len(reasons)} images are left out of the training:", file=sys.stderr)
-    for reason in reasons[:LISTED]:
-        print(f"- {reason}", file=sys.stderr)
-    if len(reasons) > LISTED:
-        print(f"... and {len(reasons) - LISTED} more", file=sys.stderr)
+    if unread:
+        print_listed(f"{len(unread)} images cannot be read and are not on the page:", unread)
+    return int(bool(unread))
 
 
 @contextmanager
@@ -211,7 +204,7 @@ def fit(args: argparse.Namespace, dataset: Json, device: str) -> tuple[Path, Pat
     with progress_bar("training") as update:
         files = fit_labeler(
             dataset, args.img_dir, folder,
-            epochs=args.epochs, device=device, on_iteration=update, on_unread=print_unread,
+            epochs=args.epochs, device=device, on_iteration=update, on_left_out=print_left_out,
         )  # fmt: skip
     print(f"labeller of these boxes, for other images of the kind: {files[0]} {files[1]}")
     return files
@@ -261,26 +254,6 @@ def mask_settings(args: argparse.Namespace) -> Json:
         files = [WEIGHTS]
     digests = [hashlib.sha256(path.read_bytes()).hexdigest() for path in files]
     return dict(crop_size=args.crop_size, files=digests)
-
-
-def print_result(args: argparse.Namespace, labelled: LabelledBoxes) -> None:
-    """Print the number of masks, and the boxes without one."""
-    print(f"{labelled.made} masks: {args.out_json}")
-    if accepted := sum(map(is_accepted, labelled.dataset["annotations"])):
-        print(f"{accepted} accepted masks are kept.")
-    if kept := sum(map(has_own_mask, labelled.dataset["annotations"])):
-        print(
-            f"{kept} crowds keep the mask that they had (`iscrowd`, which CVAT's brush sets for "
-            "single objects as well)."
-        )
-    if labelled.unpredicted and not args.teacher_only:
-        print(f"{labelled.unpredicted} of them are computed from colours alone.")
-    if labelled.failed:
-        print(f"{len(labelled.failed)} boxes have no mask:", file=sys.stderr)
-        for ann_id, reason in labelled.failed[:LISTED]:
-            print(f"- annotation {ann_id!r}: {reason}", file=sys.stderr)
-        if len(labelled.failed) > LISTED:
-            print(f"... and {len(labelled.failed) - LISTED} more", file=sys.stderr)
 
 
 def remove_journals(label_run: LabelRun, labelled: LabelledBoxes) -> None:

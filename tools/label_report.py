@@ -8,7 +8,7 @@ import html
 import json
 import tempfile
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -57,8 +57,12 @@ class ReportItem:
     box: tuple[float, float, float, float]
 
 
-def write_report(folder: Path, dataset: Json, image_dir: Path, *, title: str, limit: int) -> Path:
+def write_report(
+    folder: Path, dataset: Json, image_dir: Path, *, title: str, limit: int
+) -> tuple[Path, list[str]]:
     """Write the page of a labelled data set.
+
+    Masks of images that cannot be read are not on it, and are not exported as left out.
 
     Args:
         folder: folder of the page, created if absent.
@@ -68,7 +72,7 @@ def write_report(folder: Path, dataset: Json, image_dir: Path, *, title: str, li
         limit: largest number of masks on it; the best are left out.
 
     Returns:
-        Path of the page.
+        Path of the page, and the reasons why images cannot be read.
 
     Raises:
         ValueError: if the folder cannot be written.
@@ -78,9 +82,10 @@ def write_report(folder: Path, dataset: Json, image_dir: Path, *, title: str, li
     rated.sort(key=lambda a: a["mask_quality"])
     left_out = [a["id"] for a in rated[limit:]]
     path = check_report_folder(folder)
-    items = report_items(dataset, rated[:limit], image_dir)
+    unread: list[str] = []
+    items = report_items(dataset, rated[:limit], image_dir, on_unread=unread.append)
     write_label_report(path, items, title=title, left_out=left_out, accepted=accepted)
-    return path
+    return path, unread
 
 
 def is_rated(annotation: Json) -> bool:
@@ -109,8 +114,13 @@ def check_report_folder(folder: Path) -> Path:
     return path
 
 
-def report_items(dataset: Json, annotations: list[Json], image_dir: Path) -> Iterator[ReportItem]:
-    """Yield the masks with their images, each of which is read once."""
+def report_items(
+    dataset: Json, annotations: list[Json], image_dir: Path, *, on_unread: Callable[[str], None]
+) -> Iterator[ReportItem]:
+    """Yield the masks with their images, each of which is read once.
+
+    Images that cannot be read are left out; ``on_unread`` takes the reason for each.
+    """
     names = {category["id"]: category["name"] for category in dataset["categories"]}
     of_image = defaultdict(list)
     for annotation in annotations:
@@ -120,7 +130,11 @@ def report_items(dataset: Json, annotations: list[Json], image_dir: Path) -> Ite
         if not selected:
             continue
         height, width = image["height"], image["width"]
-        pixels = read_image(image_dir / image["file_name"], size=(width, height))
+        try:
+            pixels = read_image(image_dir / image["file_name"], size=(width, height))
+        except (FileNotFoundError, ValueError) as error:
+            on_unread(f"{len(selected)} masks: {error}")
+            continue
         for a in selected:
             code = to_rle(a["segmentation"], height=height, width=width)
             yield ReportItem(

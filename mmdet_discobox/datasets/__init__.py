@@ -3,6 +3,7 @@
 from .box_crops import BoxCropDataset, CropBox
 from .coco_boxes import CocoBoxDataset
 from .crop_aware_boxes import CropAwareBoxes, PackCutSides
+from .image_loading import LoadImageAsLabelled
 from .mask_balance import MaskBalancedDataset
 from .pair_datasets import KeypointPairDataset, ObjectPairDataset
 from .true_masks import LoadTrueMasks
@@ -13,6 +14,7 @@ __all__ = [
     "CropAwareBoxes",
     "CropBox",
     "KeypointPairDataset",
+    "LoadImageAsLabelled",
     "LoadTrueMasks",
     "MaskBalancedDataset",
     "ObjectPairDataset",

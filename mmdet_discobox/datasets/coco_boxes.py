@@ -96,7 +96,7 @@ class CocoBoxDataset(CocoDataset):
         dataset = read_coco(
             local_path,
             name=self.ann_file,
-            classes=self.metainfo["classes"],
+            classes=self.metainfo["classes"] or (),  # None would skip their validation
             # without a folder, names are absolute, or relative to the working directory
             image_dir=(self.data_prefix["img"] or None) if self._has_local_images() else None,
             annotated=not self.test_mode,

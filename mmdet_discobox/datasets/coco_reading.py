@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from contextlib import redirect_stdout
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
@@ -82,6 +84,7 @@ def index_coco(dataset: Json) -> COCO:
     """Return the index of a json that mmdet's data sets and metrics work with."""
     coco = COCO()
     coco.dataset = dataset
-    coco.createIndex()
+    with redirect_stdout(StringIO()):  # pycocotools prints that it creates an index
+        coco.createIndex()
     coco.img_ann_map, coco.cat_img_map = coco.imgToAnns, coco.catToImgs
     return coco

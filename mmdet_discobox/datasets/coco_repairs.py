@@ -23,6 +23,8 @@ from .coco_values import (
     rotation_of,
 )
 
+#: annotations that a repair names
+_EXAMPLES = 5
 _TEXTS = {
     "bbox": (
         "{count} boxes are rotated rectangles of CVAT, and the upright boxes around them are used",
@@ -47,16 +49,16 @@ class Repair:
         text: What was repaired; contains the number.
         fix: What the user may do.
         count: Number of annotations.
-        example: The first of them, with its value in the file.
+        examples: The first of them, with their values in the file.
     """
 
     text: str
     fix: str
     count: int
-    example: str
+    examples: tuple[str, ...]
 
     def __str__(self) -> str:
-        return f"{self.text}, first {self.example}. {self.fix}."
+        return f"{self.text}, first {self.examples[0]}. {self.fix}."
 
 
 def repair(dataset: Json, *, masks: bool = True) -> tuple[Json, list[Repair]]:
@@ -84,9 +86,9 @@ def repair(dataset: Json, *, masks: bool = True) -> tuple[Json, list[Repair]]:
         annotations.append(annotation)
     categories = [_changed(each, dict(id=parse_id(each["id"]))) for each in dataset["categories"]]
     repairs = [
-        Repair(text.format(count=len(examples[name])), fix, len(examples[name]), examples[name][0])
+        Repair(text.format(count=len(found)), fix, len(found), tuple(found[:_EXAMPLES]))
         for name, (text, fix) in _TEXTS.items()
-        if examples[name]
+        if (found := examples[name])
     ]
     repaired = dict(dataset, images=images, categories=categories)
     return (dict(repaired, annotations=annotations) if "annotations" in dataset else repaired), (

@@ -8,7 +8,10 @@ given masses, by normalising rows and columns alternately. Two departures:
 * ``K`` underflows for small ``eps``, and ``a`` and ``b`` overflow, so the plan is stored as its
   logarithm. The first iteration runs in the log domain, the others in blocks of cheap scalings
   that are absorbed into the logarithm before they leave the range of float32 (Schmitzer 2019;
-  here after a fixed number of iterations, which needs no synchronisation).
+  here after a fixed number of iterations, which needs no synchronisation). Entries of the kernel
+  are bounded below, so iterates differ from Alg. 2's for sharp kernels: up to 100 eps between the
+  smallest and the largest cost, by less than 1e-3 in L1; above, before convergence, by less than
+  the residual. The limit is the same.
 
 Alg. 2 minimises a *cost*: pass ``-C`` for the similarity ``C = C_u + C_g`` of Sec. 3.2.
 """

@@ -16,6 +16,7 @@ from mmengine.runner import Runner
 
 from mmdet_discobox.checkpoints import publish_checkpoint, read_checkpoint, save_checkpoint
 from mmdet_discobox.datasets.images import read_image
+from mmdet_discobox.datasets.true_masks import find_mask_problems
 from mmdet_discobox.utils.files import write_json
 from mmdet_discobox.utils.last_checkpoint import newest_whole_checkpoint
 from mmdet_discobox.utils.types import Json
@@ -26,8 +27,8 @@ from .shipped import WEIGHTS, shipped_config
 
 #: takes the number of finished iterations, and the number of all
 OnIteration = Callable[[int, int], None]
-#: takes the reasons why images cannot be read
-OnUnread = Callable[[list[str]], None]
+#: takes the kind of what is left out, ``'images'`` or ``'accepted masks'``, and the reasons
+OnLeftOut = Callable[[str, list[str]], None]
 #: checkpoints in a training
 _SAVES = 20
 
@@ -40,12 +41,13 @@ def fit_labeler(
     epochs: int,
     device: str,
     on_iteration: OnIteration | None = None,
-    on_unread: OnUnread | None = None,
+    on_left_out: OnLeftOut | None = None,
 ) -> tuple[Path, Path]:
     """Train the shipped labeller on the boxes of a data set, by mmengine's runner, resumably.
 
     A killed training continues from its last checkpoint, and a finished one is not repeated. Images
-    that cannot be read, or have another size than their boxes require, are left out.
+    that cannot be read, or have another size than their boxes require, are left out, and objects
+    with an unusable mask train as boxes.
 
     Args:
         dataset: a COCO json, see :func:`read_boxes`. Masks that a person has accepted
@@ -56,7 +58,7 @@ def fit_labeler(
         epochs: passes over all boxes.
         device: device to train on.
         on_iteration: called before the first and after each iteration.
-        on_unread: called before the training if images are left out.
+        on_left_out: called before the training for images or accepted masks that are left out.
 
     Returns:
         Paths of the config and of the weights of the average.
@@ -72,10 +74,13 @@ def fit_labeler(
     if weights.is_file():
         return config_file, weights
     dataset, unread = _readable(dataset, image_dir)
-    if unread and on_unread is not None:
-        on_unread(unread)
+    accepted = with_accepted_masks(dataset)
+    unusable = list(map(str, find_mask_problems(accepted).values()))
+    for kind, reasons in (("images", unread), ("accepted masks", unusable)):
+        if reasons and on_left_out is not None:
+            on_left_out(kind, reasons)
     boxes = work_dir / "boxes.json"
-    write_json(boxes, with_accepted_masks(dataset))
+    write_json(boxes, accepted)
     _set_boxes(config, dataset, boxes, image_dir)
     if any(map(is_accepted, dataset["annotations"])):
         use_true_masks(config)
@@ -117,7 +122,10 @@ def _readable(dataset: Json, image_dir: Path) -> tuple[Json, list[str]]:
 
 
 def _set_boxes(config: Config, dataset: Json, boxes: Path, image_dir: Path) -> None:
-    """Train on the boxes of a COCO json, and evaluate nothing."""
+    """Train on the boxes of a COCO json, read as in labelling, and evaluate nothing."""
+    for transform in config.train_dataloader.dataset.pipeline:
+        if transform["type"] == "LoadImageFromFile":
+            transform["type"] = "LoadImageAsLabelled"
     config.train_dataloader.dataset.dataset = dict(
         type="CocoBoxDataset",
         ann_file=str(boxes.resolve()),

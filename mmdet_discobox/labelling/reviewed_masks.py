@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -93,6 +94,51 @@ def merge_corrected(dataset: Json, corrected: Json, *, name: str) -> Json:
             f"anew: export with the ids.{shown}"
         )
     return merged
+
+
+def ignored_changes(dataset: Json, corrected: Json) -> list[str]:
+    """List the boxes and classes that a tool changed: :func:`merge_corrected` takes masks alone.
+
+    A box that is the tight one of the annotation's mask is no change: tools compute it anew.
+
+    Args:
+        dataset: a COCO json.
+        corrected: the COCO export of the tool.
+
+    Returns:
+        A line for each annotation that is new or has another class or box.
+    """
+    known = {a["id"]: a for a in dataset["annotations"]}
+    names, new_names = (
+        {c["id"]: c["name"] for c in each["categories"]} for each in (dataset, corrected)
+    )
+    sizes = {i["id"]: dict(height=i["height"], width=i["width"]) for i in corrected["images"]}
+    lines = []
+    for a in corrected["annotations"]:
+        where, old = f"annotation {quote(a['id'])}", known.get(a["id"])
+        if old is None:
+            lines.append(f"{where} is new")
+            continue
+        before, after = names[old["category_id"]], new_names[a["category_id"]]
+        if before != after:
+            lines.append(f"{where} is of {quote(after)} instead of {quote(before)}")
+        if not (_near(a["bbox"], old["bbox"]) or _is_tight(a, sizes[a["image_id"]])):
+            lines.append(f"{where} has the box {quote(a['bbox'])} instead of {quote(old['bbox'])}")
+    return lines
+
+
+def _near(box: Sequence[float], other: Sequence[float]) -> bool:
+    """Return whether two boxes differ by a pixel at most, as by rounding."""
+    corners = ((b[0], b[1], b[0] + b[2], b[1] + b[3]) for b in (box, other))
+    return all(abs(one - two) <= 1 for one, two in zip(*corners, strict=True))
+
+
+def _is_tight(annotation: Json, size: dict[str, int]) -> bool:
+    """Return whether the box of an annotation is that of its mask."""
+    if not has_mask(annotation):
+        return False
+    mask = to_rle(annotation["segmentation"], **size)
+    return _near(annotation["bbox"], coco_mask.toBbox(mask).tolist())
 
 
 def _same_mask(annotation: Json, mask: Any, size: dict[str, int]) -> bool:

@@ -2,11 +2,51 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
 from mmdet.structures.mask import BitmapMasks
+
+#: transforms of mmdet that move or add boxes without the masks, lose the flags, or refuse masks
+_UNAWARE = (
+    "Albu", "CopyPaste", "MixUp", "Mosaic", "RandomAffine", "RandomCenterCropPad", "RandomShift",
+)  # fmt: skip
+
+
+def check_moves_masks(dataset: Any) -> None:
+    """Check that the pipelines of a data set, and of its wrappers, move masks with their boxes.
+
+    Args:
+        dataset: the data set or its outer wrapper, built.
+
+    Raises:
+        ValueError: if a pipeline loads :class:`PartialMasks` and has a transform that does not.
+    """
+    names = [type(transform).__name__ for transform in _transforms(dataset)]
+    unaware = sorted({name for name in names if name in _UNAWARE})
+    if unaware and "LoadTrueMasks" in names:
+        raise ValueError(
+            "Expected transforms that move true masks with their boxes, but the pipeline has "
+            f"{', '.join(unaware)}. Use CachedMosaic for Mosaic and CachedMixUp for MixUp, remove "
+            "the others, or train on boxes alone (use_masks=False, without LoadTrueMasks)."
+        )
+
+
+def _transforms(dataset: Any) -> Iterator[Any]:
+    """Yield the transforms of a data set, of those inside, and of transforms inside these."""
+    pipeline = getattr(dataset, "pipeline", ())
+    yield from _flat(getattr(pipeline, "transforms", pipeline))
+    for each in (getattr(dataset, "dataset", None), *getattr(dataset, "datasets", ())):
+        if each is not None:
+            yield from _transforms(each)
+
+
+def _flat(transforms: Iterable[Any]) -> Iterator[Any]:
+    for transform in transforms:
+        yield transform
+        inside = getattr(transform, "transforms", ())  # a list, or a Compose, which has a list
+        yield from _flat(getattr(inside, "transforms", inside))
 
 
 class PartialMasks(BitmapMasks):

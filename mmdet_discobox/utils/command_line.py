@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import warnings
 from collections.abc import Callable
 from typing import NoReturn
 
@@ -10,9 +11,12 @@ from typing import NoReturn
 def run(main: Callable[[], int | None]) -> NoReturn:
     """Run a command and exit; report invalid input without a traceback, with exit status 1.
 
+    Hides the warning that mmengine's use of ``pkg_resources`` causes, which no user can act on.
+
     Args:
         main: the command; returns the exit status, or None for success.
     """
+    warnings.filterwarnings("ignore", message=r".*\bpkg_resources\b")
     try:
         sys.exit(main())
     except (ValueError, TypeError, ImportError, OSError) as error:

@@ -2,6 +2,10 @@
 
 mmengine writes a checkpoint, then its path into ``last_checkpoint``, neither atomically: a kill
 leaves half a checkpoint, or an empty ``last_checkpoint`` with which ``--resume`` fails.
+
+Repair before a resume replaces an atomic write: it also finds half checkpoints, holds for a kill at
+any moment and for files of any version of mmengine. A hook after the save could not close the gap:
+mmengine has emptied the file by then.
 """
 
 from __future__ import annotations

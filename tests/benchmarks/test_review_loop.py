@@ -8,6 +8,7 @@ import pytest
 from tiny import write_boxes
 
 import review_loop
+import review_report
 from mmdet_discobox.labelling.review_order import proposed_order
 
 
@@ -53,3 +54,17 @@ def test_orders():
     orders = {tuple(review_loop.ORDERS["random"](classes, qualities, seed)) for seed in range(9)}
     assert len(orders) > 2
     assert all(sorted(order) == [0, 1, 2, 3] for order in orders)
+
+
+def test_the_report_has_a_row_for_each_round(tmp_path):
+    for seed, gain in ((0, 1.0), (1, 3.0)):
+        start = dict(looks=0, accepted=0.0, others=70.0, all=70.0)
+        end = dict(looks=50, accepted=4.0, others=70.0 + gain, all=71.0 + gain)
+        loop = dict(order="random", correct=False, looks=50, seed=seed, rounds=[start, end])
+        folder = tmp_path / "random_50_8" / f"seed{seed}"
+        folder.mkdir(parents=True)
+        (folder / "rounds.json").write_text(json.dumps(loop))
+    text = review_report.write_report(tmp_path)
+    assert "| random | 2 | 0 | 0 | 0.0 ± 0.0 | 70.0 ± 0.0 | 70.0 ± 0.0 |" in text
+    assert "| random | 2 | 1 | 50 | 4.0 ± 0.0 | 72.0 ± 1.4 | 73.0 ± 1.4 |" in text
+    assert (tmp_path / "review_loop.md").read_text() == text

@@ -50,8 +50,8 @@ def from_boxes(model):
     return model.type.startswith("DiscoBox") or model.type == "BoxInst"
 
 
-def is_mixed(config):
-    return bool(config.model.get("true_masks"))
+def is_mixed(model):
+    return bool(model.get("true_masks"))
 
 
 def without_weights(lite):
@@ -181,8 +181,8 @@ def test_hooks_and_data_fit_the_model(path):
     loads_masks = any(step.get("with_mask", False) for step in pipeline)
     assert loads_masks != box_supervised
     steps = [step.type for step in pipeline]
-    assert ("LoadTrueMasks" in steps) == inner.get("use_masks", False) == is_mixed(config)
-    if is_mixed(config):
+    assert ("LoadTrueMasks" in steps) == inner.get("use_masks", False) == is_mixed(config.model)
+    if is_mixed(config.model):
         assert steps.index("LoadTrueMasks") == steps.index("LoadAnnotations") + 1
     dataset = inner
     assert DATASETS.get(dataset.type).__name__ == (

@@ -13,7 +13,7 @@ from tiny import write_boxes
 
 from mmdet_discobox.datasets import coco_boxes
 from mmdet_discobox.datasets.true_masks import find_mask_problems, is_true_mask, mask_source
-from mmdet_discobox.structures import PartialMasks
+from mmdet_discobox.structures import PartialMasks, check_moves_masks
 from mmdet_discobox.utils.rle import run_lengths
 
 CLASSES = ("one", "two", "three")
@@ -313,3 +313,32 @@ def test_crops_of_boxes_keep_and_repeat_true_masks(root):
 
 def test_loading_before_boxes_are_transformed():
     assert repr(TRANSFORMS.build(dict(type="LoadTrueMasks"))) == "LoadTrueMasks()"
+
+
+@pytest.mark.parametrize("inside", [False, True])
+@pytest.mark.parametrize(
+    "transform",
+    [
+        dict(type="Mosaic", img_scale=(96, 96)),
+        dict(type="MixUp", img_scale=(96, 96)),
+        dict(type="RandomShift"),
+        dict(type="RandomApply", transforms=[dict(type="RandomShift")]),
+    ],
+)
+def test_transforms_that_leave_masks_behind_are_refused(root, transform, inside):
+    """They are found in the pipeline of the data set and in that of a wrapper."""
+    mixed(root, {1})
+    config = dict(
+        type="CocoBoxDataset", data_root=str(root), ann_file="mixed.json", use_masks=True,
+        data_prefix=dict(img="images/"), metainfo=dict(classes=CLASSES), pipeline=LOAD,
+    )  # fmt: skip
+
+    def wrapped(last):
+        leaf = dict(config, pipeline=[*LOAD, last] if inside else LOAD)
+        outer = [] if inside else [last]
+        return DATASETS.build(dict(type="MultiImageMixDataset", dataset=leaf, pipeline=outer))
+
+    name = transform.get("transforms", [transform])[-1]["type"]
+    with pytest.raises(ValueError, match=f"but the pipeline has {name}. Use CachedMosaic"):
+        check_moves_masks(wrapped(transform))
+    check_moves_masks(wrapped(dict(type="CachedMosaic", img_scale=(96, 96))))

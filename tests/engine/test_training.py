@@ -118,6 +118,28 @@ def test_a_resumed_training_repeats_every_loss(model, data_root, tmp_path, openi
     assert expected.losses[-1]["loss_nce"] > 0
 
 
+@pytest.mark.slow
+def test_epochs_repeat_their_flips_with_fresh_workers(data_root, tmp_path):
+    """As docs/faq.md says: with `persistent_workers=False` and a seed, each epoch has its own."""
+
+    def config(name, **changes):
+        made = training_config(
+            tiny_solov2(), data_root, tmp_path / name, hooks=hooks(iteration=1),
+            train_cfg=dict(type="EpochBasedTrainLoop", max_epochs=2), **changes,
+        )  # fmt: skip
+        made.default_hooks.checkpoint = dict(type="CheckpointHook", interval=1)
+        loader = made.train_dataloader
+        loader.update(num_workers=1, persistent_workers=False)
+        loader.sampler = dict(type="DefaultSampler", shuffle=True)
+        loader.dataset.pipeline[2].prob = 0.5
+        return made
+
+    _, expected = train(config("straight"))
+    checkpoint = str(tmp_path / "straight" / "epoch_1.pth")
+    _, recorder = train(config("resumed", load_from=checkpoint, resume=True))
+    assert recorder.losses == expected.losses[len(expected.losses) // 2 :]
+
+
 @pytest.mark.parametrize("elsewhere", [False, True])
 def test_a_training_resumes_from_the_newest_whole_checkpoint(data_root, tmp_path, elsewhere):
     """As after a kill during the save of iteration 6."""

@@ -5,6 +5,7 @@ import json
 import pytest
 
 from mmdet_discobox.labelling.reviewed_masks import (
+    ignored_changes,
     keep_accepted,
     merge_corrected,
     with_accepted_masks,
@@ -108,3 +109,19 @@ def test_corrected_masks_with_other_ids_are_an_error():
     corrected["annotations"] = [drawn(7, left=17), drawn(8, left=2)]  # numbered anew
     with pytest.raises(ValueError, match=r"to fit the boxes of the same ids, but 2 of 2 do not"):
         merge_corrected(labels, corrected, name="cvat.json")
+
+
+def test_changed_boxes_and_classes_are_listed():
+    labels, corrected = machine_labels(), machine_labels()
+    assert ignored_changes(labels, corrected) == []
+    first, second, third = corrected["annotations"]
+    first["bbox"] = [0, 0, 30, 19]
+    second.update(drawn(8, left=20), bbox=[20, 2, 10, 8])  # the tight box of its new mask
+    third["category_id"] = 2
+    corrected["categories"].append(dict(id=2, name="two"))
+    corrected["annotations"].append(dict(drawn(99), segmentation=[]))
+    assert ignored_changes(labels, corrected) == [
+        "annotation 7 has the box [0, 0, 30, 19] instead of [2, 2, 10, 8]",
+        "annotation 9 is of 'two' instead of 'one'",
+        "annotation 99 is new",
+    ]

@@ -114,9 +114,23 @@ def test_yolo_folder(autolabel, root, tmp_path):
     labels.mkdir()
     (labels / "1.txt").write_text("0 0.5 0.5 0.25 0.5\n1 0.5 0.5 0.25 0.5\n")
     autolabel("--teacher-only", labels, root / "images", tmp_path / "out.json")
-    annotations = json.loads((tmp_path / "out.json").read_text())["annotations"]
-    assert [a["bbox"] for a in annotations] == [[36, 24, 24, 48]] * 2
-    assert all(a["segmentation"] for a in annotations)
+    dataset = json.loads((tmp_path / "out.json").read_text())
+    assert [a["bbox"] for a in dataset["annotations"]] == [[36, 24, 24, 48]] * 2
+    assert all(a["segmentation"] for a in dataset["annotations"])
+
+
+def test_changes_of_boxes_by_another_tool_are_reported(autolabel, root, tmp_path):
+    fixed = json.loads((root / "masks.json").read_text())
+    fixed["annotations"][0]["segmentation"] = []
+    fixed["annotations"][0]["bbox"][2] += 5
+    fixed["annotations"][1]["category_id"] = 3
+    (tmp_path / "fixed.json").write_text(json.dumps(fixed))
+    paths = (root / "boxes.json", tmp_path / "next.json")
+    output = autolabel("--corrected", tmp_path / "fixed.json", *paths)
+    assert "2 boxes or classes of" in output
+    assert "- annotation 1 has the box [" in output
+    assert "- annotation 2 is of 'three' instead of 'two'" in output
+    assert "8 boxes, 7 with an accepted mask" in output
 
 
 def test_boxes_without_a_mask_are_listed(autolabel, root, tmp_path):
@@ -168,6 +182,8 @@ def test_invalid_input_is_refused_and_nothing_is_written(autolabel, root, traine
         ((config, checkpoint, boxes, root, out), "none of the 4 exists"),
         ((config, checkpoint, tmp_path / "other.json", images, out), "classes of the checkpoint"),
         ((config, checkpoint, boxes, images, boxes), "Expected another file than"),
+        (("--accepted", boxes, tmp_path / "bad.json", boxes), "Expected another file than"),
+        (("--corrected", boxes, tmp_path / "bad.json", boxes), "Expected another file than"),
         ((config, boxes, boxes, images, out), "to be a checkpoint"),
     ]
     before = sorted(path.name for path in tmp_path.iterdir())
@@ -316,5 +332,14 @@ def test_the_page_is_tried_before_the_masks_and_can_be_drawn_later(autolabel, ro
     assert "report: " in autolabel("--report", tmp_path / "second", out, root / "images")
     first, second = ((tmp_path / n / "index.html").read_bytes() for n in ("first", "second"))
     assert first == second
+    images = tmp_path / "images"
+    shutil.copytree(root / "images", images)
+    (images / "1.png").write_bytes(b"<html>404</html>")
+    output = autolabel("--report", tmp_path / "third", out, images, status=1)
+    assert "1 images cannot be read and are not on the page:" in output
+    assert "- 2 masks: Expected an image at" in output
+    page = (tmp_path / "third" / "index.html").read_text()
+    assert '"file": "2.png"' in page
+    assert '"file": "1.png"' not in page
     with pytest.raises(ValueError, match="which have a `mask_quality`, in '.*' but got none"):
         autolabel("--report", tmp_path / "third", root / "boxes.json", root / "images")

@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 
 import pytest
+from PIL import Image
 from tiny import write_boxes
 
 TOOL = Path(__file__).parents[2] / "tools" / "autolabel.py"
@@ -105,6 +106,10 @@ def test_a_killed_fit_goes_on_and_is_not_repeated(root, paths):
     assert annotations(again) == first
     other = finish(*paths, "--fit", "--epochs", 3, status=1)
     assert "to be trained on the same boxes for as many epochs" in other
+    finish(*options)  # the refused command has changed nothing
+    assert weights.stat().st_mtime_ns == written
+    assert annotations(paths[-1]) == first
+    finish(*paths[:2], paths[-1].with_name("short.json"), "--fit", "--epochs", 1)
 
 
 @pytest.mark.parametrize(
@@ -170,3 +175,24 @@ def test_the_loop_from_boxes_to_accepted_masks_to_new_labels(root, paths, tmp_pa
     finish("--accepted", accepted, second, following, "--keep-boxes")
     third = [a["id"] for a in annotations(following) if a.get("segmentation")]
     assert third == [1, 2, 5]
+
+
+def test_a_fit_reads_images_as_labelling_and_names_unusable_accepted_masks(tmp_path):
+    """One image is turned by EXIF, its boxes are not; one accepted mask is outside its box."""
+    root = write_boxes(tmp_path / "set", num_images=5)
+    dataset = json.loads((root / "boxes.json").read_text())
+    turned, first = dataset["images"][1], dataset["annotations"][0]
+    pixels = Image.open(root / "images" / turned["file_name"]).crop((0, 0, 96, 90))
+    turned.update(file_name="turned.jpg", height=90)
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    pixels.save(root / "images" / "turned.jpg", exif=exif)
+    first.update(segmentation=[[80, 80, 88, 80, 88, 88]], mask_source="person")
+    (root / "boxes.json").write_text(json.dumps(dataset))
+    out = tmp_path / "out.json"
+    output = finish(root / "boxes.json", root / "images", out, "--fit", "--epochs", 1)
+    assert "images are left out" not in output
+    assert "1 accepted masks are left out of the training:" in output
+    assert "- annotation 1 (image 1, 'turned.jpg'): the mask lies outside its box" in output
+    config = (out.with_name("out.json.labeler") / "box_labeler_lite0.py").read_text()
+    assert "LoadImageAsLabelled" in config

@@ -190,7 +190,10 @@ def test_check_dataset_creates_the_folder_of_its_report_first(tool, folder, tmp_
 def test_browse_pseudo_labels(tool, folder, tmp_path, with_checkpoint):
     checkpoint = [folder / "epoch_2.pth"] * with_checkpoint
     out = tmp_path / "bilder ö"
-    tool("browse_pseudo_labels", folder / "config.py", *checkpoint, "--out", out, "--limit", 3)
+    output = tool(
+        "browse_pseudo_labels", folder / "config.py", *checkpoint, "--out", out, "--limit", 3
+    )
+    assert "Drawings (boxes | student | teacher): 3 in" in output
     assert sorted(path.name for path in out.iterdir()) == ["0000.png", "0001.png", "0002.png"]
     assert cv2.imread(str(out / "0000.png")).shape == (96, 3 * 96, 3)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+
 import pytest
 
 from mmdet_discobox.utils.command_line import run
@@ -27,3 +29,16 @@ def test_invalid_input_is_reported_without_a_traceback(kind):
 def test_other_exceptions_keep_their_traceback():
     with pytest.raises(ZeroDivisionError):
         run(lambda: 1 // 0)
+
+
+def test_the_warning_about_pkg_resources_is_hidden_and_no_other():
+    def warn():
+        warnings.warn("pkg_resources is deprecated as an API. See https://...", stacklevel=1)
+        warnings.warn("Deprecated call to `pkg_resources.declare_namespace('x')`.", stacklevel=1)
+        warnings.warn("another", stacklevel=1)
+
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        with pytest.raises(SystemExit):
+            run(warn)
+    assert [str(warning.message) for warning in caught] == ["another"]

@@ -139,10 +139,12 @@ def _classes(table: BoxTable, settings: TrainingSettings) -> list[Finding]:
     if not table.trained.any():
         fix = "Check the export, or the flags `iscrowd` and `ignore`"
         findings.append(Finding("error", "There is no box to train on", fix))
-    if settings.num_classes is not None and settings.num_classes != len(trained):
-        text = f"`num_classes` is {settings.num_classes}, but the classes are {quote_some(trained)}"
-        fix = f"Set num_classes={len(trained)} in the head"
-        findings.append(Finding("error", text, fix))
+    for head, count in settings.num_classes.items():
+        if count != len(trained):
+            shown = quote_some(trained)
+            text = f"`num_classes` of `{head}` is {count}, but the classes are {shown}"
+            fix = f"Set num_classes={len(trained)} in the head"
+            findings.append(Finding("error", text, fix))
     return findings
 
 

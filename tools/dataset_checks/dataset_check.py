@@ -117,7 +117,7 @@ def check_dataset(
 
 
 def _repair_finding(repaired: Repair) -> Finding:
-    return Finding("note", repaired.text, repaired.fix, repaired.count, (repaired.example,))
+    return Finding("note", repaired.text, repaired.fix, repaired.count, repaired.examples)
 
 
 def _select_classes(dataset: Json, settings: TrainingSettings) -> tuple[BoxTable, list[Finding]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import ceil
 from typing import Any
 
@@ -31,7 +31,7 @@ class TrainingSettings:
         max_epochs: Length of the training in epochs; None if ``max_iters`` is set.
         max_iters: Length of the training in iterations.
         warm_up: Iterations of the learning-rate warm-up.
-        num_classes: Number of classes of the network; None if the config does not set it.
+        num_classes: Number of classes of each head whose config sets it, by name.
         classes: Names of the classes to train; None if the config does not set them.
         filter_empty: Whether images without boxes are left out.
         min_size: Images with a shorter side in pixels are left out.
@@ -47,7 +47,7 @@ class TrainingSettings:
     max_epochs: int | None = 36
     max_iters: int | None = None
     warm_up: int = 2000
-    num_classes: int | None = None
+    num_classes: Mapping[str, int] = field(default_factory=dict)
     classes: tuple[str, ...] | None = None
     filter_empty: bool = False
     min_size: float = 0
@@ -69,9 +69,8 @@ class TrainingSettings:
                     f"Expected a training config with `{name}`, but got the keys {sorted(config)}. "
                     "Pass the config that you train with."
                 )
-        # the number of classes belongs to the box head of CondInst, and to the mask head of SOLOv2
-        heads = [config["model"].get(name) or {} for name in ("mask_head", "bbox_head")]
-        head = heads[0] or heads[1]
+        heads = dict(_heads(config["model"]))
+        head = heads.get("mask_head") or heads.get("bbox_head") or {}
         loader, loop = config["train_dataloader"], config.get("train_cfg") or {}
         chain = data_set_chain(loader["dataset"])
         classes = (chain[-1].get("metainfo") or {}).get("classes")
@@ -86,7 +85,7 @@ class TrainingSettings:
             max_epochs=loop.get("max_epochs"),
             max_iters=loop.get("max_iters"),
             warm_up=_warm_up(config.get("param_scheduler") or ()),
-            num_classes=next((h["num_classes"] for h in heads if "num_classes" in h), None),
+            num_classes={n: h["num_classes"] for n, h in heads.items() if "num_classes" in h},
             # the name of a file with the names is read by the data set, see `ask_classes`
             classes=None if classes is None or isinstance(classes, str) else tuple(classes),
             filter_empty=bool(filtered.get("filter_empty_gt")),
@@ -105,6 +104,17 @@ class TrainingSettings:
         if self.max_epochs is None:
             return self.max_iters or 0
         return self.max_epochs * ceil((self.num_samples or num_images) / self.batch_size)
+
+
+def _heads(model: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """Yield the heads of a detector by name; those of a cascade are numbered."""
+    for part in (model, model.get("roi_head") or {}):
+        for name in ("mask_head", "bbox_head"):
+            head = part.get(name) or ()
+            if isinstance(head, Mapping):
+                yield name, head
+            else:
+                yield from ((f"{name}[{index}]", each) for index, each in enumerate(head))
 
 
 def _mask_stride(head: Mapping[str, Any]) -> int:

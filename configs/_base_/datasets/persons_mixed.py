@@ -1,4 +1,4 @@
-"""The same photographs of persons; those with a mask in the json train on it."""
+"""The same photographs of persons, with the masks that some have in the json."""
 
 _base_ = "./persons.py"
 train_dataloader = dict(

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import yaml
+from mmengine.logging import print_log
 
-from mmdet_discobox.datasets.coco_values import quote
+from mmdet_discobox.datasets.coco_values import quote, quote_some
 from mmdet_discobox.datasets.images import find_image, image_names_by_stem, image_size
 from mmdet_discobox.utils.files import read_regular
 from mmdet_discobox.utils.types import Json
@@ -30,8 +32,8 @@ def read_yolo_txt(folder: str | Path, image_dir: str | Path) -> Json:
     """Read a folder of YOLO boxes.
 
     Class names are read from ``classes.txt``, ``obj.names`` or ``data.yaml`` in the folder or the
-    two above it; without them, the numbers of the classes are their names. A sixth column, the
-    confidence, is kept as ``score``.
+    two above it; without them, the numbers of the classes are their names, and a warning says so.
+    A sixth column, the confidence, is kept as ``score``.
 
     Args:
         folder: Folder of the txt files.
@@ -73,7 +75,15 @@ def read_yolo_txt(folder: str | Path, image_dir: str | Path) -> Json:
             f"Expected class numbers below {len(names)}, the number of class names of '{folder}', "
             f"but got {largest}. Complete the list of names."
         )
-    names = names or [str(number) for number in range(largest + 1)]
+    if not names:
+        names = [str(number) for number in range(largest + 1)]
+        print_log(
+            f"'{folder}' has no names of classes: the boxes get {quote_some(names)}. For others, "
+            f"write them, one a line, to '{folder / _NAME_LISTS[0]}', or pass the folder below the "
+            "`data.yaml` of the export.",
+            logger="current",
+            level=logging.WARNING,
+        )
     categories = [dict(id=number, name=name) for number, name in enumerate(names)]
     return dict(images=images, annotations=annotations, categories=categories)
 

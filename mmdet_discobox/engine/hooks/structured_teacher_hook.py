@@ -12,8 +12,9 @@ from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
 from mmdet_discobox.models.teachers import Gate
+from mmdet_discobox.structures import check_moves_masks
 
-from .model_access import require_part
+from .model_access import require_part, unwrap
 from .start_condition import StartCondition
 
 #: iterations after which nothing in common is a collapse, and what counts as nothing
@@ -53,6 +54,7 @@ class StructuredTeacherHook(Hook):
 
     Raises:
         TypeError: at the start of training, if the model has no structured teacher.
+        ValueError: then, if a transform moves boxes without their true masks.
     """
 
     priority = "NORMAL"
@@ -73,6 +75,8 @@ class StructuredTeacherHook(Hook):
 
     def before_train(self, runner: Runner) -> None:
         """Reset the schedule of a new training; a resumed one keeps its state."""
+        if getattr(unwrap(runner), "true_masks", False):
+            check_moves_masks(runner.train_dataloader.dataset)
         teacher = self._teacher(runner)
         if runner.iter == 0:
             teacher.reset()

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from mmdet_discobox.datasets.box_formats import read_boxes
+from mmdet_discobox.datasets.box_formats import read_boxes, read_yolo_txt, yolo_txt
 from mmdet_discobox.datasets.coco_validation import check_coco_boxes
 
 
@@ -123,3 +123,16 @@ def test_the_wrong_folder_of_an_export_is_named(folders, other):
     (labels.parent / other).unlink()
     with pytest.raises(ValueError, match=r"Such files are in '.*set/labels': pass"):
         read_boxes(labels.parent, images)
+
+
+def test_made_up_names_are_reported(folders, monkeypatch):
+    labels, images = folders
+    lines = []
+    monkeypatch.setattr(yolo_txt, "print_log", lambda text, **_: lines.append(text))
+    (labels / "图.txt").write_text("1 0.5 0.5 0.2 0.2")
+    read_yolo_txt(labels, images)
+    assert "has no names of classes: the boxes get '0', '1'" in lines[0]
+    assert f"to '{labels / 'classes.txt'}'" in lines[0]
+    (labels / "classes.txt").write_text("one\ntwo\n")
+    read_yolo_txt(labels, images)
+    assert len(lines) == 1

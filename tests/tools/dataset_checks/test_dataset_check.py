@@ -26,8 +26,9 @@ def test_classes_are_compared_with_the_config(check):
     content = coco(GOOD)
     content["categories"].append(dict(id=2, name="dog"))
     assert "1 classes have no box to train on" in only(check(content), "warning")
-    wrong = TrainingSettings(image_scale=None, num_classes=80, classes=("猫",))
-    assert "`num_classes` is 80, but the classes are '猫'" in only(
+    counts = dict(mask_head=1, bbox_head=80)
+    wrong = TrainingSettings(image_scale=None, num_classes=counts, classes=("猫",))
+    assert "`num_classes` of `bbox_head` is 80, but the classes are '猫'" in only(
         check(content, settings=wrong), "error"
     )
     unknown = TrainingSettings(image_scale=None, classes=("bird",))

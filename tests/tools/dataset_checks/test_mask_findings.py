@@ -38,3 +38,14 @@ def test_unusable_masks_are_reported_with_their_ids(check):
     assert "the mask lies outside its box" in warning
     assert "Draw them again" in warning
     assert "1 of 2 objects have a true mask" in texts(report, "note")[0]
+
+
+def test_malformed_masks_are_listed_with_their_ids(check):
+    content = coco(*[[4, 4, 20, 20]] * 7)
+    for annotation in content["annotations"][:6]:
+        annotation["segmentation"] = [[1, 2, 3]]
+    (note,) = texts(check(content), "note")
+    ids = [annotation["id"] for annotation in content["annotations"]]
+    assert "6 segmentations are no mask of their image and count as none" in note
+    assert all(f"annotation {value}: [[1, 2, 3]]" in note for value in ids[:5])
+    assert "... and 1 more" in note

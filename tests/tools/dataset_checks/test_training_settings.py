@@ -12,6 +12,9 @@ from dataset_checks import TrainingSettings
 CONFIGS = Path(__file__).parents[3] / "configs"
 
 
+LEAF = dict(type="CocoBoxDataset")
+
+
 def read(name):
     return TrainingSettings.from_config(Config.fromfile(CONFIGS / name))
 
@@ -21,7 +24,7 @@ def test_the_defaults_are_those_of_the_paper_config():
     default = TrainingSettings()
     for field in ("image_scale", "mask_stride", "batch_size", "max_epochs", "warm_up"):
         assert getattr(settings, field) == getattr(default, field), field
-    assert settings.num_classes == 80
+    assert settings.num_classes == dict(mask_head=80)
     assert tuple(map(tuple, settings.scale_ranges)) == default.scale_ranges
 
 
@@ -33,13 +36,13 @@ def test_a_config_of_ones_own_data():
     settings = read("lite0/demo_solov2_lite0.py")
     assert settings.image_scale == (160, 160)
     assert settings.classes == ("fish", "airplane", "umbrella", "teapot", "windmill", "flower")
-    assert settings.num_classes == 6
+    assert settings.num_classes == dict(mask_head=6)
     assert settings.iterations(600) == 8 * 150
 
 
 def test_the_heads_of_condinst():
     settings = read("lite0/persons_condinst_lite0.py")
-    assert settings.num_classes == 1  # of its box head
+    assert settings.num_classes == dict(bbox_head=1)
     assert settings.mask_stride == 4  # its mask features have 8
     assert settings.scale_ranges is None
 
@@ -71,8 +74,18 @@ def test_a_config_without_training_is_refused():
 
 def test_the_head_of_rtmdet_ins():
     settings = read("discobox/rtmdet-ins_s.py")
-    assert settings.num_classes == 80
+    assert settings.num_classes == dict(bbox_head=80)
     assert settings.mask_stride == 4
     assert settings.image_scale == (640, 640)
     assert settings.batch_size == 32
     assert settings.warm_up == 1000
+
+
+def test_each_head_has_a_number_of_classes():
+    """YOLACT's box head and mask head both do, and a cascade has several of each."""
+    assert read("discobox/yolact_r50.py").num_classes == dict(mask_head=80, bbox_head=80)
+    heads = [dict(num_classes=2), dict(num_classes=3)]
+    model = dict(roi_head=dict(bbox_head=heads, mask_head=dict(num_classes=2)))
+    settings = TrainingSettings.from_config(dict(model=model, train_dataloader=dict(dataset=LEAF)))
+    expected = {"mask_head": 2, "bbox_head[0]": 2, "bbox_head[1]": 3}
+    assert settings.num_classes == expected
