@@ -153,6 +153,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--tile", type=int, default=512, help="side of a tile in pixels")
     parser.add_argument("--tile-scale", type=int, default=320, help="side to which it is resized")
     parser.add_argument("--overlap", type=float, default=0.2, help="of tiles, a fraction")
+    parser.add_argument("--merge", nargs="*", default=["NMS"], choices=("NMS", "GREEDYNMM"),
+                        help="how SAHI merges predictions of tiles")  # fmt: skip
     parser.add_argument("--score-thr", type=float, default=0.05, help="least score")
     args = parser.parse_args(argv)
     config = Config.fromfile(args.config)
@@ -166,7 +168,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         f"whole, {longest} pixels": whole(Config.fromfile(args.config), args.checkpoint, longest)
         for longest in args.scales
     }
-    for merge in ("NMS", "GREEDYNMM"):
+    for merge in args.merge:
         for add in (False, True):
             name = f"tiles{' and whole' * add}, {merge}"
             ways[name] = tiled(args.config, args.checkpoint, args=args, merge=merge, add_whole=add)
