@@ -10,7 +10,9 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Sequence
+import shlex
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,8 +21,13 @@ from mmengine.config import Config
 from rich.console import Console
 from rich.progress import Progress
 
-from dataset_checks import DatasetReport, check_dataset
-from mmdet_discobox.datasets.coco_validation import find_problems, load_coco_json
+from dataset_checks import (
+    DatasetReport,
+    check_dataset,
+    check_validation,
+    find_training_problems,
+)
+from mmdet_discobox.datasets.coco_validation import load_coco_json
 from mmdet_discobox.utils.command_line import run
 from mmdet_discobox.utils.files import write_text
 from starter_config import NETWORKS, DataFiles, StarterConfig, starter_config
@@ -39,14 +46,20 @@ def main(argv: Sequence[str] | None = None) -> int:
     starter = make_starter(args)
     report = check(args, None if starter is None else starter.config())
     print(report if args.write_config is None else replace(report, suggestions=None))
+    content, stops = report.as_json(), report.stops_training
+    if args.val is not None:
+        validation = check_val(args)
+        print(f"\nTo validate on: {validation}")
+        content["validation"] = validation.as_json()
+        stops |= validation.stops_training
     if args.json is not None:
-        text = json.dumps(report.as_json(), indent=2, ensure_ascii=False) + "\n"
+        text = json.dumps(content, indent=2, ensure_ascii=False) + "\n"
         args.json.write_text(text, encoding="utf-8")
-    if report.stops_training and args.write_config is not None:
+    if stops and args.write_config is not None:
         print(f"\nNo config was written to {args.write_config}: fix the errors first.")
     elif starter is not None:
         print(write_config(starter, args.write_config))
-    return int(report.stops_training)
+    return int(stops)
 
 
 def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
@@ -92,16 +105,27 @@ def check(args: argparse.Namespace, config: Config | None) -> DatasetReport:
     """Check the data set against the written config, that of ``--config``, or the default."""
     if args.config is not None:
         config = Config.fromfile(args.config)
+    with progress_bar() as advance:
+        return check_dataset(args.ann_json, args.img_dir, config=config, on_image=advance)
+
+
+def check_val(args: argparse.Namespace) -> DatasetReport:
+    """Check the data set of ``--val``."""
+    with progress_bar() as advance:
+        return check_validation(args.val, args.val_img_dir or args.img_dir, on_image=advance)
+
+
+@contextmanager
+def progress_bar() -> Iterator[Callable[[], None]]:
+    """Show the number of images that were read; yields the function that counts one."""
     with Progress(console=Console(stderr=True), transient=True) as progress:
         task = progress.add_task("reading images", total=None)
-        return check_dataset(
-            args.ann_json, args.img_dir, config=config, on_image=lambda: progress.advance(task)
-        )
+        yield lambda: progress.advance(task)
 
 
 def make_starter(args: argparse.Namespace) -> StarterConfig | None:
     """Make the config to write; None without ``--write-config`` or if the json has problems."""
-    if args.write_config is None or find_problems(load_coco_json(args.ann_json)):
+    if args.write_config is None or find_training_problems(load_coco_json(args.ann_json)):
         return None
     files = DataFiles(args.ann_json, args.img_dir, args.val, args.val_img_dir)
     return starter_config(files, args.network)
@@ -111,10 +135,11 @@ def write_config(starter: StarterConfig, path: Path) -> str:
     """Write the config; return what it trains, and the command."""
     write_text(path, starter.text)
     plan = starter.plan
+    command = f"mim train mmdet {shlex.quote(str(path))} --gpus {int(torch.cuda.is_available())}"
     return (
         f"\nWrote {path}: {starter.network.title}, images of {plan.image_scale} pixels, "
         f"{plan.batch_size} a step, {plan.epochs} epochs ({plan.steps:,} steps on one GPU).\n"
-        f"Train with:\n\n    mim train mmdet {path} --gpus {int(torch.cuda.is_available())}"
+        f"Train with:\n\n    {command}"
     )
 
 

@@ -5,12 +5,14 @@ from __future__ import annotations
 import importlib.util
 import json
 import re
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
 import yaml
 from checked_data import coco
+from mmdet.registry import METRICS
 from mmengine.config import Config
 from mmengine.runner import Runner, save_checkpoint
 from tiny import build, write_boxes
@@ -167,12 +169,80 @@ def test_without_a_json_to_validate_on_tests_run_on_the_training_images(check, f
 
 
 def test_masks_and_folder_of_the_validation(check, folder, tmp_path):
-    options = ("--val", folder / "masks.json", "--val-img-dir", tmp_path)
-    output = write(check, folder, tmp_path / "own.py", *options)
-    assert f"mim train mmdet {tmp_path / 'own.py'}" in output
-    config = Config.fromfile(tmp_path / "own.py")
+    images = tmp_path / "others"
+    shutil.copytree(folder / "images", images)
+    options = ("--val", folder / "masks.json", "--val-img-dir", images)
+    output = write(check, folder, tmp_path / "my own.py", *options)
+    assert f"mim train mmdet '{tmp_path / 'my own.py'}'" in output
+    config = Config.fromfile(tmp_path / "my own.py")
     assert config.val_evaluator.metric == ["bbox", "segm"]
-    assert config.val_dataloader.dataset.data_prefix.img == f"{tmp_path.as_posix()}/"
+    assert config.val_dataloader.dataset.data_prefix.img == f"{images.as_posix()}/"
+
+
+def test_a_crowd_without_a_mask_to_validate_on(check, folder, tmp_path):
+    """The evaluator of the written config accepts what was chosen for it."""
+    content = json.loads((folder / "masks.json").read_text())
+    content["annotations"][0]["iscrowd"] = 1
+    del content["annotations"][0]["segmentation"]
+    (tmp_path / "val.json").write_text(json.dumps(content))
+    write(check, folder, tmp_path / "own.py", "--val", tmp_path / "val.json")
+    evaluator = Config.fromfile(tmp_path / "own.py").val_evaluator
+    assert evaluator.metric == "bbox"
+    METRICS.build(evaluator)
+
+
+def edit(content, *keys, value):
+    for key in keys[:-1]:
+        content = content[key]
+    content[keys[-1]] = value
+
+
+@pytest.mark.parametrize(
+    ("keys", "value", "message"),
+    [
+        (["images"], [], "there are no images"),
+        (["images", 0, "file_name"], "gone.png", "1 image files are missing"),
+        (["images", 0, "width"], 48, "1 images have another size than in the json"),
+    ],
+)
+def test_the_json_to_validate_on_is_checked_as_that_to_train_on(
+    keys, value, message, check, folder, tmp_path
+):
+    content = json.loads((folder / "boxes.json").read_text())
+    edit(content, *keys, value=value)
+    if keys == ["images"]:
+        content["annotations"] = []
+    (tmp_path / "val.json").write_text(json.dumps(content))
+    options = ("--val", tmp_path / "val.json", "--json", tmp_path / "report.json")
+    line = (folder / "boxes.json", folder / "images", "--write-config", tmp_path / "own.py")
+    output = check(*line, *options, status=1)
+    assert message in output
+    assert "No config was written" in output
+    assert not (tmp_path / "own.py").exists()
+    assert json.loads((tmp_path / "report.json").read_text())["validation"]["stops_training"]
+
+
+@pytest.mark.parametrize("section", ["images", "categories"])
+def test_nothing_is_written_without_images_or_classes(section, check, folder, tmp_path):
+    content = json.loads((folder / "boxes.json").read_text())
+    content |= {section: [], "annotations": []}
+    (tmp_path / "boxes.json").write_text(json.dumps(content))
+    arguments = (tmp_path / "boxes.json", folder / "images")
+    for options in ((), ("--write-config", tmp_path / "own.py")):
+        assert f"there are no {section}" in check(*arguments, *options, status=1)
+
+
+def test_templates_of_mmengine_are_refused(check, folder, tmp_path):
+    content = json.loads((folder / "boxes.json").read_text())
+    content["categories"][0]["name"] = "{{ fileDirname }}"
+    path = tmp_path / "boxes.json"
+    path.write_text(json.dumps(content))
+    with pytest.raises(ValueError, match="mmengine replaces in configs, but got '{{ fileDirname"):
+        check(path, folder / "images", "--write-config", tmp_path / "own.py")
+    path = tmp_path / "{{x}}.json"
+    shutil.copy(folder / "boxes.json", path)
+    with pytest.raises(ValueError, match=r"{{x}}\.json"):
+        check(path, folder / "images", "--write-config", tmp_path / "own.py")
 
 
 def test_classes_and_paths_with_quotes_and_one_class(check, tmp_path):
@@ -199,6 +269,14 @@ def test_nothing_is_written_for_data_with_errors(check, folder, tmp_path):
     (tmp_path / "boxes.json").write_text(json.dumps(content))
     assert "No config was written" in check(*arguments, status=1)
     assert not (tmp_path / "own.py").exists()
+
+
+def test_classes_to_validate_on_have_the_order_of_the_training(check, folder, tmp_path):
+    content = json.loads((folder / "boxes.json").read_text())
+    content["categories"].reverse()
+    (tmp_path / "val.json").write_text(json.dumps(content))
+    with pytest.raises(ValueError, match=r"order of the training, \['one', .* are \['three', "):
+        write(check, folder, tmp_path / "own.py", "--val", tmp_path / "val.json")
 
 
 def test_a_validation_without_a_class_is_an_error(check, folder, tmp_path):

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from mmdet_discobox.datasets.box_table import BoxTable
+from mmdet_discobox.datasets.coco_records import Problem
 from mmdet_discobox.datasets.coco_repairs import Repair, repair
 from mmdet_discobox.datasets.coco_validation import find_problems, load_coco_json
 from mmdet_discobox.utils.types import Json
@@ -44,6 +45,12 @@ class DatasetReport:
     def stops_training(self) -> bool:
         """Whether training would stop or train on wrong boxes."""
         return any(finding.level == "error" for finding in self.findings)
+
+    @classmethod
+    def of_problems(cls, name: str | Path, problems: Sequence[Problem]) -> DatasetReport:
+        """Report the problems of a json that cannot be used."""
+        findings = [Finding("error", f"{p.where}: {p.fault}", p.fix) for p in problems]
+        return cls(str(name), dict(problems=len(problems)), tuple(findings), None)
 
     def as_json(self) -> Json:
         """Return the report as json."""
@@ -91,15 +98,14 @@ def check_dataset(
     if data is not None:
         settings = data.ask_classes(settings)
     dataset = load_coco_json(ann_file)
-    problems = find_problems(dataset, classes=settings.classes, image_dir=image_dir)
+    problems = find_training_problems(dataset, classes=settings.classes, image_dir=image_dir)
     if problems:
-        findings = [Finding("error", f"{p.where}: {p.fault}", p.fix) for p in problems]
-        return DatasetReport(str(ann_file), dict(problems=len(problems)), tuple(findings), None)
+        return DatasetReport.of_problems(ann_file, problems)
     dataset, repairs = repair(dataset)
     table, notes = _select_classes(dataset, settings)
     findings = [
         *notes,
-        *map(_repair_finding, repairs),
+        *map(repair_finding, repairs),
         *box_findings(table, settings),
         *mask_findings(table),
         *image_findings(dataset["images"], image_dir, on_image=on_image),
@@ -107,16 +113,45 @@ def check_dataset(
     if data is not None and not any(finding.level == "error" for finding in findings):
         settings, failures = data.ask_length(settings)
         findings += failures
+    return make_report(ann_file, dataset, findings, suggest(table, settings))
+
+
+def find_training_problems(dataset: Any, **expected: Any) -> list[Problem]:
+    """Find faults of a json as :func:`find_problems` does, or that it has no image or class.
+
+    Args:
+        dataset: Parsed json.
+        **expected: Keyword arguments of :func:`find_problems`.
+    """
+    empty = [
+        Problem(f"`{section}`", f"is empty: there are no {section}", fix)
+        for section, fix in (
+            ("images", "Check the export: a training reads the images that are listed here"),
+            ("categories", "List the classes of the boxes here, each with `id` and `name`"),
+        )
+        if isinstance(dataset, dict) and dataset.get(section) == []
+    ]
+    return empty or find_problems(dataset, **expected)
+
+
+def make_report(
+    name: str | Path,
+    dataset: Json,
+    findings: Sequence[Finding],
+    suggestions: Suggestions | None = None,
+) -> DatasetReport:
+    """Report the findings of a json, errors first."""
     counts = dict(
         images=len(dataset["images"]),
         boxes=len(dataset["annotations"]),
         classes=len(dataset["categories"]),
     )
     ordered = sorted(findings, key=lambda finding: _LEVELS.index(finding.level))
-    return DatasetReport(str(ann_file), counts, tuple(ordered), suggest(table, settings))
+    return DatasetReport(str(name), counts, tuple(ordered), suggestions)
 
 
-def _repair_finding(repaired: Repair) -> Finding:
+def repair_finding(repaired: Repair) -> Finding:
+    """Note a repair of the json."""
     return Finding("note", repaired.text, repaired.fix, repaired.count, repaired.examples)
 
 

@@ -14,6 +14,7 @@ from dataset_checks.suggestions import suggest
 from mmdet_discobox.datasets.box_table import BoxTable
 from mmdet_discobox.datasets.coco_reading import read_coco
 from mmdet_discobox.datasets.coco_values import quote_some
+from mmdet_discobox.evaluation.coco_masks import annotations_without_mask
 from mmdet_discobox.utils.types import Json
 
 from .networks import NETWORKS, Network
@@ -73,10 +74,12 @@ def starter_config(files: DataFiles, network: str = "solov2") -> StarterConfig:
 
     Raises:
         FileNotFoundError: If a json is missing.
-        ValueError: If a json has problems, or that for validation lacks classes of the training.
+        ValueError: If a json has problems, that for validation lacks classes of the training or has
+            them in another order, or a class or path has ``{{``.
     """
     table = BoxTable(read_coco(files.train, masks=False))
     classes = [category["name"] for category in table.dataset["categories"]]
+    _check_templates(files, classes)
     val = None if files.val is None else _validation(files.val, classes)
     kind = NETWORKS[network]
     plan = plan_training(table, kind)
@@ -94,7 +97,25 @@ def _validation(path: Path, classes: Sequence[str]) -> Json:
             f"Expected '{path}' to have all classes of the training in its `categories`, but it "
             f"lacks {quote_some(missing)}. Add them: a class may have no boxes there."
         )
+    order = [category["name"] for category in dataset["categories"]]
+    if [name for name in order if name in classes] != list(classes):
+        raise ValueError(
+            f"Expected '{path}' to have the classes in the order of the training, "
+            f"[{quote_some(classes)}], but its `categories` are [{quote_some(order)}]. Sort them: "
+            "mmdet numbers the classes in the order of each json."
+        )
     return dataset
+
+
+def _check_templates(files: DataFiles, classes: Sequence[str]) -> None:
+    """Refuse what mmengine replaces when it reads a config."""
+    paths = (files.train, files.train_images, files.val, files.val_images)
+    texts = [*classes, *(_path(path) for path in paths if path is not None)]
+    if found := [text for text in texts if "{{" in text]:
+        raise ValueError(
+            "Expected names of classes and paths without '{{', which mmengine replaces in configs, "
+            f"but got {quote_some(found)}. Rename them."
+        )
 
 
 def _cells(table: BoxTable, config: Config) -> str:
@@ -183,8 +204,6 @@ def _quoted(text: str) -> str:
 
 
 def _metric(val: Json | None) -> str:
-    """Mask AP needs a mask of every object."""
-    annotations = () if val is None else val["annotations"]
-    objects = [annotation for annotation in annotations if not annotation.get("iscrowd")]
-    masks = bool(objects) and all(annotation.get("segmentation") for annotation in objects)
+    """Mask AP needs a mask of every annotation, of crowds as well."""
+    masks = val is not None and val["annotations"] and not annotations_without_mask(val)
     return '["bbox", "segm"]' if masks else '"bbox"'

@@ -1,0 +1,39 @@
+"""Check the data set that a training is validated on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from mmdet_discobox.datasets.coco_repairs import repair
+from mmdet_discobox.datasets.coco_validation import load_coco_json
+
+from .dataset_check import DatasetReport, find_training_problems, make_report, repair_finding
+from .image_findings import image_findings
+
+
+def check_validation(
+    ann_file: str | Path, image_dir: str | Path, *, on_image: Callable[[], object] | None = None
+) -> DatasetReport:
+    """Check a COCO json and its images as :func:`check_dataset` does, but not its use to train.
+
+    Args:
+        ann_file: The json.
+        image_dir: Folder that the ``file_name`` of an image is relative to.
+        on_image: Called after each image, for a progress bar.
+
+    Raises:
+        FileNotFoundError: If the json or the folder is missing.
+        ValueError: If the json cannot be parsed.
+    """
+    if not Path(image_dir).is_dir():
+        raise FileNotFoundError(f"Expected a folder of images at '{image_dir}', but found none.")
+    dataset = load_coco_json(ann_file)
+    if problems := find_training_problems(dataset, image_dir=image_dir):
+        return DatasetReport.of_problems(ann_file, problems)
+    dataset, repairs = repair(dataset)
+    findings = [
+        *map(repair_finding, repairs),
+        *image_findings(dataset["images"], image_dir, on_image=on_image),
+    ]
+    return make_report(ann_file, dataset, findings)
