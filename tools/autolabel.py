@@ -42,7 +42,7 @@ from label_messages import IGNORED, print_left_out, print_listed, print_result
 from label_networks import build_labeler, mask_settings
 from label_options import parse_args
 from label_processes import init_processes
-from label_report import check_report_folder, is_rated, write_report
+from label_report import check_report_folder, check_report_place, is_rated, write_report
 from label_truth import compare_with_truth
 from mmdet_discobox.datasets.box_formats import read_boxes
 from mmdet_discobox.datasets.coco_reading import read_coco
@@ -77,6 +77,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     for path in (args.boxes, args.accepted, args.corrected, args.truth):
         if path is not None and path.exists() and path.resolve() == args.out_json.resolve():
             raise ValueError(f"Expected another file than '{path}' as OUT_JSON.")
+    if args.report:
+        check_report_place(args.report, args.out_json)
     check_output(args.format, args.out_json)
     return label(args) if hasattr(args, "img_dir") else accept(args)
 

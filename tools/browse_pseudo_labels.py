@@ -21,6 +21,7 @@ from mmengine.registry import init_default_scope
 from mmengine.runner import Runner, set_random_seed
 
 from mmdet_discobox.apis import build_detector
+from mmdet_discobox.checkpoints import read_config
 from mmdet_discobox.models.detectors import pseudo_label_images
 from mmdet_discobox.utils.command_line import run
 from mmdet_discobox.visualization import draw_pseudo_labels
@@ -49,7 +50,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--limit", type=int, default=20, help="images (default: %(default)s)")
     parser.add_argument("--seed", type=int, default=0, help="seed of shuffling and augmentation")
     args = parser.parse_args(argv)
-    config = Config.fromfile(args.config)
+    if args.limit < 1:
+        parser.error("expected --limit to be at least 1")
+    config = read_config(args.config, "model", "train_dataloader")
     init_default_scope(config.get("default_scope", "mmdet"))
     set_random_seed(args.seed)
     model = build_model(config, args.checkpoint)

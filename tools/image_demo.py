@@ -22,7 +22,7 @@ from mmengine.config import Config, DictAction
 from rich.console import Console
 from rich.progress import track
 
-from mmdet_discobox.checkpoints import build_detector
+from mmdet_discobox.checkpoints import build_detector, read_config
 from mmdet_discobox.datasets.images import list_images, read_image
 from mmdet_discobox.utils.command_line import run
 from mmdet_discobox.utils.files import write_bytes, write_json
@@ -44,8 +44,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = parse_args(argv)
     folder = args.image if args.image.is_dir() else args.image.parent
     images = inputs(folder, args.out_dir) if args.image.is_dir() else [Path(args.image.name)]
-    config = Config.fromfile(args.config)
+    config = read_config(args.config, "model")
     config.merge_from_dict(args.cfg_options)
+    make_folders(args.out_dir)
     inferencer = Inferencer(config, str(args.checkpoint), device=args.device, show_progress=False)
     failed = []
     names = prediction_names(images)
@@ -108,6 +109,22 @@ def inputs(folder: Path, out_dir: Path) -> list[Path]:
     return images
 
 
+def make_folders(out_dir: Path) -> None:
+    """Create the folders of the results, before the minutes of predictions.
+
+    Raises:
+        ValueError: if a file is in the way, or the folder cannot be written.
+    """
+    for name in ("vis", "preds"):
+        try:
+            (out_dir / name).mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise ValueError(
+                f"Expected --out-dir to be a folder for '{name}', but '{out_dir / name}' cannot be "
+                f"created: {error.strerror}. Name another folder."
+            ) from error
+
+
 def prediction_names(images: Sequence[Path]) -> dict[Path, Path]:
     """Return the json of each image: `x.json`, or `x.jpg.json` if there is another image `x`."""
     stems = Counter(str(image.with_suffix("")).lower() for image in images)
@@ -126,10 +143,18 @@ def predict(
 
     Raises:
         FileNotFoundError: if the file is missing.
-        ValueError: if it is no image that mmdet can read.
+        ValueError: if it is no image that mmdet can read, or a side vanishes when it is resized.
     """
-    read_image(path)  # mmdet's own error does not name the file
-    result = inferencer(str(path), return_vis=True, no_save_vis=True, pred_score_thr=score_thr)
+    height, width = read_image(path).shape[:2]  # mmdet's own error does not name the file
+    try:
+        result = inferencer(str(path), return_vis=True, no_save_vis=True, pred_score_thr=score_thr)
+    except cv2.error as error:
+        if error.func != "resize":
+            raise
+        raise ValueError(
+            f"Expected an image whose sides keep at least a pixel when it is resized, but one of "
+            f"{width} x {height} is so elongated that a side vanishes. Cut it into tiles"
+        ) from error
     return result["visualization"][0], result["predictions"][0]
 
 

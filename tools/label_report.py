@@ -114,6 +114,20 @@ def check_report_folder(folder: Path) -> Path:
     return path
 
 
+def check_report_place(folder: Path, out: Path) -> None:
+    """Check that the page of --report and OUT_JSON do not replace each other.
+
+    Raises:
+        ValueError: if the folder of the page is OUT_JSON or in it, or OUT_JSON is the page.
+    """
+    page, result = folder.resolve(), out.resolve()
+    if result in (page, *page.parents, page / "index.html"):
+        raise ValueError(
+            f"Expected --report outside OUT_JSON, but got '{folder}' and '{out}'. Name another "
+            "folder for the page."
+        )
+
+
 def report_items(
     dataset: Json, annotations: list[Json], image_dir: Path, *, on_unread: Callable[[str], None]
 ) -> Iterator[ReportItem]:

@@ -1,6 +1,7 @@
 """Read, build, publish and convert detectors and their checkpoints."""
 
 from .checkpoint_files import read_checkpoint, save_checkpoint, save_hashed_checkpoint
+from .config_reading import read_config
 from .config_text import parse_config
 from .detector_building import build_detector
 from .publishing import publish_checkpoint, publish_weights
@@ -21,6 +22,7 @@ __all__ = [
     "publish_checkpoint",
     "publish_weights",
     "read_checkpoint",
+    "read_config",
     "released_config",
     "rename_released_keys",
     "save_checkpoint",

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from mmdet_discobox.models.teachers import ADDITIONS
 
 from .checkpoint_files import read_checkpoint, shape_mismatches
+from .config_reading import read_config
 
 
 def build_detector(
@@ -41,7 +42,8 @@ def build_detector(
         FileNotFoundError: if the config or the checkpoint does not exist.
         OSError: if the weights of an ``init_cfg`` cannot be loaded.
         TypeError: if ``model`` has another type.
-        ValueError: if the checkpoint does not fit the model, or a built detector has no config.
+        ValueError: if the config has no model, the checkpoint does not fit it, a built detector
+            has no config, or the device cannot be used.
     """
     if isinstance(model, nn.Module):
         if not isinstance(getattr(model, "cfg", None), Config) or weights is not None:
@@ -54,9 +56,9 @@ def build_detector(
     if not isinstance(model, (str, Path, Config)):
         raise TypeError(f"Expected `model` to be a config or a detector but got {type(model)}.")
     if not isinstance(model, Config):
-        if not Path(model).is_file():
-            raise FileNotFoundError(f"Expected a config at '{model}', but there is no such file.")
-        model = Config.fromfile(model)
+        model = read_config(model, "model")
+    device = device or ("cuda" if torch.cuda.is_available() else "cpu")
+    _check_device(device)
     init_default_scope(model.get("default_scope", "mmdet"))
     detector = revert_sync_batchnorm(MODELS.build(model.model))
     detector.cfg = model
@@ -65,7 +67,19 @@ def build_detector(
         _init_weights(detector)
     else:
         _load_weights(detector, weights)
-    return detector.to(device or ("cuda" if torch.cuda.is_available() else "cpu")).eval()
+    return detector.to(device).eval()
+
+
+def _check_device(device: str) -> None:
+    """Fail before the weights are read; PyTorch raises an AssertionError without CUDA."""
+    try:
+        torch.empty(0, device=device)
+    except (AssertionError, RuntimeError) as error:
+        reason = str(error).partition("\n")[0]
+        raise ValueError(
+            f"Expected a device that PyTorch can use here, such as 'cpu', but got '{device}': "
+            f"{reason.rstrip('.')}."
+        ) from error
 
 
 def _init_weights(detector: Any) -> None:

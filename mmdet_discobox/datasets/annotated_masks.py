@@ -7,14 +7,13 @@ the object's. pycocotools fails on some, and computes with the others.
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 from pycocotools import mask as mask_utils
 
 from mmdet_discobox.utils.rle import run_lengths, to_rle
 
-from .coco_values import is_number
+from .coco_values import MAX_PIXELS, is_number
 
 #: largest relative difference of an annotated area from the pixels of the mask
 _AREA_TOLERANCE = 0.1
@@ -63,7 +62,7 @@ def object_area(annotation: dict[str, Any], *, height: int, width: int) -> float
     """
     area: Any = annotation.get("area")
     sides = annotation["bbox"][2:]
-    known = is_number(area) and 0 < area < math.inf
+    known = is_number(area) and 0 < area <= MAX_PIXELS
     segmentation = annotation.get("segmentation")
     if segmentation is None or (annotation.get("iscrowd") and known):
         low, high = max(sides) / 2, (sides[0] + 1) * (sides[1] + 1)

@@ -80,7 +80,7 @@ class CocoBoxMetric(CocoMetric):
             with get_local_path(ann_file, backend_args=backend_args) as path:
                 dataset = read_coco(path, name=ann_file, annotated=not self.format_only)
             if sort_categories:
-                dataset["categories"].sort(key=lambda category: category["id"])
+                dataset["categories"].sort(key=_id_order)
             self._check_masks(dataset)
             self._index(dataset)
 
@@ -194,6 +194,11 @@ class CocoBoxMetric(CocoMetric):
             result["image_id"] = self._image_ids[result["image_id"] - 1]
             result["category_id"] = self._category_ids[result["category_id"] - 1]
         path.write_text(json.dumps(results), encoding="utf-8")
+
+
+def _id_order(record: Json) -> tuple[bool, int | str]:
+    """Order numbers before texts, which Python does not compare."""
+    return isinstance(record["id"], str), record["id"]
 
 
 def _numbers(ids: Sequence[Hashable]) -> dict[Hashable, int]:

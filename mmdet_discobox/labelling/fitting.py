@@ -15,6 +15,7 @@ from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
 from mmdet_discobox.checkpoints import publish_checkpoint, read_checkpoint, save_checkpoint
+from mmdet_discobox.datasets.box_table import BoxTable
 from mmdet_discobox.datasets.images import read_image
 from mmdet_discobox.datasets.true_masks import find_mask_problems
 from mmdet_discobox.utils.files import write_json
@@ -74,6 +75,7 @@ def fit_labeler(
     if weights.is_file():
         return config_file, weights
     dataset, unread = _readable(dataset, image_dir)
+    _check_boxes(dataset)
     accepted = with_accepted_masks(dataset)
     unusable = list(map(str, find_mask_problems(accepted).values()))
     for kind, reasons in (("images", unread), ("accepted masks", unusable)):
@@ -119,6 +121,17 @@ def _readable(dataset: Json, image_dir: Path) -> tuple[Json, list[str]]:
     images = [image for image in dataset["images"] if image["id"] not in unread]
     boxes = [a for a in dataset["annotations"] if a["image_id"] not in unread]
     return {**dataset, "images": images, "annotations": boxes}, list(unread.values())
+
+
+def _check_boxes(dataset: Json) -> None:
+    boxes = BoxTable(dataset)
+    if not boxes.trained.any():
+        raise ValueError(
+            f"Expected boxes to train on for --fit, but of the {len(boxes.trained)} boxes in "
+            f"readable images, {int(boxes.crowd.sum())} have `iscrowd` set, "
+            f"{int(boxes.ignored.sum())} `ignore`, and the others are thinner than a pixel or "
+            "outside their image. Unset the flags of single objects, or label without --fit."
+        )
 
 
 def _set_boxes(config: Config, dataset: Json, boxes: Path, image_dir: Path) -> None:

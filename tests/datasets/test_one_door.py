@@ -167,7 +167,9 @@ def test_run_lengths_are_those_of_pycocotools() -> None:
         assert (runs == mask.ravel(order="F")).all()
 
 
-@pytest.mark.parametrize("area", [None, 0, -1, 1.0, "200", float("nan"), WIDTH * HEIGHT, [], True])
+@pytest.mark.parametrize(
+    "area", [None, 0, -1, 1.0, "200", float("nan"), WIDTH * HEIGHT, 10**400, [], True]
+)
 def test_an_area_that_cannot_be_the_objects_is_computed(tmp_path: Path, area: Any) -> None:
     content = coco(area=area)
     every = readers(tmp_path, content)

@@ -129,6 +129,14 @@ def test_ignored_objects_may_be_missed(tmp_path, kind, flag):
     assert built.evaluate(1)[f"coco/{name}"] == 1
 
 
+def test_ids_of_categories_of_both_types_are_sorted(tmp_path):
+    content = dataset()
+    ids = ["c", 2, 1, "10"]
+    content["categories"] = [dict(id=value, name=f"class {value}") for value in ids]
+    built = metric(tmp_path, content, sort_categories=True)
+    assert built._category_ids == [1, 2, "10", "c"]
+
+
 def test_formats_results_without_annotations(tmp_path):
     """The json of COCO's test-dev has no annotations."""
     content = dataset()

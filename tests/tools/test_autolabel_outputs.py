@@ -210,6 +210,15 @@ def test_folders_in_the_way_are_refused_before_labelling(autolabel, tmp_path):
     ):
         with pytest.raises(ValueError, match=message):
             autolabel(*paths, out, *options)
+    new = tmp_path / "new"
+    for page, options in (
+        (new, ()),
+        (new / "look", ("--format", "yolo-seg")),
+        (new.parent / "x" / ".." / "new", ("--format", "voc-png")),
+    ):
+        with pytest.raises(ValueError, match="Expected --report outside OUT_JSON"):
+            autolabel(*paths, new, "--report", page, *options)
+    assert not new.exists()
     twice = json.loads((root / "boxes.json").read_text())
     twice["images"][2]["file_name"] = "1.jpg"
     (tmp_path / "twice.json").write_text(json.dumps(twice))

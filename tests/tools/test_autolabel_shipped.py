@@ -141,6 +141,19 @@ def test_a_fit_leaves_out_and_names_what_cannot_be_read(tmp_path, content):
     assert "None of the images can be read: Expected an image at" in none
 
 
+def test_a_fit_needs_a_single_object(root, tmp_path):
+    content = json.loads((root / "boxes.json").read_text())
+    for annotation in content["annotations"]:
+        annotation["iscrowd"] = 1
+    (tmp_path / "crowds.json").write_text(json.dumps(content))
+    paths = (tmp_path / "crowds.json", root / "images", tmp_path / "out.json")
+    output = finish(*paths, "--fit", status=1)
+    count = len(content["annotations"])
+    assert f"of the {count} boxes in readable images, {count} have `iscrowd` set" in output
+    assert "Traceback" not in output
+    assert "allow_no_boxes" not in output
+
+
 def test_the_loop_from_boxes_to_accepted_masks_to_new_labels(root, paths, tmp_path):
     """Label, accept two masks, train on boxes and these, label the others anew; twice."""
     boxes, images, out = paths

@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 import cv2
+import numpy as np
 import pytest
 import torch
 from mmengine.config import Config
@@ -204,6 +205,12 @@ def test_browse_pseudo_labels_refuses_other_models_and_missing_files(tool, folde
     config.dump(tmp_path / "stock.py")
     with pytest.raises(ValueError, match="`structured_teacher`, but got a SOLOv2 without"):
         tool("browse_pseudo_labels", tmp_path / "stock.py")
+    config.model, config.train_dataloader = tiny_solov2(), None
+    config.dump(tmp_path / "test.py")
+    with pytest.raises(ValueError, match=r"test\.py' to be a config .* with 'train_dataloader'"):
+        tool("browse_pseudo_labels", tmp_path / "test.py")
+    with pytest.raises(SystemExit):
+        tool("browse_pseudo_labels", folder / "config.py", "--limit", 0)
     with pytest.raises(FileNotFoundError, match="Expected a checkpoint at"):
         tool("browse_pseudo_labels", folder / "config.py", tmp_path / "nowhere.pth")
 
@@ -229,6 +236,37 @@ def test_image_demo(tool, folder, tmp_path):
     options += ("model.mask_head.num_classes=4",)
     with pytest.raises(ValueError, match="Use the config of the training"):
         tool("image_demo", *arguments, folder / "epoch_2.pth", *options)
+
+
+def test_image_demo_refuses_what_it_cannot_use(tool, folder, tmp_path):
+    image, config, weights = (
+        folder / "set/images/1.png",
+        folder / "config.py",
+        folder / "epoch_2.pth",
+    )
+    out = ("--out-dir", tmp_path / "out", "--device", "cpu")
+    (tmp_path / "bad.py").write_text("model = dict(\n")
+    (tmp_path / "none.py").write_text("a = 1\n")
+    for wrong, message in (
+        (tmp_path / "bad.py", r"bad\.py' to be a config of mmdet, but it is no valid Python"),
+        (
+            tmp_path / "none.py",
+            r"none\.py' to be a config of mmdet with 'model', but its keys are a",
+        ),
+        (folder / "set" / "boxes.json", r"boxes\.json' to be a config .* with 'model'"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            tool("image_demo", image, wrong, weights, *out)
+    with pytest.raises(
+        ValueError, match="Expected a device that PyTorch can use here, .* 'cuda:99'"
+    ):
+        tool("image_demo", image, config, weights, *out[:2], "--device", "cuda:99")
+    (tmp_path / "file").touch()
+    with pytest.raises(ValueError, match="Expected --out-dir to be a folder for 'vis'"):
+        tool("image_demo", image, config, weights, "--out-dir", tmp_path / "file")
+    cv2.imwrite(str(tmp_path / "thin.png"), np.zeros((1, 900, 3), np.uint8))
+    output = tool("image_demo", tmp_path / "thin.png", config, weights, *out, status=1)
+    assert "one of 900 x 1 is so elongated that a side vanishes" in output
 
 
 def test_image_demo_of_folders(tool, folder, tmp_path):
