@@ -27,6 +27,7 @@ from dataset_checks import (
     check_validation,
     find_training_problems,
 )
+from mmdet_discobox.checkpoints import read_config
 from mmdet_discobox.datasets.coco_validation import load_coco_json
 from mmdet_discobox.utils.command_line import run
 from mmdet_discobox.utils.files import write_text
@@ -104,7 +105,7 @@ def check_options(parser: argparse.ArgumentParser, args: argparse.Namespace) -> 
 def check(args: argparse.Namespace, config: Config | None) -> DatasetReport:
     """Check the data set against the written config, that of ``--config``, or the default."""
     if args.config is not None:
-        config = Config.fromfile(args.config)
+        config = read_config(args.config)
     with progress_bar() as advance:
         return check_dataset(args.ann_json, args.img_dir, config=config, on_image=advance)
 

@@ -152,7 +152,7 @@ def predict(
         if error.func != "resize":
             raise
         raise ValueError(
-            f"Expected an image whose sides keep at least a pixel when it is resized, but one of "
+            "Expected an image whose sides keep at least a pixel when it is resized, but one of "
             f"{width} x {height} is so elongated that a side vanishes. Cut it into tiles"
         ) from error
     return result["visualization"][0], result["predictions"][0]

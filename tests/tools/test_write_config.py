@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import re
 import shutil
@@ -11,7 +10,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import yaml
-from checked_data import coco
 from mmdet.registry import METRICS
 from mmengine.config import Config
 from mmengine.runner import Runner, save_checkpoint
@@ -19,8 +17,7 @@ from tiny import build, write_boxes
 from tiny_detectors import CONFIGS as STOCK
 
 from dataset_checks import TrainingSettings
-from mmdet_discobox.datasets.box_table import BoxTable
-from starter_config import NETWORKS, DataFiles, plan_training, starter_config
+from starter_config import NETWORKS, DataFiles, starter_config
 
 ROOT = Path(__file__).parents[2]
 OURS = {
@@ -30,20 +27,6 @@ OURS = {
     "rtmdet-ins": "rtmdet-ins_s",
     "rtmdet-ins-tiny": "rtmdet-ins_tiny",
 }
-
-
-@pytest.fixture
-def check(capsys):
-    def run(*arguments, status=0):
-        spec = importlib.util.spec_from_file_location(
-            "check_dataset", ROOT / "tools/check_dataset.py"
-        )
-        module = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(module)
-        assert module.main([str(argument) for argument in arguments]) == status
-        return "".join(capsys.readouterr())
-
-    return run
 
 
 @pytest.fixture(scope="module")
@@ -191,60 +174,6 @@ def test_a_crowd_without_a_mask_to_validate_on(check, folder, tmp_path):
     METRICS.build(evaluator)
 
 
-def edit(content, *keys, value):
-    for key in keys[:-1]:
-        content = content[key]
-    content[keys[-1]] = value
-
-
-@pytest.mark.parametrize(
-    ("keys", "value", "message"),
-    [
-        (["images"], [], "there are no images"),
-        (["images", 0, "file_name"], "gone.png", "1 image files are missing"),
-        (["images", 0, "width"], 48, "1 images have another size than in the json"),
-    ],
-)
-def test_the_json_to_validate_on_is_checked_as_that_to_train_on(
-    keys, value, message, check, folder, tmp_path
-):
-    content = json.loads((folder / "boxes.json").read_text())
-    edit(content, *keys, value=value)
-    if keys == ["images"]:
-        content["annotations"] = []
-    (tmp_path / "val.json").write_text(json.dumps(content))
-    options = ("--val", tmp_path / "val.json", "--json", tmp_path / "report.json")
-    line = (folder / "boxes.json", folder / "images", "--write-config", tmp_path / "own.py")
-    output = check(*line, *options, status=1)
-    assert message in output
-    assert "No config was written" in output
-    assert not (tmp_path / "own.py").exists()
-    assert json.loads((tmp_path / "report.json").read_text())["validation"]["stops_training"]
-
-
-@pytest.mark.parametrize("section", ["images", "categories"])
-def test_nothing_is_written_without_images_or_classes(section, check, folder, tmp_path):
-    content = json.loads((folder / "boxes.json").read_text())
-    content |= {section: [], "annotations": []}
-    (tmp_path / "boxes.json").write_text(json.dumps(content))
-    arguments = (tmp_path / "boxes.json", folder / "images")
-    for options in ((), ("--write-config", tmp_path / "own.py")):
-        assert f"there are no {section}" in check(*arguments, *options, status=1)
-
-
-def test_templates_of_mmengine_are_refused(check, folder, tmp_path):
-    content = json.loads((folder / "boxes.json").read_text())
-    content["categories"][0]["name"] = "{{ fileDirname }}"
-    path = tmp_path / "boxes.json"
-    path.write_text(json.dumps(content))
-    with pytest.raises(ValueError, match="mmengine replaces in configs, but got '{{ fileDirname"):
-        check(path, folder / "images", "--write-config", tmp_path / "own.py")
-    path = tmp_path / "{{x}}.json"
-    shutil.copy(folder / "boxes.json", path)
-    with pytest.raises(ValueError, match=r"{{x}}\.json"):
-        check(path, folder / "images", "--write-config", tmp_path / "own.py")
-
-
 def test_classes_and_paths_with_quotes_and_one_class(check, tmp_path):
     root = write_boxes(tmp_path / 'it"s')
     content = json.loads((root / "boxes.json").read_text())
@@ -257,99 +186,6 @@ def test_classes_and_paths_with_quotes_and_one_class(check, tmp_path):
     assert config.train_dataloader.dataset.metainfo.classes == ('Ap"fel\\n {x} 图',)
     assert Path(config.train_dataloader.dataset.ann_file) == root / "boxes.json"
     assert config.model.mask_head.num_classes == 1
-
-
-def test_nothing_is_written_for_data_with_errors(check, folder, tmp_path):
-    content = json.loads((folder / "boxes.json").read_text())
-    content["images"][1]["file_name"] = "gone.png"
-    (tmp_path / "boxes.json").write_text(json.dumps(content))
-    arguments = (tmp_path / "boxes.json", folder / "images", "--write-config", tmp_path / "own.py")
-    assert "No config was written" in check(*arguments, status=1)
-    content["annotations"][0]["bbox"] = [1, 2]
-    (tmp_path / "boxes.json").write_text(json.dumps(content))
-    assert "No config was written" in check(*arguments, status=1)
-    assert not (tmp_path / "own.py").exists()
-
-
-def test_classes_to_validate_on_have_the_order_of_the_training(check, folder, tmp_path):
-    content = json.loads((folder / "boxes.json").read_text())
-    content["categories"].reverse()
-    (tmp_path / "val.json").write_text(json.dumps(content))
-    with pytest.raises(ValueError, match=r"order of the training, \['one', .* are \['three', "):
-        write(check, folder, tmp_path / "own.py", "--val", tmp_path / "val.json")
-
-
-def test_a_validation_without_a_class_is_an_error(check, folder, tmp_path):
-    content = json.loads((folder / "boxes.json").read_text())
-    content["categories"][2]["name"] = "other"
-    (tmp_path / "val.json").write_text(json.dumps(content))
-    with pytest.raises(ValueError, match=r"val\.json' to have all classes .* lacks 'three'"):
-        write(check, folder, tmp_path / "own.py", "--val", tmp_path / "val.json")
-
-
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        (["--write-config", "own.txt"], "no ending .py"),
-        (["--write-config", "there.py"], "exists"),
-        (["--write-config", "own.py", "--config", "there.py"], "one of them"),
-        (["--val", "val.json"], "belong to --write-config"),
-        (["--write-config", "own.py", "--val-img-dir", "images"], "belongs to --val"),
-    ],
-)
-def test_options_that_contradict(check, folder, tmp_path, monkeypatch, capsys, options, message):
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "there.py").touch()
-    with pytest.raises(SystemExit):
-        check(folder / "boxes.json", folder / "images", *options)
-    assert message in capsys.readouterr().err
-
-
-def table(*sides, size=(640, 480), images=1, boxes=1):
-    """Square boxes in images of one size."""
-    content = coco(*[[0, 0, side, side] for side in sides])
-    content["images"] = [
-        dict(content["images"][0], id=i + 1, width=size[0], height=size[1]) for i in range(images)
-    ]
-    return BoxTable(content)
-
-
-@pytest.mark.parametrize(
-    ("size", "side", "scale"),
-    [
-        ((1333, 800), 100, (1333, 800)),  # as it is
-        ((4000, 3000), 500, (1056, 800)),  # mmdet's size
-        ((800, 600), 200, (800, 608)),  # large objects need no larger images
-        ((800, 600), 20, (1056, 800)),  # small ones do
-        ((320, 240), 100, (640, 480)),  # a least size
-        ((600, 800), 200, (800, 608)),  # upright
-    ],
-)
-def test_image_scales(size, side, scale):
-    assert plan_training(table(side, size=size), NETWORKS["solov2"]).image_scale == scale
-
-
-def test_anchors_of_yolact_keep_their_size():
-    plan = plan_training(table(20, size=(4000, 3000)), NETWORKS["yolact"])
-    assert plan.image_scale == (550, 550)
-    assert plan.tiny_share == 1.0
-
-
-def test_objects_that_vanish_are_counted():
-    plan = plan_training(table(50, 500, size=(4000, 3000)), NETWORKS["solov2"])
-    assert plan.tiny_share == 0.5  # 13 pixels
-
-
-@pytest.mark.parametrize(
-    ("images", "epochs", "steps"), [(1, 300, 300), (100, 93, 93 * 13), (10_000, 12, 12 * 1250)]
-)
-def test_length_of_the_training(images, epochs, steps):
-    plan = plan_training(table(200, size=(640, 480), images=images), NETWORKS["solov2"])
-    assert plan.batch_size == min(images, 8)
-    assert plan.epochs == epochs
-    assert plan.steps == steps
-    assert plan.warm_up <= 500
-    assert 1 <= plan.interval <= epochs
 
 
 def test_a_share_of_tiny_boxes_is_reported(check, tmp_path):

@@ -1,0 +1,56 @@
+"""Image scale, batch size and length of the training in a written config."""
+
+from __future__ import annotations
+
+import pytest
+from checked_data import coco
+
+from mmdet_discobox.datasets.box_table import BoxTable
+from starter_config import NETWORKS, plan_training
+
+
+def table(*sides, size=(640, 480), images=1, boxes=1):
+    """Square boxes in images of one size."""
+    content = coco(*[[0, 0, side, side] for side in sides])
+    content["images"] = [
+        dict(content["images"][0], id=i + 1, width=size[0], height=size[1]) for i in range(images)
+    ]
+    return BoxTable(content)
+
+
+@pytest.mark.parametrize(
+    ("size", "side", "scale"),
+    [
+        ((1333, 800), 100, (1333, 800)),  # as it is
+        ((4000, 3000), 500, (1056, 800)),  # mmdet's size
+        ((800, 600), 200, (800, 608)),  # large objects need no larger images
+        ((800, 600), 20, (1056, 800)),  # small ones do
+        ((320, 240), 100, (640, 480)),  # a least size
+        ((600, 800), 200, (800, 608)),  # upright
+    ],
+)
+def test_image_scales(size, side, scale):
+    assert plan_training(table(side, size=size), NETWORKS["solov2"]).image_scale == scale
+
+
+def test_anchors_of_yolact_keep_their_size():
+    plan = plan_training(table(20, size=(4000, 3000)), NETWORKS["yolact"])
+    assert plan.image_scale == (550, 550)
+    assert plan.tiny_share == 1.0
+
+
+def test_objects_that_vanish_are_counted():
+    plan = plan_training(table(50, 500, size=(4000, 3000)), NETWORKS["solov2"])
+    assert plan.tiny_share == 0.5  # 13 pixels
+
+
+@pytest.mark.parametrize(
+    ("images", "epochs", "steps"), [(1, 300, 300), (100, 93, 93 * 13), (10_000, 12, 12 * 1250)]
+)
+def test_length_of_the_training(images, epochs, steps):
+    plan = plan_training(table(200, size=(640, 480), images=images), NETWORKS["solov2"])
+    assert plan.batch_size == min(images, 8)
+    assert plan.epochs == epochs
+    assert plan.steps == steps
+    assert plan.warm_up <= 500
+    assert 1 <= plan.interval <= epochs
