@@ -315,6 +315,23 @@ def test_loading_before_boxes_are_transformed():
     assert repr(TRANSFORMS.build(dict(type="LoadTrueMasks"))) == "LoadTrueMasks()"
 
 
+@pytest.mark.parametrize(
+    "transform",
+    [
+        dict(type="Resize", scale=(150, 130), keep_ratio=False),
+        dict(type="RandomFlip", prob=1.0),  # the size stays
+        dict(type="RandomCrop", crop_size=(50, 60), allow_negative_crop=True),
+        dict(type="Pad", size=(128, 128)),
+    ],
+)
+def test_masks_loaded_after_a_transform_are_refused(root, transform):
+    """They would lie elsewhere than the objects, without a word."""
+    mixed(root, {1})
+    data = build(root, [*LOAD[:2], transform, LOAD[2]])
+    with pytest.raises(ValueError, match="right after LoadAnnotations in the pipeline"):
+        data[1]
+
+
 @pytest.mark.parametrize("inside", [False, True])
 @pytest.mark.parametrize(
     "transform",
