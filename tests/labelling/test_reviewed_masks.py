@@ -86,6 +86,7 @@ def test_corrected_masks_merge_by_id_and_count_as_a_persons():
     assert first["segmentation"] == mask
     assert first["mask_source"] == "person"
     assert "mask_quality" not in first
+    assert first["area"] == 9 * 8  # of the mask, not of the box of 10 x 8
     # exported as it was: nobody says that it was looked at
     assert [second, third] == labels["annotations"][1:]
     kept = with_accepted_masks(merged)["annotations"]
@@ -124,4 +125,18 @@ def test_changed_boxes_and_classes_are_listed():
         "annotation 7 has the box [0, 0, 30, 19] instead of [2, 2, 10, 8]",
         "annotation 9 is of 'two' instead of 'one'",
         "annotation 99 is new",
+    ]
+
+
+def test_deletions_are_listed():
+    """Images that were not exported were not looked at."""
+    labels = machine_labels()
+    labels["images"].append(dict(labels["images"][0], id=2))
+    labels["annotations"].append(dict(drawn(20), image_id=2))
+    first, second, _, _ = labels["annotations"]
+    corrected = dict(labels, images=labels["images"][:1])
+    corrected["annotations"] = [first, {**second, "segmentation": []}]
+    assert ignored_changes(labels, corrected) == [
+        "annotation 8 has lost its mask",
+        "annotation 9 is missing",
     ]

@@ -127,7 +127,7 @@ def test_changes_of_boxes_by_another_tool_are_reported(autolabel, root, tmp_path
     (tmp_path / "fixed.json").write_text(json.dumps(fixed))
     paths = (root / "boxes.json", tmp_path / "next.json")
     output = autolabel("--corrected", tmp_path / "fixed.json", *paths)
-    assert "2 boxes or classes of" in output
+    assert "2 changes or deletions of" in output
     assert "- annotation 1 has the box [" in output
     assert "- annotation 2 is of 'three' instead of 'two'" in output
     assert "8 boxes, 7 with an accepted mask" in output
