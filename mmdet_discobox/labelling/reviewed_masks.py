@@ -39,12 +39,12 @@ def mark_accepted(dataset: Json, path: str | Path) -> Json:
 
     Raises:
         FileNotFoundError: if the file is missing.
-        ValueError: if the file has no such list, or an id that is not in the data set.
+        ValueError: if the file has no such list, or an id that is no mask of the data set.
     """
     _check_ids(dataset, path)
     chosen = set(read_accepted(path)[0])
     annotations = [
-        {**a, "mask_source": PERSON} if a["id"] in chosen and has_mask(a) else a
+        {**a, "mask_source": PERSON} if a["id"] in chosen else a
         for a in dataset["annotations"]
     ]
     return with_accepted_masks({**dataset, "annotations": annotations})
@@ -187,7 +187,7 @@ def keep_accepted(dataset: Json, path: str | Path) -> Json:
 
     Raises:
         FileNotFoundError: if the file is missing.
-        ValueError: if the file has no such list, or an id that is not in the data set.
+        ValueError: if the file has no such list, or an id that is no mask of the data set.
     """
     wanted = _check_ids(dataset, path)
     chosen = set(wanted)
@@ -198,13 +198,20 @@ def keep_accepted(dataset: Json, path: str | Path) -> Json:
 
 
 def _check_ids(dataset: Json, path: str | Path) -> list[int | str]:
-    """Return the ids of :func:`read_accepted`, which must be of the data set."""
+    """Return the ids of :func:`read_accepted`, which must be of masks of the data set."""
     wanted = [*chain(*read_accepted(path))]
     known = {annotation["id"] for annotation in dataset["annotations"]}
     if unknown := [value for value in wanted if value not in known]:
         raise ValueError(
             f"Expected '{path}' to be of these boxes, but {len(unknown)} of its {len(wanted)} ids "
             f"are not among theirs, first {quote(unknown[0])}."
+        )
+    bare = {annotation["id"] for annotation in dataset["annotations"] if not has_mask(annotation)}
+    if empty := [value for value in wanted if value in bare]:
+        raise ValueError(
+            f"Expected the annotations of '{path}' to have a mask, but {len(empty)} of its "
+            f"{len(wanted)} have none, first {quote(empty[0])}. Pass the labelled json that the "
+            "page shows, OUT_JSON, instead of the json of the boxes."
         )
     return wanted
 

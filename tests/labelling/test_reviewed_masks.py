@@ -7,6 +7,7 @@ import pytest
 from mmdet_discobox.labelling.reviewed_masks import (
     ignored_changes,
     keep_accepted,
+    mark_accepted,
     merge_corrected,
     with_accepted_masks,
 )
@@ -15,7 +16,8 @@ from mmdet_discobox.utils.rle import run_lengths, to_rle
 
 def boxes():
     """Three boxes and a crowd that keeps its own mask."""
-    annotations = [dict(id=i, image_id=1, category_id=1, bbox=[0, 0, 9, 9]) for i in (7, "x", 9)]
+    box = dict(image_id=1, category_id=1, bbox=[0, 0, 9, 9], segmentation=[[0, 0, 9, 0, 9, 9]])
+    annotations = [dict(box, id=i) for i in (7, "x", 9)]
     crowd = dict(annotations[0], id=10, iscrowd=1, segmentation="own")
     return dict(
         images=[dict(id=1, file_name="a.png", width=30, height=20)],
@@ -39,6 +41,16 @@ def test_a_crowd_whose_mask_was_made_has_to_be_accepted(tmp_path):
     (tmp_path / "a.json").write_text('{"accepted": [7], "left_out": ["x"]}')
     kept = keep_accepted(dataset, tmp_path / "a.json")
     assert [a["id"] for a in kept["annotations"]] == [7, "x"]
+
+
+@pytest.mark.parametrize("select", [keep_accepted, mark_accepted])
+def test_accepted_boxes_without_a_mask_are_an_error(tmp_path, select):
+    """The json of the boxes was passed instead of the labels."""
+    dataset = boxes()
+    del dataset["annotations"][1]["segmentation"]
+    (tmp_path / "a.json").write_text('{"accepted": ["x", 9]}')
+    with pytest.raises(ValueError, match="1 of its 2 have none, first 'x'. Pass the labelled json"):
+        select(dataset, tmp_path / "a.json")
 
 
 @pytest.mark.parametrize(
