@@ -44,8 +44,7 @@ def mark_accepted(dataset: Json, path: str | Path) -> Json:
     _check_ids(dataset, path)
     chosen = set(read_accepted(path)[0])
     annotations = [
-        {**a, "mask_source": PERSON} if a["id"] in chosen else a
-        for a in dataset["annotations"]
+        {**a, "mask_source": PERSON} if a["id"] in chosen else a for a in dataset["annotations"]
     ]
     return with_accepted_masks({**dataset, "annotations": annotations})
 
