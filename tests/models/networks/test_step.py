@@ -102,8 +102,8 @@ def test_labelling_runs_once_per_image_with_many_boxes(detector):
     labeler = AutoLabeler(detector, classes=("one", "two", "three"))
     (masks,) = labeler([BoxedImage(pixels, boxes, ["one"] * 12)])
     assert sum(mask.predicted for mask in masks) == 12
-    # the labeller sees every crop and its mirror image
-    assert average.looks() == (2 if isinstance(detector, DiscoBoxLabeler) else 1)
+    # the labeller sees every crop and its mirror image, eight crops at a time
+    assert average.looks() == (4 if isinstance(detector, DiscoBoxLabeler) else 1)
 
 
 def test_an_infinite_logit_does_not_reach_a_closed_loss(detector, monkeypatch):
