@@ -39,7 +39,7 @@ def mark_accepted(dataset: Json, path: str | Path) -> Json:
 
     Raises:
         FileNotFoundError: if the file is missing.
-        ValueError: if the file has no such list, or an id that is no mask of the data set.
+        ValueError: if the file has no such list, or an id that is not in the data set.
     """
     _check_ids(dataset, path)
     chosen = set(read_accepted(path)[0])
@@ -186,7 +186,7 @@ def keep_accepted(dataset: Json, path: str | Path) -> Json:
 
     Raises:
         FileNotFoundError: if the file is missing.
-        ValueError: if the file has no such list, or an id that is no mask of the data set.
+        ValueError: if the file has no such list, or an id that is not in the data set.
     """
     wanted = _check_ids(dataset, path)
     chosen = set(wanted)
@@ -196,21 +196,34 @@ def keep_accepted(dataset: Json, path: str | Path) -> Json:
     return {**dataset, "annotations": annotations}
 
 
+def check_accepted_masks(dataset: Json, path: str | Path) -> None:
+    """Check that what was accepted has a mask, unless it is about to be labelled.
+
+    Args:
+        dataset: a COCO json with the accepted ids.
+        path: the file that the page saved, see :func:`read_accepted`.
+
+    Raises:
+        ValueError: if there is none, as in the json of the boxes.
+    """
+    accepted = read_accepted(path)[0]
+    masks = {a["id"] for a in dataset["annotations"] if has_mask(a)}
+    if empty := [value for value in accepted if value not in masks]:
+        raise ValueError(
+            f"Expected the annotations of '{path}' to have a mask, but {len(empty)} of its "
+            f"{len(accepted)} have none, first {quote(empty[0])}. Pass the labelled json that the "
+            "page shows, OUT_JSON, instead of the json of the boxes."
+        )
+
+
 def _check_ids(dataset: Json, path: str | Path) -> list[int | str]:
-    """Return the ids of :func:`read_accepted`, which must be of masks of the data set."""
+    """Return the ids of :func:`read_accepted`, which must be of the data set."""
     wanted = [*chain(*read_accepted(path))]
     known = {annotation["id"] for annotation in dataset["annotations"]}
     if unknown := [value for value in wanted if value not in known]:
         raise ValueError(
             f"Expected '{path}' to be of these boxes, but {len(unknown)} of its {len(wanted)} ids "
             f"are not among theirs, first {quote(unknown[0])}."
-        )
-    bare = {annotation["id"] for annotation in dataset["annotations"] if not has_mask(annotation)}
-    if empty := [value for value in wanted if value in bare]:
-        raise ValueError(
-            f"Expected the annotations of '{path}' to have a mask, but {len(empty)} of its "
-            f"{len(wanted)} have none, first {quote(empty[0])}. Pass the labelled json that the "
-            "page shows, OUT_JSON, instead of the json of the boxes."
         )
     return wanted
 

@@ -5,9 +5,9 @@ import json
 import pytest
 
 from mmdet_discobox.labelling.reviewed_masks import (
+    check_accepted_masks,
     ignored_changes,
     keep_accepted,
-    mark_accepted,
     merge_corrected,
     with_accepted_masks,
 )
@@ -43,14 +43,14 @@ def test_a_crowd_whose_mask_was_made_has_to_be_accepted(tmp_path):
     assert [a["id"] for a in kept["annotations"]] == [7, "x"]
 
 
-@pytest.mark.parametrize("select", [keep_accepted, mark_accepted])
-def test_accepted_boxes_without_a_mask_are_an_error(tmp_path, select):
+def test_accepted_boxes_without_a_mask_are_an_error(tmp_path):
     """The json of the boxes was passed instead of the labels."""
     dataset = boxes()
-    del dataset["annotations"][1]["segmentation"]
     (tmp_path / "a.json").write_text('{"accepted": ["x", 9]}')
+    check_accepted_masks(dataset, tmp_path / "a.json")
+    del dataset["annotations"][1]["segmentation"]
     with pytest.raises(ValueError, match="1 of its 2 have none, first 'x'. Pass the labelled json"):
-        select(dataset, tmp_path / "a.json")
+        check_accepted_masks(dataset, tmp_path / "a.json")
 
 
 @pytest.mark.parametrize(
