@@ -51,6 +51,7 @@ from mmdet_discobox.labelling.formats import check_images, check_output, write_m
 from mmdet_discobox.labelling.label_run import LabelRun
 from mmdet_discobox.labelling.labelled_boxes import LabelledBoxes, add_masks, is_accepted
 from mmdet_discobox.labelling.reviewed_masks import (
+    check_accepted_masks,
     ignored_changes,
     keep_accepted,
     mark_accepted,
@@ -86,6 +87,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 def accept(args: argparse.Namespace) -> int:
     """Keep the accepted masks; return the exit status."""
     dataset = select_masks(args, read_coco(args.boxes))
+    if args.accepted:
+        check_accepted_masks(dataset, args.accepted)
     with sole_owner(journal_dir(args)):
         if args.keep_boxes:
             write_json(args.out_json, dataset)

@@ -9,8 +9,9 @@ from collections.abc import Sequence
 from mmdet_discobox.labelling.labelled_boxes import LabelledBoxes, has_own_mask, is_accepted
 
 IGNORED = (
-    "{count} boxes or classes of '{name}' are changed, which is not taken over: --corrected reads "
-    "masks alone. Change boxes and classes in the json of the boxes, and label it again:"
+    "{count} changes or deletions of '{name}' are not taken over: --corrected reads new masks "
+    "alone. Change or delete boxes and classes in the json of the boxes, and label it again; to "
+    "drop a mask alone, delete its `segmentation` there:"
 )
 #: number of failed boxes that are listed
 LISTED = 20

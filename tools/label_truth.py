@@ -59,7 +59,8 @@ def compare_with_truth(labelled: Json, truth: Json) -> TruthReport:
         truth: the same boxes with true masks.
 
     Raises:
-        ValueError: if no annotation has a mask in both, or equal ids are those of other objects.
+        ValueError: if no annotation has a mask in both, or equal ids are those of other objects or
+            of images of another size.
     """
     sizes = {image["id"]: (image["height"], image["width"]) for image in truth["images"]}
     true = {a["id"]: a for a in truth["annotations"] if not a.get("iscrowd")}
@@ -76,6 +77,7 @@ def compare_with_truth(labelled: Json, truth: Json) -> TruthReport:
             "id of both files."
         )
     _check_same_objects(labelled, truth, pairs)
+    _check_same_sizes(labelled, truth, pairs)
     ious, box_ious = [], []
     for ours, theirs in pairs:
         height, width = sizes[theirs["image_id"]]
@@ -110,6 +112,21 @@ def _check_same_objects(labelled: Json, truth: Json, pairs: Sequence[tuple[Json,
             f"{len(pairs)} ids are those of other boxes there, first {others[0]!r}. Boxes of VOC "
             "and YOLO folders are numbered anew: compare with a json made from the same folder."
         )
+
+
+def _check_same_sizes(labelled: Json, truth: Json, pairs: Sequence[tuple[Json, Json]]) -> None:
+    """Check that the images have one size, without which masks cannot be compared."""
+    images, true_images = ({i["id"]: i for i in each["images"]} for each in (labelled, truth))
+    for one, other in pairs:
+        image, true_image = images[one["image_id"]], true_images[other["image_id"]]
+        ours, theirs = ((each["width"], each["height"]) for each in (image, true_image))
+        if ours != theirs:
+            raise ValueError(
+                f"Expected the true masks to be of images of the labelled size, but "
+                f"'{image['file_name']}' is {ours[0]} x {ours[1]} in the labelled json and "
+                f"{theirs[0]} x {theirs[1]} in the true one. Correct `width` and `height` of the "
+                "wrong one, or compare with masks of the same images."
+            )
 
 
 def _box_rle(box: list[float], size: tuple[int, int]) -> Json:

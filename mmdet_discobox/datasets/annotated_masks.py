@@ -29,12 +29,14 @@ def sensible_mask(segmentation: Any, *, height: int, width: int) -> Any:
 
     Returns:
         The polygons of at least three points, as pycocotools needs them, or run lengths that cover
-        the image. None stands for "no mask".
+        the image. None stands for "no mask", which is also one without a pixel.
     """
     if isinstance(segmentation, list):
         limit = 2 * max(height, width)
         polygons = [each for each in segmentation if _is_polygon(each, limit)]
-        return segmentation if len(polygons) == len(segmentation) > 0 else polygons or None
+        if not polygons or not mask_utils.area(to_rle(polygons, height=height, width=width)):
+            return None
+        return segmentation if len(polygons) == len(segmentation) else polygons
     if not isinstance(segmentation, dict) or segmentation.get("size") != [height, width]:
         return None
     lengths = run_lengths(segmentation.get("counts"))

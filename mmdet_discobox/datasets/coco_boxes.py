@@ -148,6 +148,14 @@ class CocoBoxDataset(CocoDataset):
             {**a, "segmentation": None} if a["id"] in problems else a
             for a in dataset["annotations"]
         ]
+        if not any(is_true_mask(a, self.mask_sources) for a in annotations):
+            print_log(
+                f"'{self.ann_file}': use_masks=True, but none of its {len(annotations)} boxes has "
+                f"a usable mask whose `mask_source` is one of {self.mask_sources}: it trains on "
+                "boxes alone. Check `ann_file` and `mask_sources`.",
+                "current",
+                logging.WARNING,
+            )
         return {**dataset, "annotations": annotations}
 
     def filter_data(self) -> list[Json]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from typing import Any
 
@@ -40,6 +41,12 @@ class MaskBalancedDataset(ClassBalancedDataset):
         infos = (dataset.get_data_info(index) for index in range(len(dataset)))
         have = [any(instance.get("mask") for instance in info["instances"]) for info in infos]
         if not any(have):
+            print_log(
+                f"None of {len(have)} images has a true mask, so none is repeated. Set "
+                "use_masks=True in the CocoBoxDataset, and check its `ann_file`.",
+                logger="current",
+                level=logging.WARNING,
+            )
             return [1.0] * len(have)
         factor = max(1.0, math.sqrt(repeat_thr * len(have) / sum(have)))
         print_log(

@@ -146,7 +146,12 @@ class LoadTrueMasks(BaseTransform):
     """
 
     def transform(self, results: Json) -> Json:
-        """Rasterise the masks."""
+        """Rasterise the masks.
+
+        Raises:
+            ValueError: if a transform has moved the image and its boxes before.
+        """
+        _check_unmoved(results)
         height, width = results["ori_shape"]
         instances = results["instances"]
         masks = np.zeros((len(instances), height, width), np.uint8)
@@ -162,3 +167,15 @@ class LoadTrueMasks(BaseTransform):
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}()"
+
+
+def _check_unmoved(results: Json) -> None:
+    """Check that no geometric transform came before: the masks of the json would be elsewhere."""
+    ours, now = (tuple(results.get(key, ())) for key in ("ori_shape", "img_shape"))
+    moved = results.get("flip") or results.get("homography_matrix") is not None
+    if moved or (now and now != ours):
+        raise ValueError(
+            "Expected LoadTrueMasks to come before the transforms that move the image, but it was "
+            f"resized, flipped or cut before: its height and width were {ours} and are {now} "
+            "now. Put dict(type='LoadTrueMasks') right after LoadAnnotations in the pipeline."
+        )

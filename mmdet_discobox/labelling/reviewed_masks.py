@@ -44,8 +44,7 @@ def mark_accepted(dataset: Json, path: str | Path) -> Json:
     _check_ids(dataset, path)
     chosen = set(read_accepted(path)[0])
     annotations = [
-        {**a, "mask_source": PERSON} if a["id"] in chosen and has_mask(a) else a
-        for a in dataset["annotations"]
+        {**a, "mask_source": PERSON} if a["id"] in chosen else a for a in dataset["annotations"]
     ]
     return with_accepted_masks({**dataset, "annotations": annotations})
 
@@ -93,20 +92,30 @@ def merge_corrected(dataset: Json, corrected: Json, *, name: str) -> Json:
             f"of {len(changed)} do not. If they are many, the tool has numbered the annotations "
             f"anew: export with the ids.{shown}"
         )
-    return merged
+    return {**dataset, "annotations": [_with_area(a, sizes, changed) for a in annotations]}
+
+
+def _with_area(annotation: Json, sizes: Json, changed: Json) -> Json:
+    """Return an annotation with the pixels of its mask as area, if it is a changed one."""
+    if annotation["id"] not in changed:
+        return annotation
+    mask = to_rle(annotation["segmentation"], **sizes[annotation["image_id"]])
+    return {**annotation, "area": float(coco_mask.area(mask))}
 
 
 def ignored_changes(dataset: Json, corrected: Json) -> list[str]:
-    """List the boxes and classes that a tool changed: :func:`merge_corrected` takes masks alone.
+    """List what a tool changed or deleted: :func:`merge_corrected` takes new masks alone.
 
-    A box that is the tight one of the annotation's mask is no change: tools compute it anew.
+    A box that is the tight one of the annotation's mask is no change: tools compute it anew. Images
+    that are not in the export were not opened, and nothing of them was deleted.
 
     Args:
         dataset: a COCO json.
         corrected: the COCO export of the tool.
 
     Returns:
-        A line for each annotation that is new or has another class or box.
+        A line for each annotation that is new or has another class or box, then for each that is
+        missing or has lost its mask.
     """
     known = {a["id"]: a for a in dataset["annotations"]}
     names, new_names = (
@@ -124,6 +133,19 @@ def ignored_changes(dataset: Json, corrected: Json) -> list[str]:
             lines.append(f"{where} is of {quote(after)} instead of {quote(before)}")
         if not (_near(a["bbox"], old["bbox"]) or _is_tight(a, sizes[a["image_id"]])):
             lines.append(f"{where} has the box {quote(a['bbox'])} instead of {quote(old['bbox'])}")
+    return lines + _deletions(dataset, corrected)
+
+
+def _deletions(dataset: Json, corrected: Json) -> list[str]:
+    """List the annotations of the exported images that are missing, or without their mask."""
+    images = {image["id"] for image in corrected["images"]}
+    masks = {a["id"]: has_mask(a) for a in corrected["annotations"]}
+    lines = []
+    for a in dataset["annotations"]:
+        if a["image_id"] in images and a["id"] not in masks:
+            lines.append(f"annotation {quote(a['id'])} is missing")
+        elif has_mask(a) and not masks.get(a["id"], True):
+            lines.append(f"annotation {quote(a['id'])} has lost its mask")
     return lines
 
 
@@ -172,6 +194,26 @@ def keep_accepted(dataset: Json, path: str | Path) -> Json:
         a for a in dataset["annotations"] if a["id"] in chosen or _never_rated(a) or is_accepted(a)
     ]
     return {**dataset, "annotations": annotations}
+
+
+def check_accepted_masks(dataset: Json, path: str | Path) -> None:
+    """Check that what was accepted has a mask, unless it is about to be labelled.
+
+    Args:
+        dataset: a COCO json with the accepted ids.
+        path: the file that the page saved, see :func:`read_accepted`.
+
+    Raises:
+        ValueError: if there is none, as in the json of the boxes.
+    """
+    accepted = read_accepted(path)[0]
+    masks = {a["id"] for a in dataset["annotations"] if has_mask(a)}
+    if empty := [value for value in accepted if value not in masks]:
+        raise ValueError(
+            f"Expected the annotations of '{path}' to have a mask, but {len(empty)} of its "
+            f"{len(accepted)} have none, first {quote(empty[0])}. Pass the labelled json that the "
+            "page shows, OUT_JSON, instead of the json of the boxes."
+        )
 
 
 def _check_ids(dataset: Json, path: str | Path) -> list[int | str]:

@@ -9,6 +9,8 @@ import pytest
 from mmdet.registry import DATASETS
 from tiny import write_boxes
 
+from mmdet_discobox.datasets import mask_balance
+
 CLASSES = ("one", "two", "three")
 LOAD = [
     dict(type="LoadImageFromFile"),
@@ -68,9 +70,12 @@ def test_the_repeats_are_those_of_the_formula(root, chosen, threshold, repeats):
     assert len(data) == 10 + (repeats - 1) * len(with_mask)
 
 
-def test_without_masks_every_image_appears_once(root):
+def test_without_masks_every_image_appears_once_and_this_is_told(root, monkeypatch):
+    lines = []
+    monkeypatch.setattr(mask_balance, "print_log", lambda text, logger, level: lines.append(text))
     assert len(wrapped(root, set())) == 10
     assert len(wrapped(root, {1}, use_masks=False, pipeline=[*LOAD[:2], PACK])) == 10
+    assert ["None of 10 images has a true mask" in line for line in lines] == [True, True]
 
 
 def test_the_samples_are_those_of_the_data_set(root):

@@ -8,12 +8,13 @@ import re
 import numpy as np
 import pytest
 from mmdet.registry import DATASETS, TRANSFORMS
+from mmengine.dataset import ConcatDataset
 from pycocotools import mask as coco_mask
 from tiny import write_boxes
 
 from mmdet_discobox.datasets import coco_boxes
 from mmdet_discobox.datasets.true_masks import find_mask_problems, is_true_mask, mask_source
-from mmdet_discobox.structures import PartialMasks, check_moves_masks
+from mmdet_discobox.structures import PartialMasks, check_mask_settings, check_moves_masks
 from mmdet_discobox.utils.rle import run_lengths
 
 CLASSES = ("one", "two", "three")
@@ -315,6 +316,23 @@ def test_loading_before_boxes_are_transformed():
     assert repr(TRANSFORMS.build(dict(type="LoadTrueMasks"))) == "LoadTrueMasks()"
 
 
+@pytest.mark.parametrize(
+    "transform",
+    [
+        dict(type="Resize", scale=(150, 130), keep_ratio=False),
+        dict(type="RandomFlip", prob=1.0),  # the size stays
+        dict(type="RandomCrop", crop_size=(50, 60), allow_negative_crop=True),
+        dict(type="Pad", size=(128, 128)),
+    ],
+)
+def test_masks_loaded_after_a_transform_are_refused(root, transform):
+    """They would lie elsewhere than the objects, without a word."""
+    mixed(root, {1})
+    data = build(root, [*LOAD[:2], transform, LOAD[2]])
+    with pytest.raises(ValueError, match="right after LoadAnnotations in the pipeline"):
+        data[1]
+
+
 @pytest.mark.parametrize("inside", [False, True])
 @pytest.mark.parametrize(
     "transform",
@@ -342,3 +360,33 @@ def test_transforms_that_leave_masks_behind_are_refused(root, transform, inside)
     with pytest.raises(ValueError, match=f"but the pipeline has {name}. Use CachedMosaic"):
         check_moves_masks(wrapped(transform))
     check_moves_masks(wrapped(dict(type="CachedMosaic", img_scale=(96, 96))))
+
+
+@pytest.mark.parametrize("true_masks", [False, True])
+@pytest.mark.parametrize("use_masks", [False, True])
+@pytest.mark.parametrize("loads", [False, True])
+def test_mixed_supervision_has_all_its_settings_or_none(root, true_masks, use_masks, loads):
+    """One forgotten setting would train without masks."""
+    mixed(root, {1})
+    data = build(root, LOAD if loads else LOAD[:2], use_masks=use_masks)
+    wrapped = ConcatDataset([data])
+    if true_masks == use_masks == loads:
+        check_mask_settings(wrapped, true_masks=true_masks)
+        return
+    with pytest.raises(ValueError, match="Expected all three settings") as error:
+        check_mask_settings(wrapped, true_masks=true_masks)
+    missing = str(error.value).split(" without ", 1)[1]
+    assert ("model.true_masks" in missing) == (not true_masks)
+    assert ("use_masks=True of" in missing) == (not use_masks)
+    assert ("LoadTrueMasks" in missing) == (not loads)
+
+
+@pytest.mark.parametrize("chosen", [set(), {1}])
+def test_a_json_without_masks_is_told(root, monkeypatch, chosen):
+    mixed(root, chosen)
+    lines = []
+    monkeypatch.setattr(coco_boxes, "print_log", lambda text, logger, level: lines.append(text))
+    build(root)
+    assert ["none of its 10 boxes has a usable mask" in line for line in lines] == [True] * (
+        not chosen
+    )

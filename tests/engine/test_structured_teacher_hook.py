@@ -19,7 +19,13 @@ TERM = dict(type="CrossImageTerm", num_classes=3, channels=4, size=4)
 def runner_of(max_iters=20):
     teacher = StructuredTeacher(cross_image=TERM)
     model = SimpleNamespace(structured_teacher=teacher)
-    return SimpleNamespace(model=model, iter=0, max_iters=max_iters, logger=logging.getLogger())
+    return SimpleNamespace(
+        model=model,
+        iter=0,
+        max_iters=max_iters,
+        logger=logging.getLogger(),
+        train_dataloader=SimpleNamespace(dataset=SimpleNamespace(pipeline=[])),
+    )
 
 
 def follow(hook, runner, losses):
@@ -96,3 +102,10 @@ def test_a_collapse_is_told_once_until_it_ends(monkeypatch, caplog, name):
     assert len(told) == 2
     assert 22 < told[0] < 42
     assert 54 < told[1] < 66
+
+
+def test_a_forgotten_setting_of_mixed_supervision_stops_the_training():
+    runner = runner_of()
+    runner.train_dataloader.dataset.use_masks = True
+    with pytest.raises(ValueError, match="Expected all three settings of mixed supervision"):
+        StructuredTeacherHook().before_train(runner)

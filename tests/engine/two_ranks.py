@@ -29,6 +29,7 @@ def step(model: torch.nn.Module, rank: int) -> dict:
         logger=logging.getLogger(),
         hooks=[averaging, structured],
         optim_wrapper=SimpleNamespace(should_update=lambda: True),
+        train_dataloader=SimpleNamespace(dataset=[]),
     )
     averaging.before_train(runner)
     structured.before_train(runner)

@@ -107,6 +107,15 @@ def test_truth_of_other_boxes_with_equal_ids(change):
         compare_with_truth(add_masks(boxes(), RECORDS).dataset, truth)
 
 
+def test_truth_of_an_image_of_another_size():
+    """An IoU with it would be -1."""
+    truth = boxes()
+    truth["annotations"][0]["segmentation"] = [[0, 0, 10, 0, 10, 10, 0, 10]]
+    truth["images"][0]["width"] = 24
+    with pytest.raises(ValueError, match=r"'a.png' is 30 x 20 .* json and 24 x 20 in the true"):
+        compare_with_truth(add_masks(boxes(), RECORDS).dataset, truth)
+
+
 def test_a_box_that_failed_keeps_no_mask_of_an_earlier_run():
     dataset = boxes()
     stale = dict(segmentation=rectangle(0, 0, 3, 3), mask_quality=0.9, mask_source="machine")

@@ -5,6 +5,7 @@ import json
 import pytest
 
 from mmdet_discobox.labelling.reviewed_masks import (
+    check_accepted_masks,
     ignored_changes,
     keep_accepted,
     merge_corrected,
@@ -15,7 +16,8 @@ from mmdet_discobox.utils.rle import run_lengths, to_rle
 
 def boxes():
     """Three boxes and a crowd that keeps its own mask."""
-    annotations = [dict(id=i, image_id=1, category_id=1, bbox=[0, 0, 9, 9]) for i in (7, "x", 9)]
+    box = dict(image_id=1, category_id=1, bbox=[0, 0, 9, 9], segmentation=[[0, 0, 9, 0, 9, 9]])
+    annotations = [dict(box, id=i) for i in (7, "x", 9)]
     crowd = dict(annotations[0], id=10, iscrowd=1, segmentation="own")
     return dict(
         images=[dict(id=1, file_name="a.png", width=30, height=20)],
@@ -39,6 +41,16 @@ def test_a_crowd_whose_mask_was_made_has_to_be_accepted(tmp_path):
     (tmp_path / "a.json").write_text('{"accepted": [7], "left_out": ["x"]}')
     kept = keep_accepted(dataset, tmp_path / "a.json")
     assert [a["id"] for a in kept["annotations"]] == [7, "x"]
+
+
+def test_accepted_boxes_without_a_mask_are_an_error(tmp_path):
+    """The json of the boxes was passed instead of the labels."""
+    dataset = boxes()
+    (tmp_path / "a.json").write_text('{"accepted": ["x", 9]}')
+    check_accepted_masks(dataset, tmp_path / "a.json")
+    del dataset["annotations"][1]["segmentation"]
+    with pytest.raises(ValueError, match="1 of its 2 have none, first 'x'. Pass the labelled json"):
+        check_accepted_masks(dataset, tmp_path / "a.json")
 
 
 @pytest.mark.parametrize(
@@ -86,6 +98,7 @@ def test_corrected_masks_merge_by_id_and_count_as_a_persons():
     assert first["segmentation"] == mask
     assert first["mask_source"] == "person"
     assert "mask_quality" not in first
+    assert first["area"] == 9 * 8  # of the mask, not of the box of 10 x 8
     # exported as it was: nobody says that it was looked at
     assert [second, third] == labels["annotations"][1:]
     kept = with_accepted_masks(merged)["annotations"]
@@ -124,4 +137,18 @@ def test_changed_boxes_and_classes_are_listed():
         "annotation 7 has the box [0, 0, 30, 19] instead of [2, 2, 10, 8]",
         "annotation 9 is of 'two' instead of 'one'",
         "annotation 99 is new",
+    ]
+
+
+def test_deletions_are_listed():
+    """Images that were not exported were not looked at."""
+    labels = machine_labels()
+    labels["images"].append(dict(labels["images"][0], id=2))
+    labels["annotations"].append(dict(drawn(20), image_id=2))
+    first, second, _, _ = labels["annotations"]
+    corrected = dict(labels, images=labels["images"][:1])
+    corrected["annotations"] = [first, {**second, "segmentation": []}]
+    assert ignored_changes(labels, corrected) == [
+        "annotation 8 has lost its mask",
+        "annotation 9 is missing",
     ]

@@ -85,6 +85,15 @@ def test_teacher_only_and_accepted_masks(autolabel, root, tmp_path):
     assert [a["id"] for a in good["annotations"]] == [3, 5]
 
 
+@pytest.mark.parametrize("options", [(), ("--keep-boxes",)])
+def test_accepted_ids_of_boxes_without_masks_are_an_error(autolabel, root, tmp_path, options):
+    accepted, out = tmp_path / "accepted.json", tmp_path / "good.json"
+    accepted.write_text("[3, 5]")
+    with pytest.raises(ValueError, match="2 of its 2 have none, first 3. Pass the labelled json"):
+        autolabel("--accepted", accepted, root / "boxes.json", out, *options)
+    assert not out.exists()
+
+
 def test_masks_beyond_the_limit_of_the_page_are_kept(autolabel, root, tmp_path):
     out, accepted = tmp_path / "out.json", tmp_path / "accepted.json"
     paths = ("--teacher-only", root / "boxes.json", root / "images")
@@ -127,7 +136,7 @@ def test_changes_of_boxes_by_another_tool_are_reported(autolabel, root, tmp_path
     (tmp_path / "fixed.json").write_text(json.dumps(fixed))
     paths = (root / "boxes.json", tmp_path / "next.json")
     output = autolabel("--corrected", tmp_path / "fixed.json", *paths)
-    assert "2 boxes or classes of" in output
+    assert "2 changes or deletions of" in output
     assert "- annotation 1 has the box [" in output
     assert "- annotation 2 is of 'three' instead of 'two'" in output
     assert "8 boxes, 7 with an accepted mask" in output

@@ -184,6 +184,7 @@ def test_the_page_in_a_browser(page, tmp_path):
     assert seen["network"] == "no"
     accepted = tmp_path / seen["name"]
     accepted.write_text(seen["saved"])
-    annotations = [dict(id=ann_id) for ann_id in [*(item.ann_id for item in ITEMS), *LEFT_OUT]]
+    ids = [*(item.ann_id for item in ITEMS), *LEFT_OUT]
+    annotations = [dict(id=ann_id, segmentation=[[0, 0, 9, 0, 9, 9]]) for ann_id in ids]
     kept = keep_accepted(dict(annotations=annotations), accepted)
     assert [a["id"] for a in kept["annotations"]] == ["b-2", 4, *LEFT_OUT]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Iterator
 
 import numpy as np
@@ -151,11 +151,13 @@ def _classes(table: BoxTable, settings: TrainingSettings) -> list[Finding]:
 def _images(table: BoxTable, settings: TrainingSettings) -> list[Finding]:
     images = table.dataset["images"]
     counts = np.bincount(table.image_inds[table.trained], minlength=len(images))
-    files = Counter(image["file_name"] for image in images)
-    repeated = [name for name, times in files.items() if times > 1]
+    files = defaultdict(list)
+    for image in images:
+        files[image["file_name"]].append(image["id"])
+    repeated = [(name, ids) for name, ids in files.items() if len(ids) > 1]
     findings = summarize(
         "warning",
-        map(quote, repeated),
+        (f"{quote(name)} by the images {quote_some(ids)}" for name, ids in repeated),
         count=len(repeated),
         text="{count} files are named by several images",
         fix="Merge these images: the boxes of one are background in the other",

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Mapping
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 from xml.etree import ElementTree
 from xml.etree.ElementTree import Element
+
+from mmengine.logging import print_log
 
 from mmdet_discobox.datasets.coco_values import quote
 from mmdet_discobox.datasets.images import find_image, image_names_by_stem, image_size
@@ -31,22 +34,37 @@ def read_voc_xml(folder: str | Path, image_dir: str | Path) -> Json:
 
     Args:
         folder: Folder of the xml files.
-        image_dir: Folder of the images, found by ``<filename>`` or the name of the xml file.
+        image_dir: Folder of the images, found by ``<filename>`` or the name of the xml file. If
+            they name two images, the name of the file counts, as copied files keep ``<filename>``;
+            this is logged.
 
     Returns:
         A COCO json; ``label_file`` of an image is the name of its xml file.
 
     Raises:
         FileNotFoundError: If an image without ``<size>`` is missing.
-        ValueError: If a file cannot be read, or several images have its name.
+        ValueError: If a file cannot be read, several images have its name, or two files are of
+            the same image.
     """
     folder, image_dir = Path(folder), Path(image_dir)
     names_by_stem = image_names_by_stem(image_dir)
-    images, objects = [], []
+    images, objects, overruled = [], [], []
     for index, path in enumerate(sorted(folder.glob("*.[xX][mM][lL]")), 1):
         root = _parse_xml(path)
-        images.append({**_read_image_record(root, path, image_dir, names_by_stem), "id": index})
+        record = _read_image_record(root, path, image_dir, names_by_stem)
+        named = _named_image(root, image_dir)
+        if named not in (None, record["file_name"]):
+            overruled.append(f"'{path.name}' names '{named}'")
+        images.append({**record, "id": index})
         objects += [{**record, "image_id": index} for record in _read_objects(root, path)]
+    _check_one_file_each(images)
+    if overruled:
+        print_log(
+            f"{len(overruled)} xml files of '{folder}' name another image in <filename> than the "
+            f"one with their own name, which is taken; first {overruled[0]}.",
+            logger="current",
+            level=logging.WARNING,
+        )
     names = sorted({record["name"] for record in objects})
     ids = {name: index for index, name in enumerate(names, 1)}
     annotations = []
@@ -88,9 +106,9 @@ def _is_deep(root: Element) -> bool:
 def _read_image_record(
     root: Element, path: Path, image_dir: Path, names_by_stem: Mapping[str, list[str]]
 ) -> Json:
-    name = (root.findtext("filename") or "").strip()
-    if not name or not is_inside(name, image_dir) or not is_file(image_dir / name):
-        # some tools write a wrong suffix or a path of another machine
+    name = _named_image(root, image_dir)
+    if name is None or (PurePath(name).stem != path.stem and path.stem in names_by_stem):
+        # some tools write a wrong suffix or a path of another machine, or copy the file
         name = find_image(path, names_by_stem)
     others = {c.tag: _parse_value(c) for c in root if c.tag not in ("object", "filename")}
     width, height = (root.findtext(f"size/{side}") or "" for side in ("width", "height"))
@@ -99,6 +117,26 @@ def _read_image_record(
         size = image_size(image_dir / name)
     sides = dict(width=size[0], height=size[1])
     return {**others, **sides, "file_name": name, "label_file": path.name}
+
+
+def _named_image(root: Element, image_dir: Path) -> str | None:
+    """Return the ``<filename>`` if it is that of an image."""
+    name = (root.findtext("filename") or "").strip()
+    there = name and is_inside(name, image_dir) and is_file(image_dir / name)
+    return name if there else None
+
+
+def _check_one_file_each(images: list[Json]) -> None:
+    """Check that no image has two xml files: the boxes of one would be background in the other."""
+    files: dict[str, str] = {}
+    for image in images:
+        name, own = image["file_name"], image["label_file"]
+        if name in files:
+            raise ValueError(
+                f"Expected one xml file for each image, but '{files[name]}' and '{own}' are both "
+                f"of '{name}'. Correct the <filename> of one, or merge their objects."
+            )
+        files[name] = own
 
 
 def _read_objects(root: Element, path: Path) -> Iterator[Json]:

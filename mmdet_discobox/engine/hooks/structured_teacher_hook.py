@@ -12,7 +12,7 @@ from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
 from mmdet_discobox.models.teachers import Gate
-from mmdet_discobox.structures import check_moves_masks
+from mmdet_discobox.structures import check_mask_settings, check_moves_masks
 
 from .model_access import require_part, unwrap
 from .start_condition import StartCondition
@@ -54,7 +54,8 @@ class StructuredTeacherHook(Hook):
 
     Raises:
         TypeError: at the start of training, if the model has no structured teacher.
-        ValueError: then, if a transform moves boxes without their true masks.
+        ValueError: then, if a transform moves boxes without their true masks, or model, data set
+            and pipeline do not agree on whether there are any.
     """
 
     priority = "NORMAL"
@@ -75,8 +76,11 @@ class StructuredTeacherHook(Hook):
 
     def before_train(self, runner: Runner) -> None:
         """Reset the schedule of a new training; a resumed one keeps its state."""
-        if getattr(unwrap(runner), "true_masks", False):
-            check_moves_masks(runner.train_dataloader.dataset)
+        data = runner.train_dataloader.dataset
+        true_masks = getattr(unwrap(runner), "true_masks", False)
+        check_mask_settings(data, true_masks=true_masks)
+        if true_masks:
+            check_moves_masks(data)
         teacher = self._teacher(runner)
         if runner.iter == 0:
             teacher.reset()

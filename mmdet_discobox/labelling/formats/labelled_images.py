@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import PurePath
 from typing import Any
 
+from mmdet_discobox.datasets.coco_values import quote
 from mmdet_discobox.labelling.labelled_boxes import has_mask, has_own_mask
 from mmdet_discobox.utils.rle import to_rle
 from mmdet_discobox.utils.types import Json
@@ -70,10 +71,10 @@ def relative_path(file_name: str) -> PurePath:
     return PurePath(*(part for part in path.parts if part not in (path.anchor, "..")))
 
 
-def check_unique(
+def check_file_names(
     dataset: Json, path_of: Callable[[str], PurePath], *, file_format: str, suffix: str
 ) -> None:
-    """Check that no two images are written to the same file.
+    """Check that no two images are written to the same file, and that their list can be read.
 
     Args:
         dataset: a COCO json.
@@ -82,8 +83,10 @@ def check_unique(
         suffix: suffix of the file that replaces the one of the image.
 
     Raises:
-        ValueError: with the first two images that share a file.
+        ValueError: with the first two images that share a file, or the first with a line break.
     """
+    file_names = (image["file_name"] for image in dataset["images"])
+    check_lines(file_names, "image", file_format=file_format)
     names: dict[PurePath, str] = {}
     for image in dataset["images"]:
         path = path_of(image["file_name"]).with_suffix(suffix)
@@ -94,6 +97,25 @@ def check_unique(
                 "of them in the folder and in the boxes, or use --format coco."
             )
         names[path] = image["file_name"]
+
+
+def check_lines(names: Iterable[str], kind: str, *, file_format: str) -> None:
+    """Check that each name fits in a line of a list.
+
+    Args:
+        names: names of images or classes.
+        kind: what they name, for the error.
+        file_format: name of the format, for the error.
+
+    Raises:
+        ValueError: with the first name that has a line break.
+    """
+    for name in names:
+        if name and name.splitlines() != [name]:
+            raise ValueError(
+                f"Expected names without a line break for --format {file_format}, which lists one "
+                f"in a line, but got the {kind} {quote(name)}. Rename it, or use --format coco."
+            )
 
 
 def count(number: int, noun: str) -> str:

@@ -28,7 +28,8 @@ from mmdet_discobox.utils.voc import VOC_CLASSES, voc_colours
 
 from .labelled_images import (
     LabelledImage,
-    check_unique,
+    check_file_names,
+    check_lines,
     count,
     is_ignored,
     labelled_images,
@@ -36,11 +37,20 @@ from .labelled_images import (
 )
 
 VOID = 255
+#: name of class 0
+_BACKGROUND = "background"
 
 
 def check_voc_png(dataset: Json) -> None:
-    """Raise a ValueError if images share a file, or for too many classes or objects in one."""
-    check_unique(dataset, relative_path, file_format="voc-png", suffix=".png")
+    """Raise a ValueError if the format cannot hold the names, classes or objects."""
+    check_file_names(dataset, relative_path, file_format="voc-png", suffix=".png")
+    names = [category["name"] for category in dataset["categories"]]
+    check_lines(names, "class", file_format="voc-png")
+    if _BACKGROUND in names:
+        raise ValueError(
+            f"Expected no class '{_BACKGROUND}' for --format voc-png, in which this is the name of "
+            "0, the pixels of no object. Rename the class, or use --format coco."
+        )
     if (number := max(_class_numbers(dataset["categories"]).values(), default=0)) >= VOID:
         raise ValueError(
             f"Expected at most {VOID - 1} classes for --format voc-png, whose pixels have 8 bits, "
@@ -122,7 +132,7 @@ def _class_numbers(categories: list[Json]) -> dict[Any, int]:
 def _class_names(categories: list[Json]) -> list[str]:
     """Return the names of all numbers, from 0, the background."""
     names = [category["name"] for category in categories]
-    return ["background", *(VOC_CLASSES if set(names) <= set(VOC_CLASSES) else names)]
+    return [_BACKGROUND, *(VOC_CLASSES if set(names) <= set(VOC_CLASSES) else names)]
 
 
 def _write_png(path: Path, values: np.ndarray) -> None:

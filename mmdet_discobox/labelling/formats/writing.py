@@ -43,8 +43,9 @@ def check_images(file_format: str, dataset: Json) -> None:
         dataset: a COCO json, with or without masks.
 
     Raises:
-        ValueError: if two images would be written to the same file, or "voc-png" has too many
-            objects or classes for 8 bits.
+        ValueError: if two images would be written to the same file, a name does not fit in a line
+            of a list, or "voc-png" has too many objects or classes for 8 bits, or a class
+            "background".
     """
     if file_format == "yolo-seg":
         check_yolo_seg(dataset)

@@ -31,7 +31,7 @@ from mmdet_discobox.utils.types import Json
 
 from .labelled_images import (
     LabelledImage,
-    check_unique,
+    check_file_names,
     count,
     labelled_images,
     relative_path,
@@ -39,8 +39,8 @@ from .labelled_images import (
 
 
 def check_yolo_seg(dataset: Json) -> None:
-    """Raise a ValueError if two images would share a label file."""
-    check_unique(dataset, image_path, file_format="yolo-seg", suffix=".txt")
+    """Raise a ValueError if two images would share a label file, or a name has a line break."""
+    check_file_names(dataset, image_path, file_format="yolo-seg", suffix=".txt")
 
 
 def image_path(file_name: str) -> PurePath:

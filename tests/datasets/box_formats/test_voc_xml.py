@@ -6,7 +6,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from mmdet_discobox.datasets.box_formats import read_boxes
+from mmdet_discobox.datasets.box_formats import read_boxes, voc_xml
 from mmdet_discobox.datasets.coco_validation import check_coco_boxes
 
 OBJECT = (
@@ -130,3 +130,24 @@ def test_names_do_not_leave_the_folder_of_the_images(folders, name):
     (labels / "bild ü.xml").write_text(text, encoding="utf-8")
     (image,) = read_boxes(labels, images)["images"]
     assert image["file_name"] == "bild ü.png"
+
+
+def test_two_files_of_one_image_are_refused(folders):
+    labels, images = folders
+    for name in ("bild ü.xml", "other.xml"):
+        (labels / name).write_text(xml(("a", (1, 1, 2, 2))), encoding="utf-8")
+    with pytest.raises(ValueError, match=r"'bild ü.xml' and 'other.xml' are both of 'bild ü.png'"):
+        read_boxes(labels, images)
+
+
+def test_a_copied_file_is_of_the_image_with_its_own_name(folders, monkeypatch):
+    labels, images = folders
+    lines = []
+    monkeypatch.setattr(voc_xml, "print_log", lambda text, logger, level: lines.append(text))
+    (images / "other.png").write_bytes((images / "bild ü.png").read_bytes())
+    for name in ("bild ü.xml", "other.xml"):
+        (labels / name).write_text(xml(("a", (1, 1, 2, 2))), encoding="utf-8")
+    names = [image["file_name"] for image in read_boxes(labels, images)["images"]]
+    assert names == ["bild ü.png", "other.png"]
+    assert len(lines) == 1
+    assert lines[0].endswith("first 'other.xml' names 'bild ü.png'.")

@@ -7,7 +7,7 @@ import json
 import pytest
 from labelled_sets import annotated, disc, labelled_set
 
-from mmdet_discobox.labelling.formats import FORMATS, check_output, write_masks
+from mmdet_discobox.labelling.formats import FORMATS, check_images, check_output, write_masks
 
 
 def test_coco_is_the_data_set_itself(tmp_path):
@@ -50,3 +50,22 @@ def test_a_file_system_without_links_is_named(tmp_path, monkeypatch):
     with pytest.raises(ValueError, match=r"no links here\. Write to a file system"):
         write_masks("yolo-seg", tmp_path / "out", labelled_set([]), tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["a.jpg"]
+
+
+@pytest.mark.parametrize("file_format", ["yolo-seg", "voc-png"])
+@pytest.mark.parametrize("name", ["a\nb.png", "a\u2028b.png", "a.png\r"])
+def test_names_of_images_fit_in_a_line(file_format, name):
+    with pytest.raises(ValueError, match="names without a line break .* got the image "):
+        check_images(file_format, labelled_set([], [name]))
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [("a\nb", "line break .* got the class"), ("background", "no class 'background'")],
+)
+def test_names_of_classes_that_a_list_of_lines_cannot_hold(name, message):
+    dataset = labelled_set([])
+    dataset["categories"][0]["name"] = name
+    with pytest.raises(ValueError, match=message):
+        check_images("voc-png", dataset)
+    check_images("yolo-seg", dataset)  # a yaml holds any name

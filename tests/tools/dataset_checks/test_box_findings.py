@@ -69,7 +69,9 @@ def test_images_without_boxes_and_files_of_several_images(check):
     content = coco(GOOD)
     content["images"].append({**content["images"][0], "id": 2})
     report = check(content)
-    assert "1 files are named by several images" in texts(report, "warning")[0]
+    warning = texts(report, "warning")[0]
+    assert "1 files are named by several images" in warning
+    assert "by the images 1, 2" in warning
     assert "1 of 2 images have no box" in texts(report, "note")[0]
 
 
