@@ -33,6 +33,8 @@ from mmdet_discobox.utils.command_line import run
 from mmdet_discobox.utils.files import write_text
 from starter_config import NETWORKS, DataFiles, StarterConfig, starter_config
 
+DEFAULT = "solov2"
+
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Check a data set, print the report, and write it as json and a config on request.
@@ -60,6 +62,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"\nNo config was written to {args.write_config}: fix the errors first.")
     elif starter is not None:
         print(write_config(starter, args.write_config))
+        for hint in hints(args, report):
+            print(hint)
     return int(stops)
 
 
@@ -81,7 +85,10 @@ def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--val", type=Path, metavar="VAL_JSON", help="json to validate on")
     parser.add_argument("--val-img-dir", type=Path, help="folder of its images (default: IMG_DIR)")
     parser.add_argument(
-        "--network", choices=NETWORKS, default="solov2", help="network of the config to write"
+        "--network", choices=NETWORKS, default=DEFAULT, help="network of the config to write"
+    )
+    parser.add_argument(
+        "--use-masks", action="store_true", help="the config trains on true masks, too"
     )
     args = parser.parse_args(argv)
     check_options(parser, args)
@@ -93,6 +100,8 @@ def check_options(parser: argparse.ArgumentParser, args: argparse.Namespace) -> 
     written = args.write_config
     if written is None and (args.val is not None or args.val_img_dir is not None):
         parser.error("--val and --val-img-dir belong to --write-config")
+    if written is None and args.use_masks:
+        parser.error("--use-masks belongs to --write-config")
     if args.val is None and args.val_img_dir is not None:
         parser.error("--val-img-dir belongs to --val")
     if written is not None and args.config is not None:
@@ -129,7 +138,7 @@ def make_starter(args: argparse.Namespace) -> StarterConfig | None:
     if args.write_config is None or find_training_problems(load_coco_json(args.ann_json)):
         return None
     files = DataFiles(args.ann_json, args.img_dir, args.val, args.val_img_dir)
-    return starter_config(files, args.network)
+    return starter_config(files, args.network, use_masks=args.use_masks)
 
 
 def write_config(starter: StarterConfig, path: Path) -> str:
@@ -142,6 +151,18 @@ def write_config(starter: StarterConfig, path: Path) -> str:
         f"{plan.batch_size} a step, {plan.epochs} epochs ({plan.steps:,} steps on one GPU).\n"
         f"Train with:\n\n    {command}"
     )
+
+
+def hints(args: argparse.Namespace, report: DatasetReport) -> Iterator[str]:
+    """Yield what another config would do better: on true masks, and without a GPU."""
+    if report.true_masks and not args.use_masks:
+        have = "objects have" if report.true_masks > 1 else "object has"
+        yield (
+            f"\n{report.true_masks} {have} a true mask: "
+            "a config written with --use-masks trains on them."
+        )
+    if args.network == DEFAULT and not torch.cuda.is_available():
+        yield "\nThere is no GPU here: --network rtmdet-ins-tiny is the fastest."
 
 
 def make_parent(path: Path, option: str) -> None:

@@ -19,18 +19,20 @@ def table(*sides, size=(640, 480), images=1, boxes=1):
 
 
 @pytest.mark.parametrize(
-    ("size", "side", "scale"),
+    ("size", "side", "scale", "enlarged"),
     [
-        ((1333, 800), 100, (1333, 800)),  # as it is
-        ((4000, 3000), 500, (1056, 800)),  # mmdet's size
-        ((800, 600), 200, (800, 608)),  # large objects need no larger images
-        ((800, 600), 20, (1056, 800)),  # small ones do
-        ((320, 240), 100, (640, 480)),  # a least size
-        ((600, 800), 200, (800, 608)),  # upright
+        ((1333, 800), 100, (1333, 800), ""),  # as it is
+        ((4000, 3000), 500, (1056, 800), ""),  # mmdet's size
+        ((4000, 3000), 20, (1056, 800), ""),  # also for small objects
+        ((800, 600), 200, (800, 608), ""),  # large objects need no larger images
+        ((800, 600), 20, (1056, 800), "for small objects"),
+        ((320, 240), 100, (640, 480), "to the least size of 640"),
+        ((600, 800), 200, (800, 608), ""),  # upright
     ],
 )
-def test_image_scales(size, side, scale):
-    assert plan_training(table(side, size=size), NETWORKS["solov2"]).image_scale == scale
+def test_image_scales(size, side, scale, enlarged):
+    plan = plan_training(table(side, size=size), NETWORKS["solov2"])
+    assert (plan.image_scale, plan.enlarged) == (scale, enlarged)
 
 
 def test_anchors_of_yolact_keep_their_size():

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 import yaml
 from mmdet.registry import METRICS
 from mmengine.config import Config
@@ -119,11 +120,23 @@ def tiny(config, name, work_dir):
     return config
 
 
+def some_masks(folder, path, keep=lambda annotation: annotation["id"] % 2):
+    """Write a json in which some objects have a mask."""
+    content = json.loads((folder / "masks.json").read_text())
+    for annotation in content["annotations"]:
+        if not keep(annotation):
+            del annotation["segmentation"]
+    path.write_text(json.dumps(content))
+    return sum("segmentation" in annotation for annotation in content["annotations"])
+
+
 @pytest.mark.slow
+@pytest.mark.parametrize("use_masks", [False, True])
 @pytest.mark.parametrize("name", [name for name in NETWORKS if name != "rtmdet-ins-tiny"])
-def test_the_written_config_trains_and_validates(name, folder, tmp_path):
-    files = DataFiles(folder / "boxes.json", folder / "images", folder / "masks.json")
-    text = starter_config(files, name).text
+def test_the_written_config_trains_and_validates(name, use_masks, folder, tmp_path):
+    some_masks(folder, tmp_path / "mixed.json")
+    files = DataFiles(tmp_path / "mixed.json", folder / "images", folder / "masks.json")
+    text = starter_config(files, name, use_masks=use_masks).text
     for scale in re.findall(r"\((?:640|550|576|512), \d+\)", text):
         text = text.replace(scale, "(96, 96)")
     (tmp_path / "small.py").write_text(text.replace("divisor=550", "divisor=96"))
@@ -141,6 +154,48 @@ def test_the_written_config_trains_and_validates(name, folder, tmp_path):
     losses = {key: float(value) for key, value in re.findall(r"(loss\w*): ([\d.na]+)", log)}
     assert {"loss_mil", "loss_con"} <= losses.keys()
     assert all(np.isfinite(value) for value in losses.values())
+    shares = [float(share) for share in re.findall(r" true_masks: ([\d.]+)", log)]
+    assert bool(shares) == use_masks
+    assert not use_masks or 0 < max(shares) <= 1
+
+
+def test_masks_are_read_only_if_asked(check, folder, tmp_path):
+    count = some_masks(folder, tmp_path / "mixed.json")
+    arguments = (tmp_path / "mixed.json", folder / "images", "--write-config")
+    output = check(*arguments, tmp_path / "boxes.py")
+    assert f"{count} objects have a true mask: a config written with --use-masks" in output
+    text = (tmp_path / "boxes.py").read_text()
+    assert not re.search("use_masks|LoadTrueMasks|true_masks|true mask", text)
+    assert "written with --use-masks" not in check(*arguments, tmp_path / "own.py", "--use-masks")
+    config = Config.fromfile(tmp_path / "own.py")
+    assert f"({count} with a true mask)" in (tmp_path / "own.py").read_text()
+    assert config.train_dataloader.dataset.use_masks
+    assert config.model.true_masks
+    kinds = [transform.type for transform in config.train_pipeline]
+    assert kinds.index("LoadTrueMasks") == kinds.index("LoadAnnotations") + 1
+    assert "with --use-masks trains" not in check(
+        folder / "boxes.json", folder / "images", "--write-config", tmp_path / "none.py"
+    )
+
+
+def test_another_image_scale_in_the_text_reaches_all_its_uses(check, folder, tmp_path):
+    write(check, folder, tmp_path / "own.py")
+    text = (tmp_path / "own.py").read_text()
+    (tmp_path / "own.py").write_text(
+        text.replace("image_scale = (640, 640)", "image_scale = (320, 200)")
+    )
+    config = Config.fromfile(tmp_path / "own.py")
+    scales = next(t.scales for t in config.train_pipeline if t.type == "RandomChoiceResize")
+    assert [tuple(scale) for scale in scales] == [(256, 160), (288, 180), (320, 200)]
+    assert tuple(config.test_pipeline[1].scale) == (320, 200)
+
+
+@pytest.mark.parametrize("gpu", [False, True])
+def test_a_network_for_machines_without_a_gpu_is_named(gpu, check, folder, tmp_path, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: gpu)
+    assert ("There is no GPU" in write(check, folder, tmp_path / "own.py")) == (not gpu)
+    options = ("--network", "rtmdet-ins-tiny")
+    assert "There is no GPU" not in write(check, folder, tmp_path / "tiny.py", *options)
 
 
 def test_without_a_json_to_validate_on_tests_run_on_the_training_images(check, folder, tmp_path):

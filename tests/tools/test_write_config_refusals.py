@@ -100,12 +100,24 @@ def test_a_validation_without_a_class_is_an_error(check, folder, tmp_path):
         write(check, folder, tmp_path / "own.py", "--val", tmp_path / "val.json")
 
 
+def test_masks_are_asked_for_but_there_are_none(check, folder, tmp_path):
+    content = json.loads((folder / "masks.json").read_text())
+    for annotation in content["annotations"]:
+        annotation["mask_source"] = "machine"
+    (tmp_path / "boxes.json").write_text(json.dumps(content))
+    line = (tmp_path / "boxes.json", folder / "images", "--write-config", tmp_path / "own.py")
+    with pytest.raises(ValueError, match=r"Expected masks of a person in .*boxes\.json"):
+        check(*line, "--use-masks")
+    assert not (tmp_path / "own.py").exists()
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
         (["--write-config", "own.txt"], "no ending .py"),
         (["--write-config", "there.py"], "exists"),
         (["--write-config", "own.py", "--config", "there.py"], "one of them"),
+        (["--use-masks"], "--use-masks belongs to --write-config"),
         (["--val", "val.json"], "belong to --write-config"),
         (["--write-config", "own.py", "--val-img-dir", "images"], "belongs to --val"),
     ],

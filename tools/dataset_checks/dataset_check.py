@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +11,13 @@ from mmdet_discobox.datasets.box_table import BoxTable
 from mmdet_discobox.datasets.coco_records import Problem
 from mmdet_discobox.datasets.coco_repairs import Repair, repair
 from mmdet_discobox.datasets.coco_validation import find_problems, load_coco_json
+from mmdet_discobox.datasets.true_masks import find_mask_problems
 from mmdet_discobox.utils.types import Json
 
 from .box_findings import box_findings
 from .findings import Finding, Level
 from .image_findings import image_findings
-from .mask_findings import mask_findings
+from .mask_findings import mask_findings, true_masks
 from .suggestions import Suggestions, suggest
 from .training_data import TrainingData
 from .training_settings import TrainingSettings
@@ -34,12 +35,14 @@ class DatasetReport:
         counts: Number of images, boxes and classes.
         findings: Errors first, then warnings, then notes.
         suggestions: Settings derived from the data; None if the json has problems.
+        true_masks: Number of objects to train on that have a usable mask of a person.
     """
 
     name: str
     counts: dict[str, int]
     findings: tuple[Finding, ...]
     suggestions: Suggestions | None
+    true_masks: int = 0
 
     @property
     def stops_training(self) -> bool:
@@ -103,17 +106,19 @@ def check_dataset(
         return DatasetReport.of_problems(ann_file, problems)
     dataset, repairs = repair(dataset)
     table, notes = _select_classes(dataset, settings)
+    unusable = find_mask_problems(table.dataset)
     findings = [
         *notes,
         *map(repair_finding, repairs),
         *box_findings(table, settings),
-        *mask_findings(table),
+        *mask_findings(table, unusable),
         *image_findings(dataset["images"], image_dir, on_image=on_image),
     ]
     if data is not None and not any(finding.level == "error" for finding in findings):
         settings, failures = data.ask_length(settings)
         findings += failures
-    return make_report(ann_file, dataset, findings, suggest(table, settings))
+    report = make_report(ann_file, dataset, findings, suggest(table, settings))
+    return replace(report, true_masks=len(true_masks(table, unusable)))
 
 
 def find_training_problems(dataset: Any, **expected: Any) -> list[Problem]:

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
+from typing import Any
 
 from mmdet_discobox.datasets.box_table import BoxTable
-from mmdet_discobox.datasets.true_masks import MACHINE, PERSON, find_mask_problems, mask_source
+from mmdet_discobox.datasets.coco_records import Problem
+from mmdet_discobox.datasets.true_masks import MACHINE, PERSON, mask_source
+from mmdet_discobox.utils.types import Json
 
 from .findings import Finding, summarize
 
@@ -13,14 +17,17 @@ from .findings import Finding, summarize
 _LISTED = 10
 
 
-def mask_findings(table: BoxTable) -> list[Finding]:
-    """Find unusable masks, and count the objects with and without a mask of each class."""
-    annotations = table.dataset["annotations"]
-    trained = [a for a, used in zip(annotations, table.trained, strict=True) if used]
+def mask_findings(table: BoxTable, problems: Mapping[Any, Problem]) -> list[Finding]:
+    """List unusable masks, and count the objects with and without a mask of each class.
+
+    Args:
+        table: The boxes, with masks.
+        problems: Result of :func:`find_mask_problems`.
+    """
+    trained = _trained(table)
     sources = Counter(mask_source(a) for a in trained)
     if not sources.keys() - {None}:
         return []
-    problems = find_mask_problems(table.dataset)
     findings = summarize(
         "warning",
         (f"{problem.where}: {problem.fault}" for problem in problems.values()),
@@ -28,7 +35,7 @@ def mask_findings(table: BoxTable) -> list[Finding]:
         text="{count} masks cannot be used; with use_masks=True these objects train as boxes",
         fix="Draw them again, or remove `segmentation` from these annotations",
     )
-    true = [a for a in trained if mask_source(a) == PERSON and a["id"] not in problems]
+    true = true_masks(table, problems)
     text = f"{len(true)} of {len(trained)} objects have a true mask"
     text += f": {_classes(table, trained, true)}" if true else ""
     findings.append(Finding("note", text, _expectation(true)))
@@ -41,6 +48,21 @@ def mask_findings(table: BoxTable) -> list[Finding]:
         "mask_sources=('person', 'machine') to trust them unseen",
     )
     return findings
+
+
+def true_masks(table: BoxTable, problems: Mapping[Any, Problem]) -> list[Json]:
+    """Return the annotations to train on that have a usable mask of a person.
+
+    Args:
+        table: The boxes, with masks.
+        problems: Result of :func:`find_mask_problems`.
+    """
+    return [a for a in _trained(table) if mask_source(a) == PERSON and a["id"] not in problems]
+
+
+def _trained(table: BoxTable) -> list[Json]:
+    annotations = table.dataset["annotations"]
+    return [a for a, used in zip(annotations, table.trained, strict=True) if used]
 
 
 def _classes(table: BoxTable, trained: list[dict], true: list[dict]) -> str:

@@ -33,6 +33,7 @@ class Plan:
     Attributes:
         image_scale: Longest and shortest side of an image in pixels.
         image_size: Median longest and shortest side of the given images in pixels.
+        enlarged: Why the images are enlarged; empty if they are not.
         tiny_share: Share of the boxes below 16 pixels at this scale.
         batch_size: Images per step and GPU.
         epochs: Length of the training.
@@ -43,6 +44,7 @@ class Plan:
 
     image_scale: tuple[int, int]
     image_size: tuple[int, int]
+    enlarged: str
     tiny_share: float
     batch_size: int
     epochs: int
@@ -62,7 +64,7 @@ def plan_training(table: BoxTable, network: Network) -> Plan:
         network: The network.
     """
     used = _trained_images(table, network)
-    scale, sizes = _image_scale(table, network)
+    scale, sizes, enlarged = _image_scale(table, network)
     fitting = 2 ** round(log2(max(1.0, network.pixels / (scale[0] * scale[1]))))
     batch_size = min(fitting, _MOST_IMAGES, used)
     steps = ceil(used / batch_size)
@@ -71,6 +73,7 @@ def plan_training(table: BoxTable, network: Network) -> Plan:
     return Plan(
         image_scale=scale,
         image_size=(int(median[0]), int(median[1])),
+        enlarged=enlarged,
         tiny_share=float((sizes < _TINY).mean()) if len(sizes) else 0.0,
         batch_size=batch_size,
         epochs=epochs,
@@ -86,19 +89,22 @@ def _trained_images(table: BoxTable, network: Network) -> int:
     return max(1, len(np.unique(table.image_inds[table.trained])))
 
 
-def _image_scale(table: BoxTable, network: Network) -> tuple[tuple[int, int], np.ndarray]:
-    """Return the image scale, and the sizes of the boxes at this scale."""
+def _image_scale(table: BoxTable, network: Network) -> tuple[tuple[int, int], np.ndarray, str]:
+    """Return the image scale, the sizes of the boxes at this scale, and why it is enlarged."""
     longest = table.image_sizes.max(1)
     relative = np.sqrt(table.sides.prod(1)) / longest[table.image_inds]
     relative = relative[table.trained]
     long, short = np.median(longest), np.median(table.image_sizes.min(1))
     if network.fixed:
-        return network.largest, relative * network.largest[0]
+        why = "for the anchors, which have this size" if network.largest[0] > long else ""
+        return network.largest, relative * network.largest[0], why
     small = np.percentile(relative, 10) * long if len(relative) else np.inf
-    factor = max(float(np.clip(_SMALL / small, 1.0, _MOST)), _SHORTEST / long)
-    factor = min(factor, network.largest[0] / long, network.largest[1] / short)
+    for_small, least = float(np.clip(_SMALL / small, 1.0, _MOST)), _SHORTEST / long
+    factor = min(max(for_small, least), network.largest[0] / long, network.largest[1] / short)
     scale = (_rounded(factor * long), _rounded(factor * short))
-    return scale, relative * min(scale[0], scale[1] * long / short)
+    why = "for small objects" if for_small >= least else f"to the least size of {_SHORTEST}"
+    why = why if factor > 1 else ""
+    return scale, relative * min(scale[0], scale[1] * long / short), why
 
 
 def _rounded(side: float) -> int:

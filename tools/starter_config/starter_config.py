@@ -5,21 +5,24 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 from mmengine.config import Config
 
 from dataset_checks import TrainingSettings
+from dataset_checks.mask_findings import true_masks
 from dataset_checks.suggestions import suggest
 from mmdet_discobox.datasets.box_table import BoxTable
 from mmdet_discobox.datasets.coco_reading import read_coco
 from mmdet_discobox.datasets.coco_values import quote_some
+from mmdet_discobox.datasets.true_masks import find_mask_problems
 from mmdet_discobox.evaluation.coco_masks import annotations_without_mask
 from mmdet_discobox.utils.types import Json
 
 from .networks import NETWORKS, Network
 from .plan import Plan, plan_training
-from .template import NO_VALIDATION, TEMPLATE, VALIDATION
+from .template import MASKS, NO_VALIDATION, TEMPLATE, VALIDATION
 
 #: SOLOv2's ranges of sizes and grids are changed if so many more of the boxes get a cell
 _CELL_GAIN = 0.03
@@ -65,28 +68,43 @@ class StarterConfig:
         return Config.fromstring(self.text, ".py")
 
 
-def starter_config(files: DataFiles, network: str = "solov2") -> StarterConfig:
+def starter_config(
+    files: DataFiles, network: str = "solov2", *, use_masks: bool = False
+) -> StarterConfig:
     """Write the config of a training that starts from weights of COCO.
 
     Args:
         files: The data.
         network: One of :data:`NETWORKS`.
+        use_masks: Whether objects with a true mask train on it.
 
     Raises:
         FileNotFoundError: If a json is missing.
         ValueError: If a json has problems, that for validation lacks classes of the training or has
-            them in another order, or a class or path has ``{{``.
+            them in another order, a class or path has ``{{``, or no object has a true mask to use.
     """
-    table = BoxTable(read_coco(files.train, masks=False))
+    table = BoxTable(read_coco(files.train, masks=use_masks))
+    masks = _count_masks(table, files.train) if use_masks else 0
     classes = [category["name"] for category in table.dataset["categories"]]
     _check_templates(files, classes)
     val = None if files.val is None else _validation(files.val, classes)
     kind = NETWORKS[network]
     plan = plan_training(table, kind)
-    written = StarterConfig(_text(files, kind, plan, table, val, cells=""), kind, plan)
+    text = partial(_text, files, kind, plan, table, val, masks=masks)
+    written = StarterConfig(text(cells=""), kind, plan)
     if cells := _cells(table, written.config()):
-        written = replace(written, text=_text(files, kind, plan, table, val, cells=cells))
+        written = replace(written, text=text(cells=cells))
     return written
+
+
+def _count_masks(table: BoxTable, path: Path) -> int:
+    if not (count := len(true_masks(table, find_mask_problems(table.dataset)))):
+        raise ValueError(
+            f"Expected masks of a person in '{path}' to train on, but none of its "
+            f"{table.trained.sum()} objects has one that can be used. Leave out --use-masks: the "
+            "check then lists unusable masks, and auto-labels that nobody accepted."
+        )
+    return count
 
 
 def _validation(path: Path, classes: Sequence[str]) -> Json:
@@ -135,7 +153,14 @@ def _cells(table: BoxTable, config: Config) -> str:
 
 
 def _text(
-    files: DataFiles, network: Network, plan: Plan, table: BoxTable, val: Json | None, *, cells: str
+    files: DataFiles,
+    network: Network,
+    plan: Plan,
+    table: BoxTable,
+    val: Json | None,
+    *,
+    cells: str,
+    masks: int,
 ) -> str:
     classes = tuple(category["name"] for category in table.dataset["categories"])
     folder, _, file = network.weights.rpartition("/")
@@ -146,12 +171,13 @@ def _text(
             title=network.title,
             name=files.train.name.replace("\\", "/").replace('"', "'"),
             base=network.base,
-            counts=f"{len(table.image_sizes)} images with {table.trained.sum()} boxes of "
-            f"{len(classes)} class{'es' * (len(classes) != 1)}",
+            counts=f"{len(table.image_sizes)} images with {table.trained.sum()} boxes "
+            + f"({masks} with a true mask) " * bool(masks)
+            + f"of {len(classes)} class{'es' * (len(classes) != 1)}",
             classes="({},)".format(", ".join(map(_quoted, classes))),
             tiny=_tiny(plan),
             image_scale=plan.image_scale,
-            image_size="{} x {}".format(*plan.image_size),
+            why_scale=_why_scale(plan),
             batch_size=plan.batch_size,
             weights_folder=folder,
             weights_file=file,
@@ -161,7 +187,7 @@ def _text(
             epochs=plan.epochs,
             interval=plan.interval,
             warm_up=plan.warm_up,
-            resize=_resize(plan, network),
+            resize=_resize(network),
             filter_cfg="None" if network.keeps_empty else "dict(filter_empty_gt=True, min_size=0)",
             train=_path(files.train),
             train_images=_path(files.train_images),
@@ -170,9 +196,18 @@ def _text(
             test_images=_path(test_images),
             metric=_metric(val),
             validation=VALIDATION if tested else NO_VALIDATION,
+            and_masks=" and true masks" * bool(masks),
+            **(MASKS if masks else dict.fromkeys(MASKS, "")),
         ).rstrip()
         + "\n"
     )
+
+
+def _why_scale(plan: Plan) -> str:
+    size = "{} x {}".format(*plan.image_size)
+    if plan.enlarged:
+        return f"enlarged from {size} pixels {plan.enlarged}; smaller is faster"
+    return f"median size of the images: {size} pixels"
 
 
 def _tiny(plan: Plan) -> str:
@@ -184,13 +219,13 @@ def _tiny(plan: Plan) -> str:
     )
 
 
-def _resize(plan: Plan, network: Network) -> str:
+def _resize(network: Network) -> str:
     if not network.multi_scale:
         return 'dict(type="Resize", scale=image_scale, keep_ratio=True)'
-    smaller = [tuple(round(f * side) for side in plan.image_scale) for f in (0.8, 0.9)]
     return (
-        f'dict(\n        type="RandomChoiceResize",\n        scales=[{smaller[0]}, {smaller[1]}, '
-        "image_scale],\n        keep_ratio=True,\n    )"
+        'dict(\n        type="RandomChoiceResize",\n'
+        "        scales=[tuple(round(f * side) for side in image_scale) for f in (0.8, 0.9, 1)],\n"
+        "        keep_ratio=True,\n    )"
     )
 
 

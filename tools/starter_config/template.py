@@ -4,7 +4,7 @@ from __future__ import annotations
 
 #: for ``str.format``
 TEMPLATE = '''\
-"""{title} from the boxes of {name}.
+"""{title} from the boxes{and_masks} of {name}.
 
 Written by tools/check_dataset.py --write-config, to be edited.
 """
@@ -13,12 +13,16 @@ _base_ = ["{base}"]
 custom_imports = dict(imports=["mmdet_discobox"], allow_failed_imports=False)
 
 # {counts}
+# Edit these variables here: --cfg-options does not reach their uses below.
 classes = {classes}
-{tiny}image_scale = {image_scale}  # median size of the images: {image_size} pixels
+{tiny}# {why_scale}
+image_scale = {image_scale}
 batch_size = {batch_size}  # images of a GPU in a step: fewer need less memory
 
 # Weights that mmdet trained on the masks of COCO. A line of the log names those that do not fit,
-# such as heads for other classes. None starts from ImageNet, and takes a longer training.
+# such as heads for other classes. None starts from ImageNet, whose
+# weights are a download as well, and takes a longer training. Without a network connection, give
+# a file here, and write init_cfg=None in model.backbone.
 load_from = (
     "{weights_folder}/"
     "{weights_file}"
@@ -28,7 +32,7 @@ model = dict(
     # masks alone; cross_image=dict(type="CrossImageTerm") adds correspondences
     structured_teacher=dict(type="StructuredTeacher"),
     teacher_network=dict(momentum=0.001),
-)
+{true_masks})
 custom_hooks = [
     dict(type="NumClassCheckHook"),
     dict(type="CheckInvalidLossHook"),  # a training that turned NaN ends
@@ -54,7 +58,7 @@ param_scheduler = [
 train_pipeline = [
     dict(type="LoadImageFromFile"),
     dict(type="LoadAnnotations", with_bbox=True),
-    {resize},
+{load_masks}    {resize},
     dict(type="RandomFlip", prob=0.5),
     dict(type="PackDetInputs"),
 ]
@@ -78,7 +82,7 @@ train_dataloader = dict(
         data_prefix=dict(img={train_images}),
         metainfo=dict(classes=classes),
         filter_cfg={filter_cfg},
-        pipeline=train_pipeline,
+{use_masks}        pipeline=train_pipeline,
     ),
 )
 {tested}test_json = {test}
@@ -98,6 +102,12 @@ test_evaluator = dict(type="CocoBoxMetric", ann_file=test_json, metric={metric})
 {validation}
 '''
 
+#: keys of :data:`TEMPLATE` with which true masks are read
+MASKS = dict(
+    true_masks="    true_masks=True,\n",
+    load_masks='    dict(type="LoadTrueMasks"),\n',
+    use_masks="        use_masks=True,\n",
+)
 VALIDATION = """\
 val_dataloader = test_dataloader
 val_evaluator = test_evaluator
