@@ -13,16 +13,16 @@ _base_ = ["{base}"]
 custom_imports = dict(imports=["mmdet_discobox"], allow_failed_imports=False)
 
 # {counts}
-# Edit these variables here: --cfg-options does not reach their uses below.
 classes = {classes}
+
+# Edit these two here: --cfg-options does not reach their uses below.
 {tiny}# {why_scale}
 image_scale = {image_scale}
 batch_size = {batch_size}  # images of a GPU in a step: fewer need less memory
 
 # Weights that mmdet trained on the masks of COCO. A line of the log names those that do not fit,
-# such as heads for other classes. None starts from ImageNet, whose
-# weights are a download as well, and takes a longer training. Without a network connection, give
-# a file here, and write init_cfg=None in model.backbone.
+# such as heads for other classes. None starts from ImageNet, whose weights are a download as well,
+# and takes a longer training. Without a network connection, model.backbone.init_cfg=None.
 load_from = (
     "{weights_folder}/"
     "{weights_file}"
