@@ -6,7 +6,7 @@ import inspect
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from mmdet.registry import DATASETS, METRICS, MODELS, TASK_UTILS, TRANSFORMS
+from mmdet.registry import DATASETS, HOOKS, METRICS, MODELS, TASK_UTILS, TRANSFORMS
 from mmdet.utils import get_test_pipeline_cfg
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
@@ -16,7 +16,7 @@ from mmdet_discobox.models.networks import DiscoBoxLabeler
 
 from .checkpoint_files import shape_mismatches
 
-_REGISTRIES = (MODELS, TASK_UTILS, DATASETS, TRANSFORMS, METRICS)
+_REGISTRIES = (MODELS, TASK_UTILS, DATASETS, TRANSFORMS, METRICS, HOOKS)
 _PACKAGE = __name__.partition(".")[0]
 #: what testing, inference and export read of a config
 _KEPT = (
@@ -52,13 +52,17 @@ def stock_config(config: Config) -> Config:
         ValueError: if the detector has no stock class.
     """
     name = config.model["type"]
-    own = _own_classes().get(name)
+    own_classes = _own_classes()
+    own = own_classes.get(name)
     if own is not None and (_twin(own) is None or issubclass(own, DiscoBoxLabeler)):
         raise ValueError(
             f"Expected a detector that inherits from one of mmdet but got {name}, which mmdet does "
             "not have. Publish it without a stock config; it needs `custom_imports`."
         )
     stock = {key: _stock(config[key]) for key in _KEPT if key in config}
+    if hooks := stock.get("default_hooks"):  # those of this package serve trainings alone
+        own_hooks = {key for key, hook in hooks.items() if (hook or {}).get("type") in own_classes}
+        stock["default_hooks"] = {k: hook for k, hook in hooks.items() if k not in own_hooks}
     if "test_dataloader" in config:  # mmdeploy reads the name that mmdet's configs give it
         stock["test_pipeline"] = _stock(list(get_test_pipeline_cfg(config)))
     if "test_evaluator" in config:

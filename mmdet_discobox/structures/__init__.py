@@ -3,7 +3,7 @@
 from .correspondences import ContrastivePairs, Correspondences
 from .mask_proposals import BoxObjects, MaskProposals
 from .object_bank import ObjectBank, RetrievedObjects
-from .partial_masks import PartialMasks, check_mask_settings, check_moves_masks
+from .partial_masks import PartialMasks
 from .pseudo_masks import PseudoLabelImage, PseudoMasks
 from .true_masks import TrueMasks
 from .view import View
@@ -20,6 +20,4 @@ __all__ = [
     "RetrievedObjects",
     "TrueMasks",
     "View",
-    "check_mask_settings",
-    "check_moves_masks",
 ]

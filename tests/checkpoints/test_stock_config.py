@@ -27,11 +27,13 @@ import sys, torch
 from pathlib import Path
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
-from mmdet.registry import MODELS
+from mmdet.registry import HOOKS, MODELS
 
 init_default_scope("mmdet")
 for path in Path(sys.argv[1]).glob("*-*.py"):
-    model = MODELS.build(Config.fromfile(path).model).eval()
+    config = Config.fromfile(path)
+    assert [HOOKS.build(hook) for hook in config.default_hooks.values()]
+    model = MODELS.build(config.model).eval()
     weights = torch.load(path.with_suffix(".pth"), weights_only=True)["state_dict"]
     model.load_state_dict(weights, strict=True)
     data = torch.load(sys.argv[2], weights_only=False)
@@ -47,6 +49,7 @@ def training_config(model):
         dict(
             custom_imports=dict(imports=["mmdet_discobox"], allow_failed_imports=False),
             custom_hooks=[dict(type="TeacherEMAHook")],
+            default_hooks=dict(timer=dict(type="IterTimerHook"), resume=dict(type="ResumeHook")),
             default_scope="mmdet",
             model=model,
             train_dataloader=dict(dataset=dict(type="CocoBoxDataset")),

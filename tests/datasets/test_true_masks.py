@@ -14,7 +14,8 @@ from tiny import write_boxes
 
 from mmdet_discobox.datasets import coco_boxes
 from mmdet_discobox.datasets.true_masks import find_mask_problems, is_true_mask, mask_source
-from mmdet_discobox.structures import PartialMasks, check_mask_settings, check_moves_masks
+from mmdet_discobox.engine.hooks.mixed_settings import check_mask_settings, check_moves_masks
+from mmdet_discobox.structures import PartialMasks
 from mmdet_discobox.utils.rle import run_lengths
 
 CLASSES = ("one", "two", "three")

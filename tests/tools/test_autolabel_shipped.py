@@ -115,7 +115,10 @@ def test_a_killed_fit_goes_on_and_is_not_repeated(root, paths):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (("--fit", "--teacher-only"), "expected one of --teacher-only, --fit and --onnx, not several"),
+        (
+            ("--fit", "--teacher-only"),
+            "expected one of --teacher-only, --fit and --onnx, not several",
+        ),
         (("--fit", "--launcher", "pytorch"), "without --launcher"),
         (("--fit", "--epochs", 0), "--epochs to be at least 1"),
     ],

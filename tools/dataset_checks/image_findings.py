@@ -106,6 +106,8 @@ def image_findings(
     findings = []
     for key, (level, text, fix) in _FAULTS.items():
         count = len(occurrences[key])
+        if key == "missing" and count == len(images):
+            fix = f"Pass the folder that `file_name` is relative to as IMG_DIR, not '{image_dir}'"
         findings += summarize(level, occurrences[key], count=count, text=text, fix=fix)
     return findings
 

@@ -12,8 +12,8 @@ from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
 from mmdet_discobox.models.teachers import Gate
-from mmdet_discobox.structures import check_mask_settings, check_moves_masks
 
+from .mixed_settings import check_mask_settings, check_moves_masks
 from .model_access import require_part, unwrap
 from .start_condition import StartCondition
 

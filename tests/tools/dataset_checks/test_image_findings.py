@@ -8,7 +8,7 @@ import pytest
 from checked_data import GOOD, HEIGHT, WIDTH, coco
 from PIL import Image
 
-from dataset_checks.image_findings import _compare
+from dataset_checks.image_findings import _compare, image_findings
 
 
 def _image(mode="RGB", size=(WIDTH, HEIGHT)):
@@ -103,3 +103,12 @@ def test_the_orientation_of_a_square_image_is_a_warning(check):
     image = cv2.imdecode(np.frombuffer(path.read_bytes(), np.uint8), cv2.IMREAD_COLOR)
     found = list(_compare(image, path.read_bytes(), (WIDTH, WIDTH)))
     assert found == [("mirrored", ": orientation 6")]
+
+
+def test_a_wrong_folder_is_told_from_missing_files(tmp_path):
+    images = [dict(file_name=f"{i}.png", width=WIDTH, height=HEIGHT) for i in (1, 2)]
+    (finding,) = image_findings(images, tmp_path)
+    assert f"IMG_DIR, not '{tmp_path}'" in finding.fix
+    _image().save(tmp_path / "1.png")
+    (finding,) = image_findings(images, tmp_path)
+    assert finding.fix == "Restore them, or fix `file_name`"
