@@ -1,6 +1,6 @@
 """Validate boxes, masks and images for training, and write a config for them.
 
-    python tools/check_dataset.py ANN_JSON IMG_DIR --write-config FILE [--val VAL_JSON] [--use-masks]
+    python tools/check_dataset.py ANN_JSON IMG_DIR --write-config FILE [--val JSON] [--use-masks]
     python tools/check_dataset.py ANN_JSON IMG_DIR [--config CFG] [--json OUT.json]
 
 The exit status is 1 if training would stop or train on wrong boxes; then no config is written.
