@@ -162,7 +162,7 @@ def hints(args: argparse.Namespace, report: DatasetReport) -> Iterator[str]:
             "a config written with --use-masks trains on them."
         )
     if args.network == DEFAULT and not torch.cuda.is_available():
-        yield "\nThere is no GPU here: --network rtmdet-ins-tiny is the fastest."
+        yield "\nThere is no GPU here: --network rtmdet-ins-tiny is the smallest."
 
 
 def make_parent(path: Path, option: str) -> None:
