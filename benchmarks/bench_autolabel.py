@@ -21,13 +21,13 @@ from rich.table import Table
 from scipy.stats import spearmanr
 
 from annotated_images import grabcut, iou
+from mmdet_discobox.annotation_files.coco_reading import read_coco
 from mmdet_discobox.apis import AutoLabeler, BoxedImage
-from mmdet_discobox.datasets.coco_reading import read_coco
-from mmdet_discobox.datasets.images import read_image
 from mmdet_discobox.functional import expand_boxes
 from mmdet_discobox.labelling.mask_encoding import decode_rle
 from mmdet_discobox.models.teachers import paste_regions
 from mmdet_discobox.utils.command_line import run
+from mmdet_discobox.utils.images import read_image
 from mmdet_discobox.utils.rle import to_rle
 from mmdet_discobox.utils.types import Json
 

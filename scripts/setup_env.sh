@@ -230,7 +230,7 @@ install_mmcv_that_works() {
   has_nvcc || ! command -v nvidia-smi >/dev/null ||
     say 'There is a GPU but no nvcc: mmcv is compiled for the CPU alone. For the GPU install the CUDA toolkit, remove' \
       "$VENV and run this again."
-  minutes="$((1 + 17 / MAX_JOBS)) to $((2 + 38 / MAX_JOBS))"
+  minutes="$((1 + 6 / MAX_JOBS)) to $((2 + 18 / MAX_JOBS))"
   step "Installing $mmcv: compiling takes $minutes minutes (more with CUDA), nothing if pip has it cached" \
     install_mmcv
   mmcv_works >"$state/log" 2>&1 ||

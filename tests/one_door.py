@@ -12,7 +12,7 @@ import torch
 from mmdet.registry import DATASETS, METRICS
 
 from dataset_checks import TrainingSettings, check_dataset
-from mmdet_discobox.datasets.box_formats import read_boxes
+from mmdet_discobox.annotation_files.box_formats import read_boxes
 
 WIDTH, HEIGHT = 48, 32
 CLASSES = ("cat", "dog")

@@ -23,17 +23,17 @@ FLOORS = [
 #: floor 0 beside `functional`: every room imports it, it imports no other room
 SHARED = "utils"
 #: rooms beside the floors: they import floors 0 and 1
-BESIDE = ["models.backbones", "datasets", "evaluation", "visualization"]
+BESIDE = ["models.backbones", "annotation_files", "datasets", "evaluation", "visualization"]
 #: rooms above all floors
 TOP = ["checkpoints", "deployment", "labelling", "matching", "apis"]
 #: what a floor imports of the rooms beside it, and a top room of these and of other top rooms
 USING = {
-    # one reader of jsons for training and evaluation
-    "evaluation": {"datasets"},
+    "datasets": {"annotation_files"},
+    "evaluation": {"annotation_files"},
     "engine": {"visualization"},
     "checkpoints": set(),
     "deployment": {"checkpoints"},
-    "labelling": {"checkpoints", "datasets"},
+    "labelling": {"checkpoints", "annotation_files"},
     "matching": {"checkpoints", "datasets"},
     "apis": {"checkpoints", "labelling", "matching"},
 }

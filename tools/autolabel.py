@@ -44,8 +44,8 @@ from label_options import parse_args
 from label_processes import init_processes
 from label_report import check_report_folder, check_report_place, is_rated, write_report
 from label_truth import compare_with_truth
-from mmdet_discobox.datasets.box_formats import read_boxes
-from mmdet_discobox.datasets.coco_reading import read_coco
+from mmdet_discobox.annotation_files.box_formats import read_boxes
+from mmdet_discobox.annotation_files.coco_reading import read_coco
 from mmdet_discobox.labelling.fitting import fit_labeler
 from mmdet_discobox.labelling.formats import check_images, check_output, write_masks
 from mmdet_discobox.labelling.label_run import LabelRun

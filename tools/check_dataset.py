@@ -27,8 +27,8 @@ from dataset_checks import (
     check_validation,
     find_training_problems,
 )
+from mmdet_discobox.annotation_files.coco_validation import load_coco_json
 from mmdet_discobox.checkpoints import read_config
-from mmdet_discobox.datasets.coco_validation import load_coco_json
 from mmdet_discobox.utils.command_line import run
 from mmdet_discobox.utils.files import write_text
 from starter_config import NETWORKS, DataFiles, StarterConfig, starter_config

@@ -23,9 +23,9 @@ from rich.console import Console
 from rich.progress import track
 
 from mmdet_discobox.checkpoints import build_detector, read_config
-from mmdet_discobox.datasets.images import list_images, read_image
 from mmdet_discobox.utils.command_line import run
 from mmdet_discobox.utils.files import write_bytes, write_json
+from mmdet_discobox.utils.images import list_images, read_image
 
 
 class Inferencer(DetInferencer):

@@ -16,12 +16,12 @@ from typing import Any
 import cv2
 import numpy as np
 
-from mmdet_discobox.datasets.coco_values import is_number
-from mmdet_discobox.datasets.images import read_image
+from mmdet_discobox.annotation_files.coco_values import is_number
 from mmdet_discobox.labelling.labelled_boxes import has_mask, is_accepted
 from mmdet_discobox.labelling.mask_encoding import decode_rle
 from mmdet_discobox.labelling.review_order import proposed_order
 from mmdet_discobox.utils.files import write_bytes
+from mmdet_discobox.utils.images import read_image
 from mmdet_discobox.utils.rle import to_rle
 from mmdet_discobox.utils.types import Json
 

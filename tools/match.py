@@ -21,9 +21,9 @@ import numpy as np
 import torch
 
 from mmdet_discobox.apis import CorrespondenceInferencer
-from mmdet_discobox.datasets.images import read_image
 from mmdet_discobox.matching import MATCHERS, MatchedImages, ObjectMatch, best_matches
 from mmdet_discobox.utils.command_line import run
+from mmdet_discobox.utils.images import read_image
 from mmdet_discobox.visualization import DrawnMatch, draw_correspondence
 
 

@@ -6,7 +6,7 @@ from .crop_aware_boxes import CropAwareBoxes, PackCutSides
 from .image_loading import LoadImageAsLabelled
 from .mask_balance import MaskBalancedDataset
 from .pair_datasets import KeypointPairDataset, ObjectPairDataset
-from .true_masks import LoadTrueMasks
+from .true_mask_loading import LoadTrueMasks
 
 __all__ = [
     "BoxCropDataset",

@@ -14,12 +14,16 @@ from mmdet.registry import DATASETS
 from mmengine.fileio import LocalBackend, get_file_backend
 from mmengine.logging import print_log
 
+from mmdet_discobox.annotation_files.box_table import BoxTable
+from mmdet_discobox.annotation_files.coco_reading import index_coco, read_coco
+from mmdet_discobox.annotation_files.coco_records import look
+from mmdet_discobox.annotation_files.true_masks import (
+    MIN_BOX_IOU,
+    PERSON,
+    find_mask_problems,
+    is_true_mask,
+)
 from mmdet_discobox.utils.types import Json
-
-from .box_table import BoxTable
-from .coco_reading import index_coco, read_coco
-from .coco_records import look
-from .true_masks import MIN_BOX_IOU, PERSON, find_mask_problems, is_true_mask
 
 
 @DATASETS.register_module()

@@ -5,9 +5,8 @@ from __future__ import annotations
 from mmcv.transforms import BaseTransform
 from mmdet.registry import TRANSFORMS
 
+from mmdet_discobox.utils.images import read_image
 from mmdet_discobox.utils.types import Json
-
-from .images import read_image
 
 
 @TRANSFORMS.register_module()

@@ -13,8 +13,8 @@ from mmdet.registry import METRICS
 from mmengine.fileio import get_local_path
 from mmengine.logging import print_log
 
-from mmdet_discobox.datasets.coco_reading import index_coco, read_coco
-from mmdet_discobox.datasets.coco_values import is_set, quote, quote_some
+from mmdet_discobox.annotation_files.coco_reading import index_coco, read_coco
+from mmdet_discobox.annotation_files.coco_values import is_set, quote, quote_some
 from mmdet_discobox.utils.types import Json
 
 from .coco_masks import annotations_without_mask

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from pycocotools import mask as mask_utils
 
-from mmdet_discobox.datasets.coco_values import is_set
+from mmdet_discobox.annotation_files.coco_values import is_set
 from mmdet_discobox.utils.rle import to_rle
 from mmdet_discobox.utils.types import Json
 

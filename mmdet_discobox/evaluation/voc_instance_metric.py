@@ -14,7 +14,7 @@ from mmengine.evaluator import BaseMetric
 from mmengine.fileio import get_local_path
 from mmengine.logging import print_log
 
-from mmdet_discobox.datasets.coco_reading import read_coco
+from mmdet_discobox.annotation_files.coco_reading import read_coco
 from mmdet_discobox.utils.types import Json
 
 from .coco_masks import annotations_without_mask, objects_by_image

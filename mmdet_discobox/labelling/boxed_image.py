@@ -12,8 +12,8 @@ import torch
 from mmdet.structures import DetDataSample
 from mmengine.structures import InstanceData
 
-from mmdet_discobox.datasets.images import read_image
 from mmdet_discobox.structures import BoxObjects
+from mmdet_discobox.utils.images import read_image
 from mmdet_discobox.utils.types import Json
 
 from .mask_encoding import encode_window

@@ -14,11 +14,11 @@ from mmengine.config import Config
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
+from mmdet_discobox.annotation_files.box_table import BoxTable
+from mmdet_discobox.annotation_files.true_masks import find_mask_problems
 from mmdet_discobox.checkpoints import publish_checkpoint, read_checkpoint, save_checkpoint
-from mmdet_discobox.datasets.box_table import BoxTable
-from mmdet_discobox.datasets.images import read_image
-from mmdet_discobox.datasets.true_masks import find_mask_problems
 from mmdet_discobox.utils.files import write_json
+from mmdet_discobox.utils.images import read_image
 from mmdet_discobox.utils.last_checkpoint import newest_whole_checkpoint
 from mmdet_discobox.utils.types import Json
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from pycocotools import mask as coco_mask
 
-from mmdet_discobox.datasets.true_masks import MACHINE, is_true_mask
+from mmdet_discobox.annotation_files.true_masks import MACHINE, is_true_mask
 from mmdet_discobox.utils.types import Json
 
 from .mask_encoding import decode_rle, to_polygons

@@ -10,9 +10,9 @@ from typing import Any
 
 from pycocotools import mask as coco_mask
 
-from mmdet_discobox.datasets.annotated_masks import sensible_mask
-from mmdet_discobox.datasets.coco_values import quote
-from mmdet_discobox.datasets.true_masks import PERSON, find_mask_problems
+from mmdet_discobox.annotation_files.annotated_masks import sensible_mask
+from mmdet_discobox.annotation_files.coco_values import quote
+from mmdet_discobox.annotation_files.true_masks import PERSON, find_mask_problems
 from mmdet_discobox.utils.rle import to_rle
 from mmdet_discobox.utils.types import Json
 

@@ -8,7 +8,7 @@ import pytest
 from mmdet.registry import TRANSFORMS
 from PIL import Image
 
-from mmdet_discobox.datasets.images import read_image
+from mmdet_discobox.utils.images import read_image
 
 
 @pytest.fixture

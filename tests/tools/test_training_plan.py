@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from checked_data import coco
 
-from mmdet_discobox.datasets.box_table import BoxTable
+from mmdet_discobox.annotation_files.box_table import BoxTable
 from starter_config import NETWORKS, plan_training
 
 

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from mmdet_discobox.datasets.box_table import BoxTable
-from mmdet_discobox.datasets.coco_records import quote, quote_some
+from mmdet_discobox.annotation_files.box_table import BoxTable
+from mmdet_discobox.annotation_files.coco_records import quote, quote_some
 
 from .findings import Finding, Level, summarize
 from .training_settings import TrainingSettings

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from mmdet_discobox.datasets.box_table import BoxTable
+from mmdet_discobox.annotation_files.box_table import BoxTable
 from mmdet_discobox.models.networks.solov2.cell_assignment import assign_cells
 from mmdet_discobox.structures import BoxObjects
 

@@ -7,11 +7,11 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from mmdet_discobox.datasets.box_table import BoxTable
-from mmdet_discobox.datasets.coco_records import Problem
-from mmdet_discobox.datasets.coco_repairs import Repair, repair
-from mmdet_discobox.datasets.coco_validation import find_problems, load_coco_json
-from mmdet_discobox.datasets.true_masks import find_mask_problems
+from mmdet_discobox.annotation_files.box_table import BoxTable
+from mmdet_discobox.annotation_files.coco_records import Problem
+from mmdet_discobox.annotation_files.coco_repairs import Repair, repair
+from mmdet_discobox.annotation_files.coco_validation import find_problems, load_coco_json
+from mmdet_discobox.annotation_files.true_masks import find_mask_problems
 from mmdet_discobox.utils.types import Json
 
 from .box_findings import box_findings

@@ -18,9 +18,9 @@ import cv2
 import numpy as np
 from PIL import ExifTags, Image, UnidentifiedImageError
 
-from mmdet_discobox.datasets.coco_records import quote
-from mmdet_discobox.datasets.images import decode_image
+from mmdet_discobox.annotation_files.coco_records import quote
 from mmdet_discobox.utils.files import read_regular
+from mmdet_discobox.utils.images import decode_image
 from mmdet_discobox.utils.types import Json
 
 from .findings import Finding, Level, summarize

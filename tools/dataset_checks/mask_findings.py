@@ -6,9 +6,9 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
-from mmdet_discobox.datasets.box_table import BoxTable
-from mmdet_discobox.datasets.coco_records import Problem
-from mmdet_discobox.datasets.true_masks import MACHINE, PERSON, mask_source
+from mmdet_discobox.annotation_files.box_table import BoxTable
+from mmdet_discobox.annotation_files.coco_records import Problem
+from mmdet_discobox.annotation_files.true_masks import MACHINE, PERSON, mask_source
 from mmdet_discobox.utils.types import Json
 
 from .findings import Finding, summarize

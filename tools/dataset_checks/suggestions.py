@@ -8,7 +8,7 @@ from math import ceil
 
 import numpy as np
 
-from mmdet_discobox.datasets.box_table import BoxTable
+from mmdet_discobox.annotation_files.box_table import BoxTable
 
 from .cell_shares import CellShares
 from .training_settings import TrainingSettings

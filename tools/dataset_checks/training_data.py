@@ -11,7 +11,7 @@ from typing import Any
 from mmdet.registry import DATASETS
 from mmengine.registry import init_default_scope
 
-from mmdet_discobox.datasets.coco_values import quote_some
+from mmdet_discobox.annotation_files.coco_values import quote_some
 
 from .findings import Finding
 from .training_settings import TrainingSettings, data_set_chain

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from mmdet_discobox.datasets.coco_repairs import repair
-from mmdet_discobox.datasets.coco_validation import load_coco_json
+from mmdet_discobox.annotation_files.coco_repairs import repair
+from mmdet_discobox.annotation_files.coco_validation import load_coco_json
 
 from .dataset_check import DatasetReport, find_training_problems, make_report, repair_finding
 from .image_findings import image_findings

@@ -7,7 +7,7 @@ from math import ceil, log2
 
 import numpy as np
 
-from mmdet_discobox.datasets.box_table import BoxTable
+from mmdet_discobox.annotation_files.box_table import BoxTable
 
 from .networks import Network
 

@@ -13,10 +13,10 @@ from mmengine.config import Config
 from dataset_checks import TrainingSettings
 from dataset_checks.mask_findings import true_masks
 from dataset_checks.suggestions import suggest
-from mmdet_discobox.datasets.box_table import BoxTable
-from mmdet_discobox.datasets.coco_reading import read_coco
-from mmdet_discobox.datasets.coco_values import quote_some
-from mmdet_discobox.datasets.true_masks import find_mask_problems
+from mmdet_discobox.annotation_files.box_table import BoxTable
+from mmdet_discobox.annotation_files.coco_reading import read_coco
+from mmdet_discobox.annotation_files.coco_values import quote_some
+from mmdet_discobox.annotation_files.true_masks import find_mask_problems
 from mmdet_discobox.evaluation.coco_masks import annotations_without_mask
 from mmdet_discobox.utils.types import Json
 

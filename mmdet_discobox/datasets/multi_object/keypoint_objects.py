@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from mmengine.logging import print_log
 
-from mmdet_discobox.datasets.coco_reading import read_coco
+from mmdet_discobox.annotation_files.coco_reading import read_coco
 from mmdet_discobox.utils.types import Json
 
 from .objects import KeypointObjects

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import PurePath
 from typing import Any
 
-from mmdet_discobox.datasets.coco_values import quote
+from mmdet_discobox.annotation_files.coco_values import quote
 from mmdet_discobox.labelling.labelled_boxes import has_mask, has_own_mask
 from mmdet_discobox.utils.rle import to_rle
 from mmdet_discobox.utils.types import Json

@@ -64,7 +64,7 @@ def structured_losses(
 def _true_iou(teacher: StructuredTeacher, pseudo: PseudoMasks) -> Tensor:
     """Update the agreement of the teacher with true masks, unless it did not refine any."""
     known = pseudo if teacher.consistency_gate.is_open else replace(pseudo, is_true=None)
-    return teacher.update_true_iou(known)
+    return teacher.true_iou.update(known)
 
 
 def _contrastive_loss(

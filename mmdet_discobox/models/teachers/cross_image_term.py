@@ -12,7 +12,13 @@ from mmdet.utils import ConfigType
 from torch import Tensor
 
 from mmdet_discobox.functional import cross_image_logits
-from mmdet_discobox.structures import BoxObjects, Correspondences, ObjectBank, RetrievedObjects
+from mmdet_discobox.structures import (
+    BoxObjects,
+    ContrastivePairs,
+    Correspondences,
+    ObjectBank,
+    RetrievedObjects,
+)
 
 from .correspondence_solver import CorrespondenceSolver
 from .crops import crop_regions
@@ -136,6 +142,24 @@ class CrossImageTerm(nn.Module):
         ).view(objects, count, self.size, self.size)
         weights = retrieved.valid / retrieved.valid.sum(1, keepdim=True).clamp_min(1)
         return self.w2 * torch.einsum("grhw,gr->ghw", logits, weights)
+
+    def pairs(
+        self, matches: Correspondences, masks: Tensor, valid: Tensor, retrieved: RetrievedObjects
+    ) -> ContrastivePairs:
+        """Return the P pairs that ``L_nce`` learns from.
+
+        Args:
+            matches: result of :meth:`match`.
+            masks: ``(G, S, S)`` foreground probabilities of the G objects.
+            valid: ``(G,)`` boolean, objects with a valid mask.
+            retrieved: the retrieved objects.
+        """
+        return ContrastivePairs(
+            correspondences=matches,
+            rows=retrieved.rows,
+            source_masks=masks.repeat_interleave(retrieved.rows.shape[1], 0),
+            valid=(retrieved.valid & valid[:, None]).flatten(),
+        )
 
     def update_bank(
         self, features: Tensor, masks: Tensor, objects: BoxObjects, valid: Tensor

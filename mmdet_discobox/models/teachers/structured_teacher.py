@@ -29,7 +29,7 @@ from .competition import RefinedChunk, compete
 from .crops import centres_inside, crop_regions, grid_centres, resample_grids
 from .gate import Gate
 from .mask_refiner import MaskRefiner, MeanFieldInputs
-from .truth import replace_by_truth
+from .truth import RunningTrueIoU, replace_by_truth
 
 #: objects refined at a time: on a CPU as many as its caches hold, on a GPU not measured
 _CHUNK_SIZE, _CHUNK_SIZE_ON_GPU = 16, 256
@@ -64,7 +64,6 @@ class StructuredTeacher(nn.Module):
     """
 
     running_mil: Tensor
-    running_true_iou: Tensor
 
     def __init__(
         self,
@@ -94,8 +93,7 @@ class StructuredTeacher(nn.Module):
         # schedule of L_con and its clock: open unless a StructuredTeacherHook closes it
         self.consistency_gate = Gate(is_open=True)
         self.register_buffer("running_mil", torch.tensor(math.inf))
-        # a statistic for the log, which influences nothing
-        self.register_buffer("running_true_iou", torch.tensor(math.nan), persistent=False)
+        self.true_iou = RunningTrueIoU()
 
     @property
     def correspondence_gate(self) -> Gate | None:
@@ -159,21 +157,6 @@ class StructuredTeacher(nn.Module):
             torch.zeros_like(inside, dtype=torch.float), inside, regions, certainty > 0, certainty
         )
         return replace_by_truth(pseudo, truth)
-
-    @torch.no_grad()
-    def update_true_iou(self, pseudo: PseudoMasks) -> Tensor:
-        """Return the running mean of the teacher's IoU with the true masks, 0 without any yet.
-
-        Args:
-            pseudo: masks of a step, with ``true_iou``. A step without a true mask changes nothing.
-        """
-        running, is_true, ious = self.running_true_iou, pseudo.is_true, pseudo.true_iou
-        if is_true is None or ious is None:
-            return running.nan_to_num(0.0)
-        mean = ious.sum() / is_true.sum().clamp_min(1)
-        moved = torch.where(running.isnan(), mean, running.lerp(mean.to(running), 0.1))
-        running.copy_(torch.where(is_true.any(), moved, running))
-        return running.nan_to_num(0.0)
 
     def roi_features(
         self, feature_maps: Sequence[Tensor], objects: BoxObjects, width: int
@@ -242,7 +225,8 @@ class StructuredTeacher(nn.Module):
         if retrieved is None:
             return pseudo
         matches = Correspondences.cat([c.matches for c in refined if c.matches is not None])
-        pairs = self._pairs(matches, retrieved, pseudo.masks, pseudo.valid, objects.boxes, regions)
+        roi_masks = resample_grids(pseudo.masks, regions, objects.boxes, self.cross_image.size)
+        pairs = self.cross_image.pairs(matches, roi_masks, pseudo.valid, retrieved)
         return replace(pseudo, pairs=pairs)
 
     def _retrieve(self, objects: BoxObjects, features: Tensor | None) -> RetrievedObjects | None:
@@ -294,23 +278,6 @@ class StructuredTeacher(nn.Module):
             inside=centres_inside(centres, objects.boxes),
             visible=centres_inside(centres, frames),
             cut_sides=objects.cut_sides,
-        )
-
-    def _pairs(
-        self,
-        matches: Correspondences,
-        retrieved: RetrievedObjects,
-        masks: Tensor,
-        valid: Tensor,
-        boxes: Tensor,
-        regions: Tensor,
-    ) -> ContrastivePairs:
-        roi_masks = resample_grids(masks, regions, boxes, self.cross_image.size)
-        return ContrastivePairs(
-            correspondences=matches,
-            rows=retrieved.rows,
-            source_masks=roi_masks.repeat_interleave(retrieved.rows.shape[1], 0),
-            valid=(retrieved.valid & valid[:, None]).flatten(),
         )
 
     def similarity(self, roi_features: Tensor, pairs: ContrastivePairs) -> Tensor:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 import torch
+import torch.nn as nn
 from torch import Tensor
 
 from mmdet_discobox.structures import PseudoMasks, TrueMasks
@@ -43,3 +45,30 @@ def replace_by_truth(pseudo: PseudoMasks, truth: TrueMasks) -> PseudoMasks:
 def _ious(masks: Tensor, others: Tensor) -> Tensor:
     overlap, union = (masks & others).sum((1, 2)), (masks | others).sum((1, 2))
     return overlap / union.clamp_min(1)
+
+
+class RunningTrueIoU(nn.Module):
+    """Running mean of the IoU of refined masks with the true ones that replace them.
+
+    A statistic for the log, which influences nothing and is not saved.
+    """
+
+    mean: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("mean", torch.tensor(math.nan), persistent=False)
+
+    @torch.no_grad()
+    def update(self, pseudo: PseudoMasks) -> Tensor:
+        """Return the mean in [0, 1], 0 as long as no true mask was seen.
+
+        Args:
+            pseudo: masks of a step, with ``true_iou``. A step without a true mask changes nothing.
+        """
+        is_true, ious = pseudo.is_true, pseudo.true_iou
+        if is_true is not None and ious is not None:
+            mean = ious.sum() / is_true.sum().clamp_min(1)
+            moved = torch.where(self.mean.isnan(), mean, self.mean.lerp(mean.to(self.mean), 0.1))
+            self.mean.copy_(torch.where(is_true.any(), moved, self.mean))
+        return self.mean.nan_to_num(0.0)

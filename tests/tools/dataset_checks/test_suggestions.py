@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from dataset_checks import TrainingSettings
 from dataset_checks.suggestions import scale_ranges, suggest
-from mmdet_discobox.datasets.box_table import BoxTable
+from mmdet_discobox.annotation_files.box_table import BoxTable
 
 
 def test_scale_ranges_of_coco_are_those_of_solov2():

@@ -14,10 +14,10 @@ from one_door import CLASSES, HEIGHT, WIDTH, average_precision, coco, readers, w
 from pycocotools import mask as mask_utils
 
 from dataset_checks import TrainingSettings, check_dataset
+from mmdet_discobox.annotation_files.annotated_masks import object_area, sensible_mask
+from mmdet_discobox.annotation_files.coco_reading import open_coco
+from mmdet_discobox.annotation_files.coco_values import enclosing_box, parse_flag
 from mmdet_discobox.datasets import coco_boxes
-from mmdet_discobox.datasets.annotated_masks import object_area, sensible_mask
-from mmdet_discobox.datasets.coco_reading import open_coco
-from mmdet_discobox.datasets.coco_values import enclosing_box, parse_flag
 from mmdet_discobox.utils.rle import run_lengths
 
 

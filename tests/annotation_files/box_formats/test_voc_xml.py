@@ -6,8 +6,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from mmdet_discobox.datasets.box_formats import read_boxes, voc_xml
-from mmdet_discobox.datasets.coco_validation import check_coco_boxes
+from mmdet_discobox.annotation_files.box_formats import read_boxes, voc_xml
+from mmdet_discobox.annotation_files.coco_validation import check_coco_boxes
 
 OBJECT = (
     "<object><name>{name}</name><pose>Left</pose><difficult>1</difficult><bndbox><xmin>{0}</xmin>"

@@ -5,8 +5,8 @@ from __future__ import annotations
 from itertools import islice
 from pathlib import Path
 
-from mmdet_discobox.datasets.coco_reading import open_coco
-from mmdet_discobox.datasets.coco_validation import load_coco_json
+from mmdet_discobox.annotation_files.coco_reading import open_coco
+from mmdet_discobox.annotation_files.coco_validation import load_coco_json
 from mmdet_discobox.utils.types import Json
 
 from .voc_xml import read_voc_xml

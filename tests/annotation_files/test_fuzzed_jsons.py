@@ -18,7 +18,7 @@ from mmengine.optim import OptimWrapper
 from one_door import CLASSES, HEIGHT, WIDTH, average_precision, coco, readers
 from tiny import NETWORKS, build
 
-from mmdet_discobox.datasets.coco_validation import find_problems
+from mmdet_discobox.annotation_files.coco_validation import find_problems
 
 PIPELINE = [
     dict(type="LoadImageFromFile"),

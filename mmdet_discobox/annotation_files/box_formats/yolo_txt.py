@@ -11,9 +11,9 @@ from typing import Any
 import yaml
 from mmengine.logging import print_log
 
-from mmdet_discobox.datasets.coco_values import quote, quote_some
-from mmdet_discobox.datasets.images import find_image, image_names_by_stem, image_size
+from mmdet_discobox.annotation_files.coco_values import quote, quote_some
 from mmdet_discobox.utils.files import read_regular
+from mmdet_discobox.utils.images import find_image, image_names_by_stem, image_size
 from mmdet_discobox.utils.types import Json
 
 #: files with the names of the classes, one per line

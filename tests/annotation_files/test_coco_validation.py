@@ -13,7 +13,7 @@ from coco_json import CLASSES, GOOD, Json, annotation, coco
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mmdet_discobox.datasets.coco_validation import (
+from mmdet_discobox.annotation_files.coco_validation import (
     check_coco_boxes,
     find_problems,
     load_coco_json,

@@ -11,9 +11,9 @@ from xml.etree.ElementTree import Element
 
 from mmengine.logging import print_log
 
-from mmdet_discobox.datasets.coco_values import quote
-from mmdet_discobox.datasets.images import find_image, image_names_by_stem, image_size
+from mmdet_discobox.annotation_files.coco_values import quote
 from mmdet_discobox.utils.files import read_regular
+from mmdet_discobox.utils.images import find_image, image_names_by_stem, image_size
 from mmdet_discobox.utils.paths import is_file, is_inside
 from mmdet_discobox.utils.types import Json
 

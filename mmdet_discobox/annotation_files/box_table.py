@@ -8,8 +8,9 @@ from functools import cached_property
 
 import numpy as np
 
-from mmdet_discobox.datasets.coco_values import quote
 from mmdet_discobox.utils.types import Json
+
+from .coco_values import quote
 
 
 @dataclass(frozen=True)

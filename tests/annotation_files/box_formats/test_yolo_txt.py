@@ -6,8 +6,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from mmdet_discobox.datasets.box_formats import read_boxes, read_yolo_txt, yolo_txt
-from mmdet_discobox.datasets.coco_validation import check_coco_boxes
+from mmdet_discobox.annotation_files.box_formats import read_boxes, read_yolo_txt, yolo_txt
+from mmdet_discobox.annotation_files.coco_validation import check_coco_boxes
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ from mmdet.datasets.transforms import LoadAnnotations  # noqa: F401 - registers 
 from mmdet.registry import TRANSFORMS
 from PIL import ExifTags, Image
 
-from mmdet_discobox.datasets.images import read_image
+from mmdet_discobox.utils.images import read_image
 
 HEIGHT, WIDTH = 12, 20
 PIXELS = np.random.default_rng(0).integers(0, 255, (HEIGHT, WIDTH, 3), dtype=np.uint8)

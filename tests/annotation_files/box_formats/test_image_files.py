@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from PIL import ExifTags, Image
 
-from mmdet_discobox.datasets.box_formats import read_boxes
-from mmdet_discobox.datasets.images import image_size, read_image
+from mmdet_discobox.annotation_files.box_formats import read_boxes
+from mmdet_discobox.utils.images import image_size, read_image
 
 IMAGE = Image.fromarray(np.zeros((12, 20, 3), np.uint8))
 
