@@ -9,9 +9,6 @@ from pathlib import Path
 from label_processes import LAUNCHERS, find_launcher
 from mmdet_discobox.labelling.formats import FORMATS
 
-#: default of --epochs
-EPOCHS = 8
-
 
 def parse_args(argv: Sequence[str] | None, *, description: str) -> argparse.Namespace:
     """Parse the command line; the positional paths become attributes of their names."""
@@ -44,7 +41,11 @@ def build_parser(description: str) -> argparse.ArgumentParser:
     parser.add_argument(
         "--fit", action="store_true", help="train the shipped labeller on the boxes first"
     )
-    parser.add_argument("--epochs", type=int, help=f"passes of --fit over the boxes ({EPOCHS})")
+    parser.add_argument(
+        "--epochs",
+        type=int,
+        help="passes of --fit over the boxes (8, or as many as make 150 steps)",
+    )
     parser.add_argument(
         "--classes", nargs="+", metavar="NAME", help="label these alone; after the paths"
     )
@@ -105,7 +106,7 @@ def name_paths(parser: argparse.ArgumentParser, args: argparse.Namespace) -> lis
 def check_options(
     parser: argparse.ArgumentParser, args: argparse.Namespace, names: Sequence[str]
 ) -> None:
-    """Refuse options that do not go together, and fill in --epochs."""
+    """Refuse options that do not go together."""
     if args.keep_boxes and not (args.accepted or args.corrected):
         parser.error("expected --keep-boxes with --accepted or --corrected")
     if sum(map(bool, (args.teacher_only, args.fit, args.onnx))) > 1:
@@ -114,8 +115,7 @@ def check_options(
         parser.error("expected --fit in a single process, without --launcher")
     if args.epochs is not None and not args.fit:
         parser.error("expected --epochs with --fit")
-    args.epochs = EPOCHS if args.epochs is None else args.epochs
-    if min(args.batch_size, args.report_limit, args.epochs) < 1:
+    if min(args.batch_size, args.report_limit, 1 if args.epochs is None else args.epochs) < 1:
         parser.error("expected --batch-size, --report-limit and --epochs to be at least 1")
     if args.keep_boxes and "img_dir" not in names and args.format != "coco":
         parser.error("expected --keep-boxes with --format coco: other formats have no boxes")

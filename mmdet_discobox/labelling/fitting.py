@@ -30,6 +30,9 @@ from .shipped import WEIGHTS, shipped_config
 OnIteration = Callable[[int, int], None]
 #: takes the kind of what is left out, ``'images'`` or ``'accepted masks'``, and the reasons
 OnLeftOut = Callable[[str, list[str]], None]
+#: passes over the boxes by default, and the fewest steps that these may make: the average of the
+#: labeller hardly moves in 50 steps
+_EPOCHS, _MIN_STEPS = 8, 150
 #: checkpoints in a training
 _SAVES = 20
 
@@ -39,7 +42,7 @@ def fit_labeler(
     image_dir: Path,
     work_dir: Path,
     *,
-    epochs: int,
+    epochs: int | None = None,
     device: str,
     on_iteration: OnIteration | None = None,
     on_left_out: OnLeftOut | None = None,
@@ -56,7 +59,7 @@ def fit_labeler(
         image_dir: folder of its images.
         work_dir: folder of the result, created if absent; ``training.log`` in it has what mmengine
             prints.
-        epochs: passes over all boxes.
+        epochs: passes over all boxes; None: 8, or as many as make 150 steps.
         device: device to train on.
         on_iteration: called before the first and after each iteration.
         on_left_out: called before the training for images or accepted masks that are left out.
@@ -69,6 +72,7 @@ def fit_labeler(
             boxes to train on, or none of their images can be read.
     """
     config = shipped_config()
+    epochs = epochs or _default_epochs(config, dataset)
     # the runner writes its config there, under this name
     config_file, weights = work_dir / Path(config.filename).name, work_dir / "box_labeler.pth"
     _check_same_training(work_dir / "training.json", dataset, epochs)
@@ -158,12 +162,19 @@ def use_true_masks(config: Config) -> None:
     config.model.true_masks = True
 
 
+def _default_epochs(config: Config, dataset: Json) -> int:
+    return max(_EPOCHS, math.ceil(_MIN_STEPS / _steps_per_epoch(config, dataset)))
+
+
+def _steps_per_epoch(config: Config, dataset: Json) -> int:
+    usable = sum(not (a.get("iscrowd") or a.get("ignore")) for a in dataset["annotations"])
+    return max(1, math.ceil(usable / config.train_dataloader.batch_size))
+
+
 def _set_schedule(config: Config, dataset: Json, epochs: int) -> None:
     """Count in iterations, so that a training resumes between two epochs as well."""
-    usable = sum(not (a.get("iscrowd") or a.get("ignore")) for a in dataset["annotations"])
-    loader = config.train_dataloader
-    loader.sampler = dict(type="InfiniteSampler", shuffle=True)
-    iterations = max(1, math.ceil(usable / loader.batch_size) * epochs)
+    config.train_dataloader.sampler = dict(type="InfiniteSampler", shuffle=True)
+    iterations = _steps_per_epoch(config, dataset) * epochs
     config.train_cfg = dict(type="IterBasedTrainLoop", max_iters=iterations, val_interval=10**9)
     config.param_scheduler = [
         dict(
