@@ -87,7 +87,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def accept(args: argparse.Namespace) -> int:
     """Keep the accepted masks; return the exit status."""
     dataset = select_masks(args, read_coco(args.boxes))
-    if args.accepted:
+    if args.accepted and not args.keep_boxes:
         check_accepted_masks(dataset, args.accepted)
     with sole_owner(journal_dir(args)):
         if args.keep_boxes:
@@ -114,9 +114,10 @@ def select_masks(args: argparse.Namespace, dataset: Json) -> Json:
         dataset = merged
     if not args.keep_boxes:
         return keep_accepted(dataset, args.accepted) if args.accepted else dataset
-    if args.accepted:
-        return mark_accepted(dataset, args.accepted)
-    return with_accepted_masks(dataset)
+    if not args.accepted:
+        return with_accepted_masks(dataset)
+    check_accepted_masks(dataset, args.accepted)
+    return mark_accepted(dataset, args.accepted)
 
 
 def label(args: argparse.Namespace) -> int:

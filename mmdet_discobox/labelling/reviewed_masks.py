@@ -197,7 +197,7 @@ def keep_accepted(dataset: Json, path: str | Path) -> Json:
 
 
 def check_accepted_masks(dataset: Json, path: str | Path) -> None:
-    """Check that what was accepted has a mask, unless it is about to be labelled.
+    """Check that what was accepted has a mask.
 
     Args:
         dataset: a COCO json with the accepted ids.

@@ -92,6 +92,10 @@ def test_accepted_ids_of_boxes_without_masks_are_an_error(autolabel, root, tmp_p
     with pytest.raises(ValueError, match="2 of its 2 have none, first 3. Pass the labelled json"):
         autolabel("--accepted", accepted, root / "boxes.json", out, *options)
     assert not out.exists()
+    if options:  # without, the accepted boxes alone are labelled
+        paths = ("--teacher-only", root / "boxes.json", root / "images", out)
+        with pytest.raises(ValueError, match="2 of its 2 have none, first 3"):
+            autolabel(*paths, "--accepted", accepted, *options)
 
 
 def test_masks_beyond_the_limit_of_the_page_are_kept(autolabel, root, tmp_path):
