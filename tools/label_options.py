@@ -44,7 +44,7 @@ def build_parser(description: str) -> argparse.ArgumentParser:
     parser.add_argument(
         "--epochs",
         type=int,
-        help="passes of --fit over the boxes (8, or as many as make 150 steps)",
+        help="passes of --fit over the boxes (8, or as many as make 50 steps)",
     )
     parser.add_argument(
         "--classes", nargs="+", metavar="NAME", help="label these alone; after the paths"

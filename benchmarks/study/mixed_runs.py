@@ -19,7 +19,9 @@ from study_tables import CONFIGS, Row
 
 #: data set -> its json with all masks, and that of its validation images
 FILES: dict[str, tuple[str, str | None]] = dict(
-    persons=("train_masks.json", "val.json"), coco_mini=("instances.json", None)
+    persons=("train_masks.json", "val.json"),
+    pennfudan=("train_masks.json", "val_masks.json"),
+    coco_mini=("instances.json", None),
 )
 LABELS = dict(
     mixed="labels: boxes of all + masks",
@@ -37,6 +39,11 @@ ABSENT: dict[int, tuple[str, ...]] = {
     0: ("alone", "masks", "balanced"),
     100: ("alone", "balanced", "student"),
 }
+
+
+def config_file(kind: str, data: str) -> Path:
+    """Return the config of a detector of `DETECTORS` on a data set."""
+    return CONFIGS / f"{data}_{DETECTORS[kind][1]}.py"
 
 
 @dataclass(frozen=True)
@@ -132,7 +139,7 @@ class Task:
 
     def _detect(self) -> str | None:
         """Train and test a detector with `mim`."""
-        title, config, boxes = DETECTORS[self.kind]
+        title, _, boxes = DETECTORS[self.kind]
         json_file = self.folder / "train.json"
         if self.kind == "student":
             labels = replace(self, kind="mixed")
@@ -149,7 +156,7 @@ class Task:
             f"{self.kind}_{self.share}",
             f"{title}, {self.share} %",
             self.data,
-            CONFIGS / f"{self.data}_{config}.py",
+            config_file(self.kind, self.data),
             {f"train_dataloader.dataset.{nested}ann_file": str(json_file)},
             bound=None,
             boxes=boxes,
@@ -170,12 +177,14 @@ def tasks(
     """Return the tasks seed by seed: the first seed is a table already.
 
     Raises:
-        ValueError: if the data set has no detectors.
+        ValueError: if the data set has no configs of detectors.
     """
-    if FILES[data][1] is None and (others := [kind for kind in kinds if kind not in LABELS]):
+    detectors = [kind for kind in kinds if kind in DETECTORS]
+    missing = [kind for kind in detectors if not config_file(kind, data).is_file()]
+    if missing:
         raise ValueError(
-            f"Expected --rows {' or '.join(LABELS)} for {data}, which has no validation images, "
-            f"but got {' '.join(others)}."
+            f"Expected --rows {' or '.join(LABELS)} for {data}, which has no configs of detectors, "
+            f"but got {' '.join(missing)}."
         )
     return [
         Task(kind, data, share, seed, epochs, settings)

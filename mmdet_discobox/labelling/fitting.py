@@ -30,9 +30,8 @@ from .shipped import WEIGHTS, shipped_config
 OnIteration = Callable[[int, int], None]
 #: takes the kind of what is left out, ``'images'`` or ``'accepted masks'``, and the reasons
 OnLeftOut = Callable[[str, list[str]], None]
-#: passes over the boxes by default, and the fewest steps that these may make: the average of the
-#: labeller hardly moves in 50 steps
-_EPOCHS, _MIN_STEPS = 8, 150
+#: passes over the boxes by default, and the fewest steps that these may make: a few change nothing
+_EPOCHS, _MIN_STEPS = 8, 50
 #: checkpoints in a training
 _SAVES = 20
 
@@ -59,7 +58,7 @@ def fit_labeler(
         image_dir: folder of its images.
         work_dir: folder of the result, created if absent; ``training.log`` in it has what mmengine
             prints.
-        epochs: passes over all boxes; None: 8, or as many as make 150 steps.
+        epochs: passes over all boxes; None: 8, or as many as make 50 steps.
         device: device to train on.
         on_iteration: called before the first and after each iteration.
         on_left_out: called before the training for images or accepted masks that are left out.

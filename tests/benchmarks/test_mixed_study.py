@@ -49,7 +49,7 @@ def test_each_training_is_run_once(tmp_path):
     assert len({task.folder for task in found}) == len(found) == 2 * (3 + 6 + 3)
     assert found[0].seed == 0
     assert [task.kind for task in found if task.share == 0][:3] == ["mixed", "ours", "student"]
-    with pytest.raises(ValueError, match="coco_mini, which has no validation images"):
+    with pytest.raises(ValueError, match="coco_mini, which has no configs of detectors"):
         mixed_runs.tasks(["ours"], "coco_mini", [0], [0], 8, settings)
 
 

@@ -17,8 +17,8 @@ class StopTrainingError(Exception):
 @pytest.mark.parametrize(
     ("boxes", "epochs", "steps"),
     [
-        (8, None, 150),  # a step an epoch
-        (40, None, 150),  # three steps an epoch
+        (8, None, 50),  # a step an epoch
+        (40, None, 51),  # three steps an epoch
         (400, None, 200),  # eight epochs
         (40, 2, 6),
     ],
