@@ -11,13 +11,15 @@ from torch import Tensor
 
 from mmdet_discobox.structures import BoxObjects, Correspondences
 
-from .crops import resample_grids
+from .crops import average_grids, resample_grids
 from .mask_refiner import MaskRefiner, MeanFieldInputs
 
 #: how often the objects compete and are refined again
 _ROUNDS = 2
 #: largest log-odds of a rival, so that its odds are finite
 _LIMIT = 10.0
+#: cells of a rival's grid in one cell of an object's, up to which the rival is interpolated
+_INTERPOLATED = 32**2
 
 
 class RefinedChunk(NamedTuple):
@@ -116,12 +118,28 @@ def rival_logits(
     if count < 1:
         return torch.zeros_like(masks[part])
     shares, inds = shared_area(objects, part).topk(count)  # (g, R)
-    size = masks.shape[-1]
-    probs = resample_grids(
-        masks[inds.flatten()], regions[inds.flatten()], own.repeat_interleave(count, 0), size
-    ).view(len(own), count, size, size)
+    size, competes = masks.shape[-1], (shares > 0).flatten()
+    # objects without that many rivals get others, which may lie anywhere: none is sampled there
+    targets = own.repeat_interleave(count, 0)
+    sources = torch.where(competes[:, None], regions[inds.flatten()], targets)
+    probs = _rival_probs(masks[inds.flatten()], sources, targets) * competes[:, None, None]
+    probs = probs.view(len(own), count, size, size)
     odds = torch.logit(probs, eps=1e-6).clamp_max(_LIMIT).exp() * (probs > 0)
-    return -weight * (odds * (shares > 0)[..., None, None]).sum(1).log1p()
+    return -weight * odds.sum(1).log1p()
+
+
+def _rival_probs(masks: Tensor, sources: Tensor, targets: Tensor) -> Tensor:
+    """Resample masks of rivals on the grids of objects, at a cost that is bounded.
+
+    The samples of an interpolation grow with the ratio of the areas: without this limit, a box of
+    2 pixels in one of 640 x 480 would take gigabytes.
+    """
+    sides, own_sides = sources[:, 2:] - sources[:, :2], targets[:, 2:] - targets[:, :2]
+    ratios = (own_sides / sides.clamp_min(1e-6)).clamp_min(1).prod(1)
+    tiny = (ratios > _INTERPOLATED)[:, None]
+    size = masks.shape[-1]
+    interpolated = resample_grids(masks, torch.where(tiny, targets, sources), targets, size)
+    return torch.where(tiny[..., None], average_grids(masks, sources, targets, size), interpolated)
 
 
 def shared_area(objects: BoxObjects, part: slice = slice(None)) -> Tensor:

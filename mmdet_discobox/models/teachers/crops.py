@@ -176,3 +176,39 @@ def resample_grids(grids: Tensor, source: Tensor, target: Tensor, size: int) -> 
     target_cells = (target - origin.repeat(1, 2)) * scale.repeat(1, 2)
     rows = torch.arange(len(grids), device=grids.device)
     return crop_regions(grids[:, None], target_cells, rows, size)[:, 0]
+
+
+def average_grids(grids: Tensor, source: Tensor, target: Tensor, size: int) -> Tensor:
+    """Average grids over the cells of regions that are much larger than those of the grids.
+
+    Time and memory do not depend on the regions, whereas :func:`resample_grids` takes a sample for
+    each cell of ``grids`` that ``target`` could hold. It interpolates, and this function does not:
+    every cell counts by the area that it shares with the cell of the result.
+
+    Args:
+        grids: ``(G, s, s)``.
+        source: ``(G, 4)`` regions of ``grids``, in pixels.
+        target: ``(G, 4)`` regions of the result, in pixels.
+        size: cells along a side of the result.
+
+    Returns:
+        ``(G, size, size)`` float32; 0 outside ``source``.
+    """
+    x1, y1, x2, y2 = source.float().unbind(1)
+    left, top, right, bottom = target.float().unbind(1)
+    rows = _shared_lengths(y1, y2, grids.shape[-2], top, bottom, size)  # (G, size, s)
+    cols = _shared_lengths(x1, x2, grids.shape[-1], left, right, size)  # (G, size, s)
+    with without_autocast(grids):
+        return torch.einsum("nyr,nrc,nxc->nyx", rows, grids.float(), cols)
+
+
+def _shared_lengths(
+    start: Tensor, end: Tensor, cells: int, low: Tensor, high: Tensor, size: int
+) -> Tensor:
+    """Compute the share of each target cell along an axis that each source cell covers."""
+    steps = torch.arange(size + 1, device=start.device) / size
+    edges = low[:, None] + (high - low)[:, None] * steps - start[:, None]  # (G, size + 1)
+    edges = edges * cells / (end - start).clamp_min(1e-6)[:, None]  # in source cells
+    # the part of each source cell that lies before each edge
+    before = (edges[..., None] - torch.arange(cells, device=start.device)).clamp(0, 1)
+    return before.diff(dim=1) / edges.diff(dim=1).clamp_min(1e-6)[..., None]

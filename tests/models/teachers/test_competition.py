@@ -8,8 +8,9 @@ import weakref
 import pytest
 import torch
 
-from mmdet_discobox.models.teachers import StructuredTeacher, structured_teacher
-from mmdet_discobox.models.teachers.competition import rival_logits
+from mmdet_discobox.models.teachers import StructuredTeacher, crops, structured_teacher
+from mmdet_discobox.models.teachers.competition import rival_logits, shared_area
+from mmdet_discobox.models.teachers.crops import resample_grids
 from mmdet_discobox.structures import BoxObjects, MaskProposals
 
 BOX = [8.0, 8.0, 40.0, 40.0]
@@ -73,6 +74,54 @@ def test_the_rivals_that_cover_most_of_the_box_count():
     few = rivals(objects([BOX, half, BOX]), masks, rivals=1)
     alone = rivals(objects([BOX, BOX]), masks[:2])
     assert torch.allclose(few[0], alone[0])
+
+
+def count_samples(monkeypatch):
+    """Return a list that gets the samples of RoIAlign for each region of each call."""
+    counts, align = [], crops.roi_align
+
+    def counted(maps, rois, size, *args):
+        cells = (rois[:, 3:] - rois[:, 1:3]) / torch.tensor(size)
+        counts.extend((cells.ceil().prod(1) * size[0] * size[1]).tolist())
+        return align(maps, rois, size, *args)
+
+    monkeypatch.setattr(crops, "roi_align", counted)
+    return counts
+
+
+@pytest.mark.parametrize(
+    ("side", "label"), [(1.0, 0), (2.0, 0), (3.0, 0), (1.0, 1)], ids=["1", "2", "3", "class"]
+)
+def test_a_tiny_box_in_a_large_one_takes_few_samples(side, label, monkeypatch):
+    """Interpolation would take 79 million for a side of 1 pixel, on a grid of 16 x 16 cells."""
+    counts = count_samples(monkeypatch)
+    tiny = [100.0, 100.0, 100.0 + side, 100.0 + side]
+    objs = objects([[0.0, 0.0, 640.0, 480.0], tiny, tiny, BOX], labels=[0, label, label, 0])
+    found = rivals(objs, torch.full((4, CELLS, CELLS), 0.9))
+    assert found.isfinite().all()
+    assert max(counts) <= 32**2 * CELLS**2
+
+
+@pytest.mark.parametrize("ratio", [33.0, 64.0])
+def test_a_tiny_rival_competes_as_if_interpolated(ratio):
+    """RoIAlign extends the 32 cells of a rival by half a cell on each side: 6 % of its area."""
+    objs = objects([[0.0, 0.0, 10 * ratio, 10 * ratio], [70.0, 90.0, 80.0, 100.0]])
+    masks = torch.rand(2, 32, 32, generator=torch.Generator().manual_seed(0)) * 0.9
+    found = rivals(objs, masks)[0]
+    (probs,) = resample_grids(masks[1:], objs.boxes[1:], objs.boxes[:1], 32)
+    expected = -0.5 * (probs / (1 - probs)).log1p()
+    assert found.min() < -0.05
+    torch.testing.assert_close(found, expected, atol=0.003, rtol=0.1)
+
+
+def test_rivals_of_ordinary_sizes_are_interpolated_to_the_last_bit():
+    objs, masks, _image = crowd(20)
+    masks = masks.sigmoid()
+    shares, inds = (each[:, 0] for each in shared_area(objs).topk(1))
+    assert (shares > 0).all()
+    probs = resample_grids(masks[inds], objs.boxes[inds], objs.boxes, CELLS)
+    odds = torch.logit(probs, eps=1e-6).clamp_max(10.0).exp() * (probs > 0)
+    assert torch.equal(rivals(objs, masks, rivals=1), -0.5 * odds.log1p())
 
 
 def shared_pixels(weight, dtype=torch.float32):

@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+import pytest
 import torch
 
 from mmdet_discobox.models.teachers import crops
 from mmdet_discobox.models.teachers.crops import (
+    average_grids,
     centres_inside,
     crop_regions,
     grid_centres,
@@ -111,3 +113,39 @@ def test_cells_are_inside_if_their_centres_are():
     regions = torch.tensor([[0.0, 0.0, 4.0, 4.0]])
     cells = centres_inside(grid_centres(regions, 4), torch.tensor([[1.0, 0.0, 3.0, 2.0]]))
     assert cells[0].int().tolist() == [[0, 1, 1, 0], [0, 1, 1, 0], [0] * 4, [0] * 4]
+
+
+@pytest.mark.parametrize(
+    "target",
+    [[3.0, 2.0, 43.0, 34.0], [-9.0, -9.0, 8.0, 7.5], [6.5, 7.0, 7.25, 9.0], [50.0, 50.0, 60.0, 70.0]],
+    ids=["around", "partly", "inside", "apart"],
+)  # fmt: skip
+def test_averages_of_areas_equal_a_naive_sum(target):
+    grids = torch.rand(1, 4, 4, generator=torch.Generator().manual_seed(0))
+    source, size = [6.0, 5.0, 10.0, 11.0], 3
+    found = average_grids(grids, torch.tensor([source]), torch.tensor([target]), size)[0]
+
+    def cells(region, axis, count):
+        low, high = region[axis], region[axis + 2]
+        return [(low + (high - low) * i / count, low + (high - low) * (i + 1) / count)
+                for i in range(count)]  # fmt: skip
+
+    def shared(one, other):
+        return max(0.0, min(one[1], other[1]) - max(one[0], other[0]))
+
+    for i, row in enumerate(cells(target, 1, size)):
+        for j, col in enumerate(cells(target, 0, size)):
+            area = (row[1] - row[0]) * (col[1] - col[0])
+            expected = sum(
+                float(grids[0, r, c]) * shared(y, row) * shared(x, col)
+                for r, y in enumerate(cells(source, 1, 4))
+                for c, x in enumerate(cells(source, 0, 4))
+            )
+            assert float(found[i, j]) == pytest.approx(expected / area, abs=1e-5)
+
+
+def test_averages_of_degenerate_regions_are_finite():
+    point, box = torch.tensor([[3.0, 3.0, 3.0, 3.0]]), torch.tensor([[0.0, 0.0, 1e5, 1e5]])
+    grids = torch.ones(1, 4, 4)
+    for source, target in ((point, box), (box, point), (point, point)):
+        assert average_grids(grids, source, target, 8).isfinite().all()
