@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from math import isqrt
+
 import torch
 from mmcv.ops import roi_align
 from torch import Tensor
@@ -10,6 +12,8 @@ from mmdet_discobox.functional import without_autocast
 
 #: pixels of boolean masks that are converted to float32 at once: 128 MB
 _PIXELS_AT_ONCE = 2**25
+#: samples of a region on a CPU, where mmcv's operator takes 32 bytes for each: 512 MB
+_SAMPLES = 2**24
 #: ``(x1, y1, x2, y2)`` in whole pixels, end exclusive
 Window = tuple[int, int, int, int]
 
@@ -18,7 +22,8 @@ def crop_regions(maps: Tensor, regions: Tensor, map_inds: Tensor, size: int) -> 
     """Average each map over the cells of a grid laid over a region (RoIAlign).
 
     The number of samples per cell is the number of pixels it covers, so large regions are averaged
-    without aliasing. Differentiable in ``maps``.
+    without aliasing. On a CPU, regions of more than 16 million pixels are sampled 4096 times along
+    each side, because memory grows with the samples. Differentiable in ``maps``.
 
     Args:
         maps: ``(M, C, H, W)``, any floating type; computed in float32.
@@ -32,8 +37,20 @@ def crop_regions(maps: Tensor, regions: Tensor, map_inds: Tensor, size: int) -> 
     if not len(regions):  # mmcv's operator would launch an empty grid, which is a CUDA error
         return maps.new_zeros(0, maps.shape[1], size, size, dtype=torch.float)
     rois = torch.cat([map_inds[:, None].float(), regions.float()], 1)  # (N, 5)
-    # mmcv's operator assumes contiguous memory without checking it
-    return roi_align(maps.float().contiguous(), rois, (size, size), 1.0, 0, "avg", True)
+    maps = maps.float().contiguous()  # mmcv's operator assumes it without checking it
+    if maps.is_cuda or 4 * maps.shape[-2] * maps.shape[-1] <= _SAMPLES:  # regions have margins
+        return _align(maps, rois, size)
+    cells = ((rois[:, 3:] - rois[:, 1:3]) / size).ceil().clamp_min(1)
+    large = cells.prod(1) * size**2 > _SAMPLES
+    crops = maps.new_zeros(len(rois), maps.shape[1], size, size)
+    crops[~large] = _align(maps, rois[~large], size)
+    crops[large] = _align(maps, rois[large], size, samples=max(1, isqrt(_SAMPLES) // size))
+    return crops
+
+
+def _align(maps: Tensor, rois: Tensor, size: int, *, samples: int = 0) -> Tensor:
+    """Sample each cell ``samples`` times along each side; 0: once for each pixel it covers."""
+    return roi_align(maps, rois, (size, size), 1.0, samples, "avg", True)
 
 
 def crop_masks(masks: Tensor, regions: Tensor, size: int) -> Tensor:

@@ -95,6 +95,44 @@ def test_no_regions_do_not_call_the_operator(monkeypatch):
     assert found.dtype == torch.float
 
 
+def test_samples_of_huge_regions_are_bounded(monkeypatch):
+    """A box of 10,000 x 10,000 pixels would take 3 GB. The image here is a view of one pixel."""
+    calls = []
+
+    def recorded(maps, rois, size, scale, samples, *args):
+        calls.append((rois[:, 3].tolist(), samples))
+        return maps.new_zeros(len(rois), 1, *size)
+
+    monkeypatch.setattr(crops, "roi_align", recorded)
+    image = torch.zeros(1, 1, 1, 1, dtype=torch.float).expand(1, 1, 10_000, 10_000)
+    monkeypatch.setattr(torch.Tensor, "contiguous", lambda tensor: tensor)
+    regions = torch.tensor([[0.0, 0.0, 10_000.0, 10_000.0], [0.0, 0.0, 4096.0, 4096.0]])
+    crop_regions(image, regions, torch.zeros(2), 64)
+    assert calls == [([4096.0], 0), ([10_000.0], 64)]
+
+
+def test_bounded_samples_keep_the_order_the_values_and_the_gradient(monkeypatch):
+    image = torch.rand(2, 3, 64, 48, generator=torch.Generator().manual_seed(0))
+    regions = torch.tensor(
+        [[2.0, 1.0, 45.0, 60.0], [3.0, 3.0, 7.0, 9.0], [0.0, 0.0, 48.0, 64.0], [8.0, 8.0, 8.0, 8.0]]
+    )
+    inds = torch.tensor([0, 1, 1, 0])
+    plane_of = plane(64, 48)[None, None]
+    dense, flat = (
+        crop_regions(maps, regions, inds * (len(maps) - 1), 4) for maps in (image, plane_of)
+    )
+    monkeypatch.setattr(crops, "_SAMPLES", 32**2)  # 8 samples along each side of a cell
+    maps = image.requires_grad_()
+    found = crop_regions(maps, regions, inds, 4)
+    assert torch.equal(found[1], dense[1])
+    assert torch.equal(found[3], dense[3])
+    torch.testing.assert_close(found, dense, atol=0.1, rtol=0)
+    assert not torch.equal(found[0], dense[0])
+    torch.testing.assert_close(crop_regions(plane_of, regions, inds * 0, 4)[:3], flat[:3])
+    found.sum().backward()
+    assert (maps.grad[1].sum() / (3 * 32)).item() == pytest.approx(1)  # 2 regions of 16 cells
+
+
 def test_paste_ignores_autocast():
     grids, regions = torch.rand(2, 8, 8), torch.tensor([[3.0, 2.0, 19.0, 26.0]]).repeat(2, 1)
     expected = paste_regions(grids, regions, (32, 32))
