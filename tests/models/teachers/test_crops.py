@@ -155,9 +155,14 @@ def test_cells_are_inside_if_their_centres_are():
 
 @pytest.mark.parametrize(
     "target",
-    [[3.0, 2.0, 43.0, 34.0], [-9.0, -9.0, 8.0, 7.5], [6.5, 7.0, 7.25, 9.0], [50.0, 50.0, 60.0, 70.0]],
+    [
+        [3.0, 2.0, 43.0, 34.0],
+        [-9.0, -9.0, 8.0, 7.5],
+        [6.5, 7.0, 7.25, 9.0],
+        [50.0, 50.0, 60.0, 70.0],
+    ],
     ids=["around", "partly", "inside", "apart"],
-)  # fmt: skip
+)
 def test_averages_of_areas_equal_a_naive_sum(target):
     grids = torch.rand(1, 4, 4, generator=torch.Generator().manual_seed(0))
     source, size = [6.0, 5.0, 10.0, 11.0], 3
