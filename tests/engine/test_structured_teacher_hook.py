@@ -8,6 +8,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from mmdet.registry import MODELS, TRANSFORMS
 from mmengine.logging import HistoryBuffer
 
 from mmdet_discobox.engine.hooks import StructuredTeacherHook
@@ -108,4 +109,37 @@ def test_a_forgotten_setting_of_mixed_supervision_stops_the_training():
     runner = runner_of()
     runner.train_dataloader.dataset.use_masks = True
     with pytest.raises(ValueError, match="Expected all three settings of mixed supervision"):
+        StructuredTeacherHook().before_train(runner)
+
+
+RESIZE = dict(type="BatchResize", scale=(160, 160))
+SYNC_RESIZE = dict(type="BatchSyncRandomResize", random_size_range=(160, 192), interval=1)
+PAD = dict(type="BatchFixedSizePad", size=(192, 192))
+
+
+@pytest.mark.parametrize(
+    ("augments", "named"),
+    [
+        ([RESIZE], "BatchResize"),
+        ([PAD, SYNC_RESIZE], "BatchSyncRandomResize"),
+        ([PAD], None),
+        (None, None),
+    ],
+    ids=["resize", "sync", "pad", "none"],
+)
+@pytest.mark.parametrize("true_masks", [False, True])
+def test_batch_augments_that_leave_true_masks_behind_stop_the_training(augments, named, true_masks):
+    """mmdet's resize images and boxes of the batch, but no masks."""
+    runner = runner_of()
+    runner.model.true_masks = true_masks
+    runner.model.data_preprocessor = MODELS.build(
+        dict(type="DetDataPreprocessor", batch_augments=augments)
+    )
+    if true_masks:
+        data = runner.train_dataloader.dataset
+        data.use_masks, data.pipeline = True, [TRANSFORMS.build(dict(type="LoadTrueMasks"))]
+    if not (named and true_masks):
+        StructuredTeacherHook().before_train(runner)
+        return
+    with pytest.raises(ValueError, match=f"but got {named}. Remove it, and resize in the pipeline"):
         StructuredTeacherHook().before_train(runner)

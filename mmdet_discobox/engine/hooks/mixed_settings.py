@@ -9,6 +9,8 @@ from typing import Any
 _UNAWARE = (
     "Albu", "CopyPaste", "MixUp", "Mosaic", "RandomAffine", "RandomCenterCropPad", "RandomShift",
 )  # fmt: skip
+#: batch augments of mmdet's data preprocessor that resize images and boxes without the masks
+_UNAWARE_AUGMENTS = ("BatchResize", "BatchSyncRandomResize")
 
 
 def check_moves_masks(dataset: Any) -> None:
@@ -27,6 +29,26 @@ def check_moves_masks(dataset: Any) -> None:
             "Expected transforms that move true masks with their boxes, but the pipeline has "
             f"{', '.join(unaware)}. Use CachedMosaic for Mosaic and CachedMixUp for MixUp, remove "
             "the others, or train on boxes alone (use_masks=False, without LoadTrueMasks)."
+        )
+
+
+def check_batch_augments(model: Any) -> None:
+    """Check that the data preprocessor of a model moves true masks with their boxes.
+
+    Args:
+        model: a detector with ``true_masks``.
+
+    Raises:
+        ValueError: if one of its ``batch_augments`` resizes boxes alone.
+    """
+    augments = getattr(getattr(model, "data_preprocessor", None), "batch_augments", None) or ()
+    names = {type(augment).__name__ for augment in augments}
+    if unaware := sorted(names.intersection(_UNAWARE_AUGMENTS)):
+        raise ValueError(
+            "Expected `batch_augments` of the data preprocessor that resize true masks with their "
+            f"boxes, but got {', '.join(unaware)}. Remove it, and resize in the pipeline "
+            "(RandomChoiceResize, RandomResize), or train on boxes alone (model.true_masks=False, "
+            "use_masks=False, without LoadTrueMasks)."
         )
 
 

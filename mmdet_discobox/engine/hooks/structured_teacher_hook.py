@@ -13,7 +13,7 @@ from mmengine.runner import Runner
 
 from mmdet_discobox.models.teachers import Gate
 
-from .mixed_settings import check_mask_settings, check_moves_masks
+from .mixed_settings import check_batch_augments, check_mask_settings, check_moves_masks
 from .model_access import require_part, unwrap
 from .start_condition import StartCondition
 
@@ -54,8 +54,8 @@ class StructuredTeacherHook(Hook):
 
     Raises:
         TypeError: at the start of training, if the model has no structured teacher.
-        ValueError: then, if a transform moves boxes without their true masks, or model, data set
-            and pipeline do not agree on whether there are any.
+        ValueError: then, if a transform or a batch augment moves boxes without their true masks, or
+            model, data set and pipeline do not agree on whether there are any.
     """
 
     priority = "NORMAL"
@@ -77,10 +77,12 @@ class StructuredTeacherHook(Hook):
     def before_train(self, runner: Runner) -> None:
         """Reset the schedule of a new training; a resumed one keeps its state."""
         data = runner.train_dataloader.dataset
-        true_masks = getattr(unwrap(runner), "true_masks", False)
+        model = unwrap(runner)
+        true_masks = getattr(model, "true_masks", False)
         check_mask_settings(data, true_masks=true_masks)
         if true_masks:
             check_moves_masks(data)
+            check_batch_augments(model)
         teacher = self._teacher(runner)
         if runner.iter == 0:
             teacher.reset()
