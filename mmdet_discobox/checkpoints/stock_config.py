@@ -13,6 +13,7 @@ from mmengine.registry import init_default_scope
 from torch import Tensor
 
 from mmdet_discobox.models.networks import DiscoBoxLabeler
+from mmdet_discobox.utils.types import type_name
 
 from .checkpoint_files import shape_mismatches
 
@@ -51,17 +52,15 @@ def stock_config(config: Config) -> Config:
     Raises:
         ValueError: if the detector has no stock class.
     """
-    name = config.model["type"]
-    own_classes = _own_classes()
-    own = own_classes.get(name)
+    own = _own(config.model)
     if own is not None and (_twin(own) is None or issubclass(own, DiscoBoxLabeler)):
         raise ValueError(
-            f"Expected a detector that inherits from one of mmdet but got {name}, which mmdet does "
-            "not have. Publish it without a stock config; it needs `custom_imports`."
+            f"Expected a detector that inherits from one of mmdet but got {own.__name__}, which "
+            "mmdet does not have. Publish it without a stock config; it needs `custom_imports`."
         )
     stock = {key: _stock(config[key]) for key in _KEPT if key in config}
     if hooks := stock.get("default_hooks"):  # those of this package serve trainings alone
-        own_hooks = {key for key, hook in hooks.items() if (hook or {}).get("type") in own_classes}
+        own_hooks = {key for key, hook in hooks.items() if _own(hook) is not None}
         stock["default_hooks"] = {k: hook for k, hook in hooks.items() if k not in own_hooks}
     if "test_dataloader" in config:  # mmdeploy reads the name that mmdet's configs give it
         stock["test_pipeline"] = _stock(list(get_test_pipeline_cfg(config)))
@@ -125,9 +124,9 @@ def keep_stock_weights(weights: Mapping[str, Tensor], config: Config) -> dict[st
     mismatches = shape_mismatches(weights, expected)
     if wrong := sorted([*(expected.keys() - weights.keys()), *mismatches]):
         raise ValueError(
-            f"Expected the weights to fit the stock {config.model['type']} of the config, but "
-            f"{len(wrong)} are missing or of another shape, first {wrong[0]!r}. Does `meta.cfg` of "
-            "the checkpoint belong to its weights?"
+            f"Expected the weights to fit the stock {type_name(config.model['type'])} of the "
+            f"config, but {len(wrong)} are missing or of another shape, first {wrong[0]!r}. Does "
+            "`meta.cfg` of the checkpoint belong to its weights?"
         )
     return {key: value for key, value in weights.items() if key in expected}
 
@@ -142,11 +141,17 @@ def _own_classes() -> dict[str, type]:
     }
 
 
+def _own(settings: Any) -> type | None:
+    """Return the class of this package that a part of a config builds, if it is of this package."""
+    kind = settings.get("type") if isinstance(settings, Mapping) else None
+    return None if kind is None else _own_classes().get(type_name(kind))
+
+
 def _types(value: Any) -> Iterator[str]:
     """Yield the names of all classes in a config."""
     if isinstance(value, Mapping):
-        if isinstance(value.get("type"), str):
-            yield value["type"].rpartition(".")[2]
+        if "type" in value:
+            yield type_name(value["type"])
         value = list(value.values())
     if isinstance(value, (list, tuple)):
         for item in value:
@@ -160,7 +165,7 @@ def _stock(value: Any) -> Any:
     if not isinstance(value, Mapping):
         return value
     settings = {key: _stock(item) for key, item in value.items()}
-    own = _own_classes().get(settings.get("type", ""))
+    own = _own(settings)
     if own is None:
         return settings
     twin = _twin(own)
@@ -183,15 +188,10 @@ def _without_own(
     settings: Mapping[str, Any], accepted: Mapping[str, inspect.Parameter]
 ) -> dict[str, Any]:
     """Leave out parts of this package that have a default, such as losses, unused by testing."""
-    own = _own_classes()
     return {
         key: item
         for key, item in settings.items()
-        if not (
-            isinstance(item, Mapping)
-            and item.get("type") in own
-            and accepted[key].default is not inspect.Parameter.empty
-        )
+        if not (_own(item) is not None and accepted[key].default is not inspect.Parameter.empty)
     }
 
 
@@ -233,7 +233,7 @@ def _evaluator(evaluator: Any) -> Any:
     """Replace metrics that mmdet does not have by COCO's; their jsons are COCO jsons."""
     if isinstance(evaluator, (list, tuple)):
         return [_evaluator(item) for item in evaluator]
-    own = _own_classes().get(evaluator["type"])
+    own = _own(evaluator)
     if own is not None and _twin(own) is None:
         return dict(type="CocoMetric", ann_file=evaluator.get("ann_file"), metric="segm")
     return _stock(evaluator)

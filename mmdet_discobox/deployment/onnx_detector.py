@@ -11,7 +11,7 @@ from mmdet.registry import MODELS
 from mmdet.structures import DetDataSample
 from torch import Tensor
 
-from mmdet_discobox.utils.types import Json
+from mmdet_discobox.utils.types import Json, type_name
 
 from .onnx_session import OnnxSession, without_weights
 from .raw_outputs import unflatten_outputs
@@ -44,8 +44,8 @@ class OnnxDetector(BaseDetector):
         model = session.config.model
         if "test_dataloader" not in session.config:
             raise ValueError(
-                f"Expected '{path}' to be a detector but got a {model['type']}, which labels given "
-                "boxes: use it with tools/autolabel.py --onnx."
+                f"Expected '{path}' to be a detector but got a {type_name(model['type'])}, which "
+                "labels given boxes: use it with tools/autolabel.py --onnx."
             )
         super().__init__(data_preprocessor=model.data_preprocessor)
         self.session = session

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from mmdet_discobox.models.networks import DiscoBoxLabeler
 from mmdet_discobox.structures import BoxObjects, MaskProposals
+from mmdet_discobox.utils.types import type_name
 
 from .onnx_session import OnnxSession, without_weights
 
@@ -39,7 +40,7 @@ class OnnxLabeler(DiscoBoxLabeler):
     def __init__(self, path: str | Path, *, threads: int | None = None) -> None:
         session = OnnxSession(path, threads=threads)
         model = without_weights(session.config.model)
-        name = model.pop("type")
+        name = type_name(model.pop("type"))
         if name != DiscoBoxLabeler.__name__:
             raise ValueError(
                 f"Expected '{path}' to be a box labeller but got a {name}, which detects. Export a "

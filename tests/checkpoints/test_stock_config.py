@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from class_paths import with_class_paths
 from mmdet.registry import MODELS
 from mmengine.config import Config
 from tiny import NETWORKS, batch, build, tiny_labeler, tiny_rtmdet_ins, tiny_solov2, tiny_yolact
@@ -124,6 +125,25 @@ def test_stock_networks_have_the_layers_of_ours(name):
     assert {key: value.shape for key, value in stock.items()} == shapes
 
 
+@pytest.mark.parametrize("name", NETWORKS)
+def test_types_with_their_modules_become_stock(name):
+    """The text of a Python-style config has them: `mmdet_discobox.models.networks.X`."""
+    plain = training_config(NETWORKS[name]()).to_dict()
+    paths = Config(with_class_paths(plain, package="mmdet_discobox"))
+    assert "mmdet_discobox.engine" in paths.pretty_text
+    assert stock_config(paths).to_dict() == stock_config(Config(plain)).to_dict()
+    assert stock_config_text(paths) == stock_config_text(Config(plain))
+
+
+def test_a_student_with_types_with_their_modules_is_published(tmp_path):
+    config = Config(with_class_paths(training_config(tiny_solov2()).to_dict()))
+    meta = dict(cfg=config.pretty_text)
+    torch.save(dict(state_dict=build(tiny_solov2()).state_dict(), meta=meta), tmp_path / "a.pth")
+    publish(tmp_path / "a.pth", tmp_path / "out" / "a.pth", "--stock-config")
+    (path,) = (tmp_path / "out").glob("*.py")
+    assert "mmdet_discobox" not in path.read_text()
+
+
 def test_differences_stand_in_the_config():
     text = stock_config_text(training_config(tiny_rtmdet_ins(prediction_refiner=dict())))
     assert "# mmdet swaps the scales of width and height" in text
@@ -143,6 +163,9 @@ def test_differences_stand_in_the_config():
 def test_a_labeller_and_a_checkpoint_without_config_are_refused(tmp_path):
     with pytest.raises(ValueError, match="inherits from one of mmdet but got DiscoBoxLabeler"):
         stock_config(training_config(tiny_labeler()))
+    paths = with_class_paths(training_config(tiny_labeler()).to_dict())
+    with pytest.raises(ValueError, match="inherits from one of mmdet but got DiscoBoxLabeler"):
+        stock_config(Config(paths))
     source = tmp_path / "a.pth"
     torch.save(dict(state_dict=build(tiny_solov2()).state_dict()), source)
     with pytest.raises(ValueError, match=r"config of the training in '.*a\.pth'"):

@@ -9,11 +9,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from class_paths import with_class_paths
 from exported import tiny_model
+from mmengine.config import Config
 from pycocotools import mask as coco_masks
 from tiny import tiny_labeler, tiny_solov2, write_boxes
 
-from mmdet_discobox.deployment import OnnxLabeler, export_onnx
+from mmdet_discobox.deployment import OnnxDetector, OnnxLabeler, export_onnx
 from mmdet_discobox.labelling import AutoLabeler, BoxedImage
 
 pytest.importorskip("onnx")
@@ -55,6 +57,21 @@ def test_a_detector_is_refused(tmp_path):
     export_onnx(tiny_model(tiny_solov2()), tmp_path / "a.onnx")
     with pytest.raises(ValueError, match="a box labeller but got a DiscoBoxSOLOv2, which detects"):
         OnnxLabeler(tmp_path / "a.onnx")
+
+
+def test_types_with_their_modules_are_exported(tmp_path):
+    """The text of a Python-style config has them: `mmdet_discobox.models.networks.X`."""
+    for name, network in (("labeler", tiny_labeler), ("solov2", tiny_solov2)):
+        model = tiny_model(network())
+        model.cfg = Config(with_class_paths(model.cfg.to_dict()))
+        assert ".models." in model.cfg.model.type
+        export_onnx(model, tmp_path / f"{name}.onnx")
+    assert OnnxLabeler(tmp_path / "labeler.onnx").classes == ("one", "two", "three")
+    with pytest.raises(ValueError, match="a box labeller but got a DiscoBoxSOLOv2, which detects"):
+        OnnxLabeler(tmp_path / "solov2.onnx")
+    assert OnnxDetector(tmp_path / "solov2.onnx").network is not None
+    with pytest.raises(ValueError, match="a detector but got a DiscoBoxLabeler, which labels"):
+        OnnxDetector(tmp_path / "labeler.onnx")
 
 
 def run(name, *arguments):
