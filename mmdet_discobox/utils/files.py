@@ -33,12 +33,14 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
     """Open a file for an atomic write.
 
     Args:
-        path: file to write or replace. The content is written to a temporary ``.part`` file next
-            to it, which replaces ``path`` at the end of the context, or is deleted on an error.
+        path: file to write or replace; of a symbolic link, the file that it leads to. The content
+            is written to a temporary ``.part`` file next to it, which replaces it at the end of the
+            context, or is deleted on an error.
 
     Yields:
         The open file.
     """
+    path = path.resolve()
     partial = path.with_name(f"{path.name}.{os.getpid()}.part")
     try:
         with partial.open("wb") as file:

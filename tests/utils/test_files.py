@@ -35,6 +35,27 @@ def test_a_file_that_is_not_finished_leaves_the_old_one(tmp_path):
     assert [each.name for each in tmp_path.iterdir()] == ["a b.npz"]
 
 
+@pytest.mark.parametrize("exists", [True, False])
+def test_the_file_behind_a_link_is_replaced(tmp_path, exists):
+    real, link, second = tmp_path / "far" / "real.json", tmp_path / "link", tmp_path / "second"
+    real.parent.mkdir()
+    if exists:
+        real.write_text("old")
+    link.symlink_to(real)
+    second.symlink_to("link")
+    write_json(second, {"a": 1})
+    assert link.is_symlink()
+    assert second.is_symlink()
+    assert not real.is_symlink()
+    assert real.read_text() == '{"a": 1}'
+    assert sorted(each.name for each in tmp_path.rglob("*")) == [
+        "far",
+        "link",
+        "real.json",
+        "second",
+    ]
+
+
 def test_writes_and_replaces(tmp_path):
     path = tmp_path / "neu ö"
     for write, content, expected in (
