@@ -118,4 +118,5 @@ def check_options(
     if min(args.batch_size, args.report_limit, 1 if args.epochs is None else args.epochs) < 1:
         parser.error("expected --batch-size, --report-limit and --epochs to be at least 1")
     if args.keep_boxes and "img_dir" not in names and args.format != "coco":
-        parser.error("expected --keep-boxes with --format coco: other formats have no boxes")
+        given = "--keep-boxes" if args.corrected is None else "--corrected"
+        parser.error(f"expected {given} with --format coco: other formats have no boxes")

@@ -159,7 +159,7 @@ class PackCutSides(BaseTransform):
             raise ValueError(
                 "Expected boxes that remember their extent before crops but got "
                 f"{type(boxes).__name__}. Set box_type='crop_aware' in LoadAnnotations, and use no "
-                "transform that replaces the boxes (Albu)."
+                "transform that replaces the boxes (Albu, RandomErasing)."
             )
         visible = boxes.clone()
         visible.clip_(sample.img_shape[:2])  # transforms may leave boxes beyond the image

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 from mmcv.transforms import Compose
-from mmdet.datasets.transforms import PackDetInputs
+from mmdet.datasets.transforms import PackDetInputs, RandomErasing
 from mmdet.registry import TRANSFORMS
 from mmdet.structures.bbox import HorizontalBoxes, get_box_type
 from mmdet.structures.mask import BitmapMasks
@@ -226,6 +226,13 @@ def test_other_boxes_are_an_error():
     packed = PackDetInputs()(results(HorizontalBoxes(BOXES)))
     with pytest.raises(ValueError, match=r"got HorizontalBoxes.*box_type='crop_aware'"):
         PackCutSides()(packed)
+
+
+def test_transforms_that_replace_the_boxes_are_named():
+    start = results(CropAwareBoxes(BOXES))
+    erased = RandomErasing(n_patches=1, ratio=0.1)(start)
+    with pytest.raises(ValueError, match=r"replaces the boxes \(Albu, RandomErasing\)"):
+        PackCutSides()(PackDetInputs()(erased))
 
 
 @pytest.mark.parametrize("tolerance", [-0.1, 1.0])
