@@ -23,6 +23,9 @@ from .labelled_boxes import has_mask, without_mask
 
 #: IoU of boxes from which two annotations may be of one object
 _LEAST = 0.5
+#: IoU above which masks that differ in their outermost pixels alone are the same: of tiny masks
+#: these pixels are most of them
+_SAME = 0.7
 #: what an equal id and an equal class are worth beside the IoU of the boxes
 _EQUAL = 0.1
 
@@ -50,7 +53,8 @@ def merge_corrected(dataset: Json, corrected: Json, *, name: str) -> CorrectedMa
     Images are found by their file names. Within an image, an annotation belongs to the box that it
     overlaps most, one to one and with an IoU of at least 0.5; equal ids and classes decide between
     similar boxes. (Many tools number annotations anew.) A mask that differs from that of the data
-    set in its outermost pixels alone was encoded anew, not corrected, and changes nothing.
+    set in its outermost pixels alone, with an IoU of at least 0.7, was encoded anew, not corrected,
+    and changes nothing.
 
     Args:
         dataset: a COCO json; not changed.
@@ -187,7 +191,10 @@ def _is_corrected(ours: Json, theirs: Json, size: Json) -> bool:
         return False
     if not has_mask(ours) or sensible_mask(mask, **size) is None:
         return True
-    before, after = (coco_mask.decode(to_rle(each, **size)) for each in (own, mask))
+    codes = [to_rle(each, **size) for each in (own, mask)]
+    if coco_mask.iou(codes[:1], codes[1:], [0])[0, 0] < _SAME:
+        return True
+    before, after = map(coco_mask.decode, codes)
     kernel = np.ones((3, 3), np.uint8)
     border = cv2.dilate(before, kernel) > cv2.erode(before, kernel)
     return bool(((before != after) & ~border).any())
