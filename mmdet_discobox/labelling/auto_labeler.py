@@ -19,6 +19,7 @@ from mmdet_discobox.models.detectors import StructuredTeachingMixin
 from mmdet_discobox.models.networks import DiscoBoxLabeler
 from mmdet_discobox.models.teachers import StructuredTeacher, box_windows, paste_window
 from mmdet_discobox.structures import BoxObjects, PseudoMasks
+from mmdet_discobox.utils.types import type_name
 
 from .boxed_image import BoxedImage, BoxMask
 from .coarse_masks import CoarseMaskPredictor, CoarseMasks
@@ -260,7 +261,7 @@ def _load_detector(
     transforms = [
         TRANSFORMS.build(transform)
         for transform in get_test_pipeline_cfg(model.cfg)
-        if not str(transform["type"]).split(".")[-1].startswith(("Load", "Pack"))
+        if not type_name(transform["type"]).startswith(("Load", "Pack"))
     ]
     return model, transforms, (classes,) if isinstance(classes, str) else tuple(classes)
 

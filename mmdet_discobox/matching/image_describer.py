@@ -17,6 +17,7 @@ from torch import Tensor
 
 from mmdet_discobox.functional import box_masks, masks_to_boxes
 from mmdet_discobox.models.teachers import box_windows, crop_masks, paste_window
+from mmdet_discobox.utils.types import type_name
 
 from .object_features import FeatureLevel, captured_maps, object_features
 from .object_matches import DescribedObjects
@@ -219,9 +220,9 @@ def _without_annotations(
     pipeline: Sequence[Any], image_scale: tuple[int, int] | None
 ) -> list[dict[str, Any]]:
     """Return the transforms of a test pipeline that need no annotations."""
-    steps = [dict(step) for step in pipeline if "Annotations" not in step["type"]]
+    steps = [dict(step) for step in pipeline if "Annotations" not in type_name(step["type"])]
     for step in steps:
-        if step["type"].endswith("Resize") and image_scale is not None:
+        if type_name(step["type"]).endswith("Resize") and image_scale is not None:
             step["scale"] = image_scale
     steps[-1]["meta_keys"] = ("ori_shape", "img_shape", "scale_factor")
     return steps

@@ -6,6 +6,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from mmdet.datasets.transforms import LoadAnnotations, Resize
 from tiny import build, tiny_condinst, tiny_rtmdet_ins, tiny_solov2, tiny_yolact
 from tiny_matching import config_of, inferencer_of, shifted, texture
 from torch.utils._python_dispatch import TorchDispatchMode
@@ -306,6 +307,21 @@ def test_the_image_of_wrong_boxes_is_named(inferencer, tmp_path, arguments, mess
 def test_features_that_are_none(features, message):
     with pytest.raises(ValueError, match=message):
         inferencer_of(tiny_solov2(), features=features)([texture()], boxes=[[BOX]])
+
+
+def test_transforms_of_a_python_style_config():
+    """Their types are classes."""
+    found = []
+    for kinds in ({}, dict(Resize=Resize, LoadAnnotations=LoadAnnotations)):
+        detector = build(tiny_solov2()).eval()
+        detector.cfg = config_of(tiny_solov2())
+        for step in detector.cfg.test_dataloader.dataset.pipeline:
+            step["type"] = kinds.get(step["type"], step["type"])
+        infer = CorrespondenceInferencer(
+            detector, features=("backbone", 0), size=8, image_scale=(64, 64)
+        )
+        found.append(infer([texture(0), texture(1)], boxes=[[BOX], [BOX]]).matches[0].positions)
+    assert torch.equal(*found)
 
 
 def test_models_and_checkpoints(tmp_path):

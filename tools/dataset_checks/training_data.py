@@ -12,6 +12,7 @@ from mmdet.registry import DATASETS
 from mmengine.registry import init_default_scope
 
 from mmdet_discobox.annotation_files.coco_values import quote_some
+from mmdet_discobox.utils.types import type_name
 
 from .findings import Finding
 from .training_settings import TrainingSettings, data_set_chain
@@ -54,7 +55,7 @@ class TrainingData:
         self.leaf["ann_file"] = str(Path(ann_file).absolute())
         prefix = dict(self.leaf.get("data_prefix") or {}, img=str(Path(image_dir).absolute()))
         self.leaf["data_prefix"] = prefix
-        if self.leaf.get("type") == "CocoBoxDataset":
+        if type_name(self.leaf.get("type")) == "CocoBoxDataset":
             self.leaf["check_images"] = False  # the check reads each of them
 
     def ask_classes(self, settings: TrainingSettings) -> TrainingSettings:

@@ -9,6 +9,8 @@ from typing import Any
 
 import numpy as np
 
+from mmdet_discobox.utils.types import type_name
+
 _RESIZING = ("Resize", "RandomChoiceResize", "RandomResize", "FixScaleResize")
 #: each of their images is resized to `img_scale`
 _MOSAICS = ("Mosaic", "CachedMosaic")
@@ -151,7 +153,7 @@ def _image_scale(pipelines: Sequence[Sequence[Mapping[str, Any]]]) -> tuple[floa
         transform
         for pipeline in pipelines
         for transform in pipeline
-        if transform.get("type") in (*_RESIZING, *_MOSAICS)
+        if type_name(transform.get("type")) in (*_RESIZING, *_MOSAICS)
     ]
     scales = list(_scales(resizing[-1])) if resizing else []
     return min(scales, default=None, key=lambda scale: scale[0] * scale[1])

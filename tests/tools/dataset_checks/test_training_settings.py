@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from mmdet.datasets.transforms import Resize
 from mmengine.config import Config
 
 from dataset_checks import TrainingSettings
@@ -65,6 +66,18 @@ def test_wrappers_and_schedulers_are_read():
     assert settings.warm_up == 7
     alone = dict(config, param_scheduler=dict(type="LinearLR", by_epoch=False, end=5))
     assert TrainingSettings.from_config(alone).warm_up == 5
+
+
+@pytest.mark.parametrize("kind", ["mmdet.Resize", "mmdet.datasets.transforms.Resize", Resize])
+def test_the_scale_of_a_transform_with_its_module(kind):
+    """Python-style configs have classes as types."""
+    data = dict(type="CocoBoxDataset", pipeline=[dict(type=kind, scale=320)])
+    config = dict(
+        model=dict(mask_head=dict()),
+        train_dataloader=dict(batch_size=4, dataset=data),
+        train_cfg=dict(max_iters=100),
+    )
+    assert TrainingSettings.from_config(config).image_scale == (320, 320)
 
 
 def test_a_config_without_training_is_refused():
