@@ -12,7 +12,7 @@ import pytest
 import torch
 import yaml
 from mmdet.registry import METRICS
-from mmengine.config import Config
+from mmengine.config import Config, DictAction
 from mmengine.runner import Runner, save_checkpoint
 from tiny import build, write_boxes
 from tiny_detectors import CONFIGS as STOCK
@@ -74,6 +74,24 @@ def test_the_start_is_the_one_of_mmdets_metafile(name, check, folder, tmp_path):
     theirs = Config.fromfile(STOCK.parent / listed[config.load_from], import_custom_modules=False)
     for part in ("backbone", "neck"):  # the same architecture, so that all weights fit
         assert theirs.model[part] == Config.fromfile(STOCK / base).model[part]
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_the_weights_of_imagenet_can_be_switched_off(name, check, folder, tmp_path):
+    """By the option of the manual, and by the line that the config names."""
+    write(check, folder, tmp_path / "own.py", "--network", name)
+    text = (tmp_path / "own.py").read_text()
+    by_option = Config.fromfile(tmp_path / "own.py")
+    assert by_option.model.backbone.init_cfg
+    manual = (ROOT / "docs" / "own_data.md").read_text()
+    key, value = re.search(r"--cfg-options (model\S+)=(\w+)", manual).groups()
+    by_option.merge_from_dict({key: DictAction._parse_iterable(value)})
+    (line,) = re.findall(r"add `(.*)` inside `model` below", text)
+    (tmp_path / "line.py").write_text(text.replace("model = dict(\n", f"model = dict(\n    {line}\n"))
+    for config in (by_option, Config.fromfile(tmp_path / "line.py")):
+        assert config.model.backbone.init_cfg is None
+        assert config.model.teacher_network
+        assert config.model.backbone.type
 
 
 def tiny(config, name, work_dir):
