@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 import shutil
 from pathlib import Path
 
@@ -87,7 +88,8 @@ def test_the_weights_of_imagenet_can_be_switched_off(name, check, folder, tmp_pa
     key, value = re.search(r"--cfg-options (model\S+)=(\w+)", manual).groups()
     by_option.merge_from_dict({key: DictAction._parse_iterable(value)})
     (line,) = re.findall(r"add `(.*)` inside `model` below", text)
-    (tmp_path / "line.py").write_text(text.replace("model = dict(\n", f"model = dict(\n    {line}\n"))
+    start = "model = dict(\n"
+    (tmp_path / "line.py").write_text(text.replace(start, f"{start}    {line}\n"))
     for config in (by_option, Config.fromfile(tmp_path / "line.py")):
         assert config.model.backbone.init_cfg is None
         assert config.model.teacher_network
@@ -184,7 +186,10 @@ def test_masks_are_read_only_if_asked(check, folder, tmp_path):
     assert f"{count} objects have a true mask: a config written with --use-masks" in output
     text = (tmp_path / "boxes.py").read_text()
     assert not re.search("use_masks|LoadTrueMasks|true_masks|true mask", text)
-    assert "written with --use-masks" not in check(*arguments, tmp_path / "own.py", "--use-masks")
+    assert "docs/mixed.md shows how to train on them" in output
+    output = check(*arguments, tmp_path / "own.py", "--use-masks")
+    assert "The config trains on them" in output
+    assert not re.search("written with --use-masks|docs/mixed.md", output)
     config = Config.fromfile(tmp_path / "own.py")
     assert f"({count} with a true mask)" in (tmp_path / "own.py").read_text()
     assert config.train_dataloader.dataset.use_masks
@@ -209,11 +214,17 @@ def test_another_image_scale_in_the_text_reaches_all_its_uses(check, folder, tmp
 
 
 @pytest.mark.parametrize("gpu", [False, True])
-def test_a_network_for_machines_without_a_gpu_is_named(gpu, check, folder, tmp_path, monkeypatch):
+def test_the_work_of_a_training_on_a_cpu_is_named(gpu, check, folder, tmp_path, monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: gpu)
-    assert ("There is no GPU" in write(check, folder, tmp_path / "own.py")) == (not gpu)
-    options = ("--network", "rtmdet-ins-tiny")
-    assert "There is no GPU" not in write(check, folder, tmp_path / "tiny.py", *options)
+    output = write(check, folder, tmp_path / "own.py")
+    steps = re.search(r"\(([\d,]+) steps on one GPU\)", output)[1]
+    assert (f"There is no GPU here. This training has {steps} steps" in output) == (not gpu)
+    fit = shlex.join(["--fit", str(folder / "boxes.json"), str(folder / "images"), "OUT_JSON"])
+    assert (fit in output) == (not gpu)
+    assert ("--network rtmdet-ins-tiny" in output) == (not gpu)
+    output = write(check, folder, tmp_path / "tiny.py", "--network", "rtmdet-ins-tiny")
+    assert ("There is no GPU" in output) == (not gpu)
+    assert "--network rtmdet-ins-tiny" not in output
 
 
 def test_without_a_json_to_validate_on_tests_run_on_the_training_images(check, folder, tmp_path):
@@ -233,6 +244,27 @@ def test_masks_and_folder_of_the_validation(check, folder, tmp_path):
     config = Config.fromfile(tmp_path / "my own.py")
     assert config.val_evaluator.metric == ["bbox", "segm"]
     assert config.val_dataloader.dataset.data_prefix.img == f"{images.as_posix()}/"
+
+
+def test_boxes_of_other_classes_are_not_evaluated(check, folder, tmp_path):
+    """A json to validate on may have more classes than the training."""
+    content = json.loads((folder / "boxes.json").read_text())
+    content["categories"][:0] = [dict(id=90, name="none"), dict(id=91, name="cat")]
+    (tmp_path / "val.json").write_text(json.dumps(content))
+    options = ("--val", tmp_path / "val.json")
+    assert "not evaluated" not in write(check, folder, tmp_path / "no_boxes.py", *options)
+    extra = [dict(a, id=1000 + a["id"], category_id=91) for a in content["annotations"]]
+    content["annotations"] += extra
+    (tmp_path / "val.json").write_text(json.dumps(content))
+    output = write(check, folder, tmp_path / "own.py", *options)
+    count = len(extra)
+    assert f"{count} of {2 * count} boxes are not evaluated: they belong to 1 classes" in output
+    assert f"- 'cat': {count} boxes" in output
+    config = Config.fromfile(tmp_path / "own.py")
+    metric = METRICS.build(config.val_evaluator)
+    metric.dataset_meta = dict(classes=config.classes)
+    evaluated = metric._coco_api.get_cat_ids(cat_names=config.classes)
+    assert len(metric._coco_api.get_ann_ids(cat_ids=evaluated)) == count
 
 
 def test_a_crowd_without_a_mask_to_validate_on(check, folder, tmp_path):
