@@ -38,24 +38,24 @@ from mmengine.dist import is_main_process
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from label_messages import IGNORED, print_left_out, print_listed, print_result
+from label_messages import print_corrected, print_left_out, print_listed, print_result
 from label_networks import build_labeler, mask_settings
 from label_options import parse_args
 from label_processes import init_processes
 from label_report import check_report_folder, check_report_place, is_rated, write_report
-from label_truth import compare_with_truth
+from label_truth import check_truth, compare_with_truth
 from mmdet_discobox.annotation_files.box_formats import read_boxes
 from mmdet_discobox.annotation_files.coco_reading import read_coco
+from mmdet_discobox.labelling.corrected_masks import merge_corrected
 from mmdet_discobox.labelling.fitting import fit_labeler
 from mmdet_discobox.labelling.formats import check_images, check_output, write_masks
 from mmdet_discobox.labelling.label_run import LabelRun
 from mmdet_discobox.labelling.labelled_boxes import LabelledBoxes, add_masks, is_accepted
 from mmdet_discobox.labelling.reviewed_masks import (
     check_accepted_masks,
-    ignored_changes,
+    check_loses_no_masks,
     keep_accepted,
     mark_accepted,
-    merge_corrected,
     read_accepted,
     with_accepted_masks,
 )
@@ -89,6 +89,7 @@ def accept(args: argparse.Namespace) -> int:
     dataset = select_masks(args, read_coco(args.boxes))
     if args.accepted and not args.keep_boxes:
         check_accepted_masks(dataset, args.accepted)
+    check_loses_no_masks(dataset, args.out_json)
     with sole_owner(journal_dir(args)):
         if args.keep_boxes:
             write_json(args.out_json, dataset)
@@ -107,17 +108,16 @@ def accept(args: argparse.Namespace) -> int:
 def select_masks(args: argparse.Namespace, dataset: Json) -> Json:
     """Apply --accepted, --corrected and --keep-boxes to a data set."""
     if args.corrected:
-        corrected = read_coco(args.corrected)
-        merged = merge_corrected(dataset, corrected, name=str(args.corrected))
-        if ignored := ignored_changes(dataset, corrected):
-            print_listed(IGNORED.format(count=len(ignored), name=args.corrected), ignored)
-        dataset = merged
+        merged = merge_corrected(dataset, read_coco(args.corrected), name=str(args.corrected))
+        print_corrected(args, dataset, merged)
+        dataset = merged.dataset
     if not args.keep_boxes:
         return keep_accepted(dataset, args.accepted) if args.accepted else dataset
     if not args.accepted:
         return with_accepted_masks(dataset)
-    check_accepted_masks(dataset, args.accepted)
-    return mark_accepted(dataset, args.accepted)
+    marked = mark_accepted(dataset, args.accepted)
+    check_accepted_masks(marked, args.accepted)
+    return marked
 
 
 def label(args: argparse.Namespace) -> int:
@@ -125,8 +125,11 @@ def label(args: argparse.Namespace) -> int:
     device = init_processes(args.launcher, args.device)
     leave_a_core()
     dataset = select_masks(args, read_boxes(args.boxes, args.img_dir))
+    check_loses_no_masks(dataset, args.out_json)
     check_images(args.format, dataset)
     truth = None if args.truth is None else read_coco(args.truth)
+    if truth is not None:
+        check_truth(dataset, truth)
     check_classes(args.classes, dataset)
     if args.report:
         check_report_folder(args.report)
@@ -194,8 +197,8 @@ def check_classes(names: Sequence[str] | None, dataset: Json) -> None:
     known = [category["name"] for category in dataset["categories"]]
     if unknown := [name for name in names or () if name not in known]:
         raise ValueError(
-            f"Expected --classes among those of the boxes ({', '.join(known)}) but got "
-            f"{', '.join(unknown)}."
+            f"Expected --classes of the boxes but got {', '.join(unknown)}. Theirs are "
+            f"{', '.join(known)}."
         )
 
 

@@ -6,12 +6,18 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from mmdet_discobox.labelling.labelled_boxes import LabelledBoxes, has_own_mask, is_accepted
+from mmdet_discobox.labelling.corrected_masks import CorrectedMasks
+from mmdet_discobox.labelling.labelled_boxes import (
+    LabelledBoxes,
+    has_mask,
+    has_own_mask,
+    is_accepted,
+)
+from mmdet_discobox.utils.types import Json
 
 IGNORED = (
-    "{count} changes or deletions of '{name}' are not taken over: --corrected reads new masks "
-    "alone. Change or delete boxes and classes in the json of the boxes, and label it again; to "
-    "drop a mask alone, delete its `segmentation` there:"
+    "{count} changes of '{name}' are not taken over, which reads new masks alone. Change boxes and "
+    "classes, and delete boxes or masks (`segmentation`), in '{labels}' itself, and merge again:"
 )
 #: number of failed boxes that are listed
 LISTED = 20
@@ -28,6 +34,24 @@ def print_listed(title: str, lines: Sequence[str]) -> None:
     if len(lines) > LISTED:
         shown.append(f"... and {len(lines) - LISTED} more")
     print(*shown, sep="\n", file=sys.stderr)
+
+
+def print_corrected(args: argparse.Namespace, labels: Json, merged: CorrectedMasks) -> None:
+    """Print what was taken over from another tool, and what was not."""
+    print(f"{merged.changed} masks of '{args.corrected}' are new or corrected.")
+    if merged.renumbered:
+        print(
+            f"{merged.renumbered} of its annotations have other ids than their boxes, and were "
+            "found by image and box."
+        )
+    if not any(map(has_mask, labels["annotations"])):
+        print(
+            f"'{args.boxes}' has no masks to compare with, so each of them counts as a person's. "
+            "If most were only labelled, pass the labelled json, OUT_JSON, instead."
+        )
+    if merged.ignored:
+        title = IGNORED.format(count=len(merged.ignored), name=args.corrected, labels=args.boxes)
+        print_listed(title, merged.ignored)
 
 
 def print_result(args: argparse.Namespace, labelled: LabelledBoxes) -> None:

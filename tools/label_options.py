@@ -99,7 +99,8 @@ def name_paths(parser: argparse.ArgumentParser, args: argparse.Namespace) -> lis
     names = next((form for form in forms if len(form) == len(args.paths)), None)
     if names is None:
         expected = " or ".join(" ".join(form).upper() for form in forms)
-        parser.error(f"expected the paths {expected} but got {len(args.paths)}")
+        after = f" after --onnx {args.onnx}" if args.onnx else ""
+        parser.error(f"expected the paths {expected}{after} but got {len(args.paths)}")
     return names
 
 

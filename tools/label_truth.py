@@ -49,6 +49,18 @@ class TruthReport:
         )
 
 
+def check_truth(boxes: Json, truth: Json) -> None:
+    """Check, before boxes are labelled, that their masks can be compared with the true ones.
+
+    Raises:
+        ValueError: if no annotation has a true mask, or equal ids are those of other objects or of
+            images of another size.
+    """
+    pairs = _pairs(boxes["annotations"], truth)
+    _check_same_objects(boxes, truth, pairs)
+    _check_same_sizes(boxes, truth, pairs)
+
+
 def compare_with_truth(labelled: Json, truth: Json) -> TruthReport:
     """Compare the masks of two COCO jsons by the ids of their annotations; crowds are left out.
 
@@ -56,28 +68,14 @@ def compare_with_truth(labelled: Json, truth: Json) -> TruthReport:
 
     Args:
         labelled: result of ``add_masks``.
-        truth: the same boxes with true masks.
+        truth: the same boxes with true masks, see :func:`check_truth`.
 
     Raises:
-        ValueError: if no annotation has a mask in both, or equal ids are those of other objects or
-            of images of another size.
+        ValueError: if no annotation has a mask in both.
     """
     sizes = {image["id"]: (image["height"], image["width"]) for image in truth["images"]}
-    true = {a["id"]: a for a in truth["annotations"] if not a.get("iscrowd")}
-    pairs = [
-        (ours, true[ours["id"]])
-        for ours in labelled["annotations"]
-        if "mask_quality" in ours
-        and not is_accepted(ours)
-        and true.get(ours["id"], {}).get("segmentation")
-    ]
-    if not pairs:
-        raise ValueError(
-            "Expected the true masks to be of the same boxes, but no annotation with a mask has an "
-            "id of both files."
-        )
-    _check_same_objects(labelled, truth, pairs)
-    _check_same_sizes(labelled, truth, pairs)
+    made = [a for a in labelled["annotations"] if "mask_quality" in a and not is_accepted(a)]
+    pairs = _pairs(made, truth)
     ious, box_ious = [], []
     for ours, theirs in pairs:
         height, width = sizes[theirs["image_id"]]
@@ -92,6 +90,20 @@ def compare_with_truth(labelled: Json, truth: Json) -> TruthReport:
         box_ious=np.array(box_ious),
         qualities=np.array([ours["mask_quality"] for ours, _ in pairs]),
     )
+
+
+def _pairs(annotations: Sequence[Json], truth: Json) -> list[tuple[Json, Json]]:
+    """Return the annotations that have a true mask, with those of the truth."""
+    true = {
+        a["id"]: a for a in truth["annotations"] if a.get("segmentation") and not a.get("iscrowd")
+    }
+    pairs = [(ours, true[ours["id"]]) for ours in annotations if ours["id"] in true]
+    if not pairs:
+        raise ValueError(
+            "Expected the true masks to be of the same boxes, but no annotation with a mask has an "
+            "id of both files."
+        )
+    return pairs
 
 
 def _check_same_objects(labelled: Json, truth: Json, pairs: Sequence[tuple[Json, Json]]) -> None:

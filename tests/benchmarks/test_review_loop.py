@@ -12,14 +12,26 @@ import review_report
 from mmdet_discobox.labelling.review_order import proposed_order
 
 
+def draw_other_masks(path):
+    """Leave the left 60 % of each box, which no labeller finds on flat colours."""
+    truth = json.loads(path.read_text())
+    for a in truth["annotations"]:
+        x, y, width, height = a["bbox"]
+        right, bottom = x + 0.6 * width, y + height
+        a["segmentation"] = [[x, y, right, y, right, bottom, x, bottom]]
+    path.write_text(json.dumps(truth))
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("correct", [False, True])
 def test_the_loop_from_end_to_end(tmp_path, monkeypatch, capsys, correct):
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     root, out = write_boxes(tmp_path / "set"), tmp_path / "out"
+    if correct:
+        draw_other_masks(root / "masks.json")
     words = [str(root / "masks.json"), str(root / "images"), "--out", str(out), "--looks", "2"]
     words += ["--epochs", "1", "--order", "proposed", "--val", str(root / "masks.json")]
-    monkeypatch.setattr(review_loop, "ACCEPTED", 1.0 if correct else 0.5)
+    monkeypatch.setattr(review_loop, "ACCEPTED", 0.9 if correct else 0.5)
     review_loop.main([*words, "--rounds", "1", *["--correct"] * correct])
     kind = f"proposed{'_corrected' if correct else ''}_2_1"
     folder = out / kind / "seed0"

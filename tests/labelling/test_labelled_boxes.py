@@ -5,7 +5,7 @@ import copy
 import numpy as np
 import pytest
 
-from label_truth import compare_with_truth
+from label_truth import check_truth, compare_with_truth
 from mmdet_discobox.labelling import add_masks
 from mmdet_discobox.labelling.mask_encoding import encode_rle
 
@@ -104,7 +104,7 @@ def test_truth_of_other_boxes_with_equal_ids(change):
     else:
         truth["annotations"][0]["bbox"] = [20, 10, 10, 10]
     with pytest.raises(ValueError, match="1 of 1 ids are those of other boxes there, first 7"):
-        compare_with_truth(add_masks(boxes(), RECORDS).dataset, truth)
+        check_truth(boxes(), truth)
 
 
 def test_truth_of_an_image_of_another_size():
@@ -113,7 +113,7 @@ def test_truth_of_an_image_of_another_size():
     truth["annotations"][0]["segmentation"] = [[0, 0, 10, 0, 10, 10, 0, 10]]
     truth["images"][0]["width"] = 24
     with pytest.raises(ValueError, match=r"'a.png' is 30 x 20 .* json and 24 x 20 in the true"):
-        compare_with_truth(add_masks(boxes(), RECORDS).dataset, truth)
+        check_truth(boxes(), truth)
 
 
 def test_a_box_that_failed_keeps_no_mask_of_an_earlier_run():

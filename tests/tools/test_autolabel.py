@@ -140,10 +140,39 @@ def test_changes_of_boxes_by_another_tool_are_reported(autolabel, root, tmp_path
     (tmp_path / "fixed.json").write_text(json.dumps(fixed))
     paths = (root / "boxes.json", tmp_path / "next.json")
     output = autolabel("--corrected", tmp_path / "fixed.json", *paths)
-    assert "2 changes or deletions of" in output
+    assert "2 changes of" in output
+    assert "7 masks of" in output
+    assert "has no masks to compare with, so each of them counts as a person's" in output
     assert "- annotation 1 has the box [" in output
     assert "- annotation 2 is of 'three' instead of 'two'" in output
     assert "8 boxes, 7 with an accepted mask" in output
+
+
+def test_an_output_with_a_persons_masks_is_not_replaced(autolabel, root, tmp_path):
+    following = tmp_path / "next.json"
+    dataset = json.loads((root / "masks.json").read_text())
+    for annotation in dataset["annotations"][2:]:
+        del annotation["segmentation"]
+    for annotation in dataset["annotations"][:2]:
+        annotation["mask_source"] = "person"
+    following.write_text(json.dumps(dataset))
+    paths = ("--teacher-only", root / "boxes.json", root / "images", following)
+    with pytest.raises(ValueError, match="has 2 that would be lost, first of annotation 1"):
+        autolabel(*paths)
+    assert json.loads(following.read_text()) == dataset
+    out = tmp_path / "out.json"
+    for _ in range(2):  # the same command again loses nothing
+        assert "2 accepted masks are kept" in autolabel(paths[0], following, paths[2], out)
+
+
+def test_boxes_of_other_classes_are_counted_where_they_become_background(autolabel, root, tmp_path):
+    paths = ("--teacher-only", root / "boxes.json", root / "images", tmp_path / "out")
+    output = autolabel(*paths, "--format", "voc-png", "--classes", "one")
+    dataset = json.loads((root / "boxes.json").read_text())
+    one = {a["image_id"] for a in dataset["annotations"] if a["category_id"] == 1}
+    others = sum(a["image_id"] in one and a["category_id"] > 1 for a in dataset["annotations"])
+    assert others > 1
+    assert f"{others} boxes have no mask in images with masks, and count as background" in output
 
 
 def test_boxes_without_a_mask_are_listed(autolabel, root, tmp_path):

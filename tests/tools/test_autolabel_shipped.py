@@ -70,7 +70,7 @@ def test_the_other_classes_stay_as_they_are(root, paths):
     assert f"{len(labelled)} masks" in output
     assert after[1] == mine
     wrong = finish(boxes, *paths[1:], "--classes", "four", status=1)
-    assert "Expected --classes among those of the boxes (one, two, three) but got four" in wrong
+    assert "Expected --classes of the boxes but got four. Theirs are one, two, three." in wrong
 
 
 def test_a_killed_fit_goes_on_and_is_not_repeated(root, paths):

@@ -57,6 +57,12 @@ def labelled_images(dataset: Json) -> list[LabelledImage]:
     return images
 
 
+def count_unmasked(dataset: Json) -> int:
+    """Return the number of boxes without a mask in images that have one."""
+    written = {a["image_id"] for a in dataset["annotations"] if has_mask(a)}
+    return sum(a["image_id"] in written and not has_mask(a) for a in dataset["annotations"])
+
+
 def is_ignored(annotation: Json) -> bool:
     """Return whether the mask of an annotation marks a region to ignore instead of an object."""
     return has_own_mask(annotation) or bool(annotation.get("ignore"))

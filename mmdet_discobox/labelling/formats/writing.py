@@ -7,6 +7,7 @@ from pathlib import Path
 from mmdet_discobox.utils.files import write_json
 from mmdet_discobox.utils.types import Json
 
+from .labelled_images import count_unmasked
 from .voc_png import check_voc_png, write_voc_png
 from .yolo_seg import check_yolo_seg, write_yolo_seg
 
@@ -73,9 +74,13 @@ def write_masks(
     check_output(file_format, out)
     check_images(file_format, dataset)
     out.parent.mkdir(parents=True, exist_ok=True)
+    if file_format == "coco":
+        write_json(out, dataset)
+        return []
+    notes = []
+    if unmasked := count_unmasked(dataset):
+        boxes = "1 box has" if unmasked == 1 else f"{unmasked} boxes have"
+        notes.append(f"{boxes} no mask in images with masks, and count as background there.")
     if file_format == "yolo-seg":
-        return write_yolo_seg(out, dataset, image_dir)
-    if file_format == "voc-png":
-        return write_voc_png(out, dataset)
-    write_json(out, dataset)
-    return []
+        return notes + write_yolo_seg(out, dataset, image_dir)
+    return notes + write_voc_png(out, dataset)

@@ -1,0 +1,186 @@
+"""Masks of another tool: which box each belongs to, and what counts as a correction."""
+
+from __future__ import annotations
+
+import copy
+
+import numpy as np
+import pytest
+
+from mmdet_discobox.labelling.corrected_masks import merge_corrected
+from mmdet_discobox.labelling.mask_encoding import to_polygons
+from mmdet_discobox.labelling.reviewed_masks import with_accepted_masks
+from mmdet_discobox.utils.rle import run_lengths, to_rle
+
+
+def drawn(ann_id, *, left=2, image=1, **fields):
+    """An annotation of 10 x 8 pixels whose mask fills its box."""
+    right, box = left + 10, [left, 2, 10, 8]
+    mask = [[left, 2, right, 2, right, 10, left, 10]]
+    return dict(id=ann_id, image_id=image, category_id=1, bbox=box, segmentation=mask, **fields)
+
+
+def labels(*, images=1):
+    """Three machine masks in each image."""
+    return dict(
+        images=[
+            dict(id=i + 1, file_name=f"day/{'abc'[i]}.png", height=20, width=60)
+            for i in range(images)
+        ],
+        categories=[dict(id=1, name="one")],
+        annotations=[
+            drawn(7 + 3 * k + i, left=2 + 15 * i, image=k + 1, mask_quality=0.5)
+            for k in range(images)
+            for i in range(3)
+        ],
+    )
+
+
+def merge(before, after):
+    return merge_corrected(before, after, name="cvat.json")
+
+
+def corrected(left):
+    """A mask without the first three columns of a box."""
+    return [[left + 3, 2, left + 10, 2, left + 10, 10, left + 3, 10]]
+
+
+def test_corrected_masks_count_as_a_persons():
+    before, after = labels(), labels()
+    after["annotations"] = [
+        dict(drawn(7), segmentation=corrected(2)), drawn(8, left=17), drawn(9, left=32),
+    ]  # fmt: skip
+    merged = merge(before, after)
+    first, *others = merged.dataset["annotations"]
+    assert first["segmentation"] == corrected(2)
+    assert first["mask_source"] == "person"
+    assert "mask_quality" not in first
+    assert first["area"] == 7 * 8  # of the mask, not of the box of 10 x 8
+    # exported as they were: nobody says that they were looked at
+    assert others == before["annotations"][1:]
+    assert (merged.changed, merged.renumbered, merged.ignored) == (1, 0, [])
+    kept = with_accepted_masks(merged.dataset)["annotations"]
+    assert [bool(a.get("segmentation")) for a in kept] == [True, False, False]
+
+
+def run_length_code(mask):
+    code = to_rle(mask, height=20, width=60)
+    return dict(size=[20, 60], counts=run_lengths(code["counts"]).tolist())
+
+
+def outline(mask):
+    """Corners at the centres of the outermost pixels, as of a tool that traces contours."""
+    x1, y1, x2, y2 = *mask[0][:2], *mask[0][4:6]
+    return [[x1 + 0.5, y1 + 0.5, x2 - 0.5, y1 + 0.5, x2 - 0.5, y2 - 0.5, x1 + 0.5, y2 - 0.5]]
+
+
+@pytest.mark.parametrize("encode", [run_length_code, outline])
+def test_masks_that_a_tool_only_encoded_anew_were_not_corrected(encode):
+    before, after = labels(), labels()
+    for annotation in after["annotations"]:
+        annotation["segmentation"] = encode(annotation["segmentation"])
+    assert merge(before, after).dataset == before
+
+
+def test_a_round_shape_traced_as_polygons_is_not_a_correction():
+    rows, cols = np.mgrid[:20, :60] + 0.5
+    disc = (rows - 10) ** 2 + (cols - 20) ** 2 < 64
+    before = labels()
+    code = to_rle(to_polygons(disc), height=20, width=60)
+    ours = dict(drawn(7), bbox=[12, 2, 16, 16], segmentation=code)
+    before["annotations"] = [ours]
+    for shift in (-0.4, 0.4):
+        after = copy.deepcopy(before)
+        moved = [[value + shift for value in part] for part in to_polygons(disc)]
+        after["annotations"][0]["segmentation"] = moved
+        assert merge(before, after).changed == 0
+    after["annotations"][0]["segmentation"] = to_rle(
+        to_polygons(disc & (cols < 22)), height=20, width=60
+    )
+    assert merge(before, after).changed == 1
+
+
+def renumbered(dataset):
+    """The same annotations with ids from 1, in another order, images without their folder."""
+    after = copy.deepcopy(dataset)
+    after["annotations"] = after["annotations"][::-1]
+    for index, annotation in enumerate(after["annotations"]):
+        annotation["id"] = index + 1
+        annotation["image_id"] += 40
+    for image in after["images"]:
+        image.update(id=image["id"] + 40, file_name=image["file_name"].rpartition("/")[2])
+    return after
+
+
+def test_annotations_that_were_numbered_anew_are_found_by_image_and_box():
+    before = labels(images=2)
+    after = renumbered(before)
+    assert merge(before, after).dataset == before
+    last = after["annotations"][0]  # the third of the second image
+    last["segmentation"] = corrected(32)
+    del after["annotations"][3]  # the third of the first image
+    merged = merge(before, after)
+    assert [a["id"] for a in merged.dataset["annotations"] if "mask_source" in a] == [12]
+    assert (merged.changed, merged.renumbered) == (1, 5)
+    assert merged.ignored == ["annotation 9 is missing"]
+
+
+def test_equal_ids_decide_between_boxes_of_equal_objects():
+    before = labels()
+    before["annotations"] = [drawn(7), drawn(8)]
+    after = copy.deepcopy(before)
+    after["annotations"][1]["segmentation"] = corrected(2)
+    for each in (after, dict(after, annotations=after["annotations"][::-1])):
+        merged = merge(before, each).dataset["annotations"]
+        assert [a["segmentation"] == corrected(2) for a in merged] == [False, True]
+
+
+def test_an_export_of_other_images_is_an_error():
+    before, after = labels(), labels()
+    after["images"][0]["file_name"] = "elsewhere.png"
+    after["images"][0]["id"] = 5
+    for annotation in after["annotations"]:
+        annotation["image_id"] = 5
+    with pytest.raises(ValueError, match="none of its 3 masks is in an image of the same name"):
+        merge(before, after)
+    after = labels()
+    after["annotations"] = [drawn(7, left=45)]
+    with pytest.raises(ValueError, match="none of its 1 masks"):
+        merge(before, after)
+
+
+def test_a_mask_elsewhere_than_its_box_is_an_error():
+    before, after = labels(), labels()
+    after["annotations"][0]["segmentation"] = corrected(40)
+    with pytest.raises(
+        ValueError, match=r"(?s)to fit their boxes, but 1 of 1 do not.*annotation 7"
+    ):
+        merge(before, after)
+
+
+def test_changed_boxes_and_classes_are_listed():
+    before, after = labels(), labels()
+    first, second, third = after["annotations"]
+    first["bbox"] = [2, 2, 14, 8]
+    second.update(drawn(8, left=20), bbox=[20, 2, 10, 8])  # the tight box of its new mask
+    third["category_id"] = 2
+    after["categories"].append(dict(id=2, name="two"))
+    after["annotations"].append(drawn(99, left=45, image=1))
+    after["annotations"][-1]["segmentation"] = []
+    assert merge(before, after).ignored == [
+        "annotation 7 has the box [2, 2, 14, 8] instead of [2, 2, 10, 8]",
+        "annotation 9 is of 'two' instead of 'one'",
+        "annotation 99 is new, or its box has moved",
+    ]
+
+
+def test_deletions_are_listed():
+    """Images that were not exported were not looked at."""
+    before = labels(images=2)
+    first, second, *_ = before["annotations"]
+    after = dict(before, images=before["images"][:1])
+    after["annotations"] = [first, {**second, "segmentation": []}]
+    assert merge(before, after).ignored == [
+        "annotation 8 has lost its mask",
+        "annotation 9 is missing",
+    ]
