@@ -33,7 +33,7 @@ from mmdet_discobox.utils.command_line import run
 from mmdet_discobox.utils.files import write_text
 from starter_config import NETWORKS, DataFiles, StarterConfig, starter_config
 
-DEFAULT = "solov2"
+DEFAULT, SMALLEST = "solov2", "rtmdet-ins-tiny"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -47,11 +47,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         if path is not None:
             make_parent(path, option)
     starter = make_starter(args)
-    report = check(args, None if starter is None else starter.config())
+    config = None if starter is None else starter.config()
+    report = check(args, config)
     print(report if args.write_config is None else replace(report, suggestions=None))
     content, stops = report.as_json(), report.stops_training
     if args.val is not None:
-        validation = check_val(args)
+        validation = check_val(args, config)
         print(f"\nTo validate on: {validation}")
         content["validation"] = validation.as_json()
         stops |= validation.stops_training
@@ -62,7 +63,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"\nNo config was written to {args.write_config}: fix the errors first.")
     elif starter is not None:
         print(write_config(starter, args.write_config))
-        for hint in hints(args, report):
+        for hint in hints(args, report, starter):
             print(hint)
     return int(stops)
 
@@ -74,21 +75,36 @@ def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     )
     parser.add_argument("ann_json", type=Path, metavar="ANN_JSON", help="boxes in COCO format")
     parser.add_argument("img_dir", type=Path, metavar="IMG_DIR", help="folder of the images")
-    parser.add_argument("--config", type=Path, help="training config (default: solov2_r50.py)")
-    parser.add_argument("--json", type=Path, help="file to write the report to as json")
     parser.add_argument(
+        "--config", type=Path, help="training config to check against (default: solov2_r50.py)"
+    )
+    parser.add_argument("--json", type=Path, help="file to write the report to as json")
+    written = parser.add_argument_group("to write a config")
+    written.add_argument(
         "--write-config",
         type=Path,
         metavar="FILE",
         help="file to write a training config to, which starts from weights of COCO",
     )
-    parser.add_argument("--val", type=Path, metavar="VAL_JSON", help="json to validate on")
-    parser.add_argument("--val-img-dir", type=Path, help="folder of its images (default: IMG_DIR)")
-    parser.add_argument(
-        "--network", choices=NETWORKS, default=DEFAULT, help="network of the config to write"
+    written.add_argument(
+        "--val",
+        type=Path,
+        metavar="VAL_JSON",
+        help="json to validate on during the training; only with --write-config",
     )
-    parser.add_argument(
-        "--use-masks", action="store_true", help="the config trains on true masks, too"
+    written.add_argument(
+        "--val-img-dir", type=Path, help="folder of its images (default: IMG_DIR); only with --val"
+    )
+    written.add_argument(
+        "--network",
+        choices=NETWORKS,
+        default=DEFAULT,
+        help=f"network of the config (default: {DEFAULT}); only with --write-config",
+    )
+    written.add_argument(
+        "--use-masks",
+        action="store_true",
+        help="the config trains on true masks, too; only with --write-config",
     )
     args = parser.parse_args(argv)
     check_options(parser, args)
@@ -99,7 +115,10 @@ def check_options(parser: argparse.ArgumentParser, args: argparse.Namespace) -> 
     """Exit with status 2 if options contradict each other."""
     written = args.write_config
     if written is None and (args.val is not None or args.val_img_dir is not None):
-        parser.error("--val and --val-img-dir belong to --write-config")
+        parser.error(
+            "--val and --val-img-dir belong to --write-config. To check a json without writing a "
+            "config, pass it and its folder as ANN_JSON IMG_DIR"
+        )
     if written is None and args.use_masks:
         parser.error("--use-masks belongs to --write-config")
     if args.val is None and args.val_img_dir is not None:
@@ -119,10 +138,11 @@ def check(args: argparse.Namespace, config: Config | None) -> DatasetReport:
         return check_dataset(args.ann_json, args.img_dir, config=config, on_image=advance)
 
 
-def check_val(args: argparse.Namespace) -> DatasetReport:
-    """Check the data set of ``--val``."""
+def check_val(args: argparse.Namespace, config: Config | None) -> DatasetReport:
+    """Check the data set of ``--val`` against the written config."""
+    folder, classes = args.val_img_dir or args.img_dir, None if config is None else config.classes
     with progress_bar() as advance:
-        return check_validation(args.val, args.val_img_dir or args.img_dir, on_image=advance)
+        return check_validation(args.val, folder, classes=classes, on_image=advance)
 
 
 @contextmanager
@@ -153,7 +173,7 @@ def write_config(starter: StarterConfig, path: Path) -> str:
     )
 
 
-def hints(args: argparse.Namespace, report: DatasetReport) -> Iterator[str]:
+def hints(args: argparse.Namespace, report: DatasetReport, starter: StarterConfig) -> Iterator[str]:
     """Yield what another config would do better: on true masks, and without a GPU."""
     if report.true_masks and not args.use_masks:
         have = "objects have" if report.true_masks > 1 else "object has"
@@ -161,8 +181,22 @@ def hints(args: argparse.Namespace, report: DatasetReport) -> Iterator[str]:
             f"\n{report.true_masks} {have} a true mask: "
             "a config written with --use-masks trains on them."
         )
-    if args.network == DEFAULT and not torch.cuda.is_available():
-        yield "\nThere is no GPU here: --network rtmdet-ins-tiny is the smallest."
+    if not torch.cuda.is_available():
+        yield cpu_hint(args, starter.plan.steps)
+
+
+def cpu_hint(args: argparse.Namespace, steps: int) -> str:
+    """Describe the cost of a training on a CPU, and what takes less."""
+    boxes = shlex.join((str(args.ann_json), str(args.img_dir)))
+    smaller = f"- the smallest of these networks: --network {SMALLEST}\n"
+    return (
+        f"\nThere is no GPU here. This training has {steps:,} steps, and a step of such a network "
+        "takes seconds to tens of seconds on a CPU core. Less work is\n"
+        f"{smaller if args.network != SMALLEST else ''}"
+        "- a network for CPUs, of configs/lite0/: docs/own_data.md, 'Without a GPU'\n"
+        "- to train the labeller of the package on these boxes, and to label them with it:\n"
+        f"  python tools/autolabel.py --fit {boxes} OUT_JSON"
+    )
 
 
 def make_parent(path: Path, option: str) -> None:

@@ -47,5 +47,7 @@ custom_hooks = [
     *_base_.discobox_hooks,
     dict(type="PipelineSwitchHook", switch_epoch=280, switch_pipeline=box_train_pipeline_stage2),
 ]
-optim_wrapper = dict(clip_grad=dict(max_norm=35, norm_type=2))
+optim_wrapper = dict(
+    constructor="StudentOptimWrapperConstructor", clip_grad=dict(max_norm=35, norm_type=2)
+)
 auto_scale_lr = dict(base_batch_size=256)

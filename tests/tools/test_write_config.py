@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import json
 import re
-import shutil
+import shlex
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 import yaml
-from mmdet.registry import METRICS
-from mmengine.config import Config
+from mmengine.config import Config, DictAction
 from mmengine.runner import Runner, save_checkpoint
 from tiny import build, write_boxes
 from tiny_detectors import CONFIGS as STOCK
@@ -74,6 +73,25 @@ def test_the_start_is_the_one_of_mmdets_metafile(name, check, folder, tmp_path):
     theirs = Config.fromfile(STOCK.parent / listed[config.load_from], import_custom_modules=False)
     for part in ("backbone", "neck"):  # the same architecture, so that all weights fit
         assert theirs.model[part] == Config.fromfile(STOCK / base).model[part]
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_the_weights_of_imagenet_can_be_switched_off(name, check, folder, tmp_path):
+    """By the option of the manual, and by the line that the config names."""
+    write(check, folder, tmp_path / "own.py", "--network", name)
+    text = (tmp_path / "own.py").read_text()
+    by_option = Config.fromfile(tmp_path / "own.py")
+    assert by_option.model.backbone.init_cfg
+    manual = (ROOT / "docs" / "own_data.md").read_text()
+    key, value = re.search(r"--cfg-options (model\S+)=(\w+)", manual).groups()
+    by_option.merge_from_dict({key: DictAction._parse_iterable(value)})
+    (line,) = re.findall(r"add `(.*)` inside `model` below", text)
+    start = "model = dict(\n"
+    (tmp_path / "line.py").write_text(text.replace(start, f"{start}    {line}\n"))
+    for config in (by_option, Config.fromfile(tmp_path / "line.py")):
+        assert config.model.backbone.init_cfg is None
+        assert config.model.teacher_network
+        assert config.model.backbone.type
 
 
 def tiny(config, name, work_dir):
@@ -166,7 +184,10 @@ def test_masks_are_read_only_if_asked(check, folder, tmp_path):
     assert f"{count} objects have a true mask: a config written with --use-masks" in output
     text = (tmp_path / "boxes.py").read_text()
     assert not re.search("use_masks|LoadTrueMasks|true_masks|true mask", text)
-    assert "written with --use-masks" not in check(*arguments, tmp_path / "own.py", "--use-masks")
+    assert "docs/mixed.md shows how to train on them" in output
+    output = check(*arguments, tmp_path / "own.py", "--use-masks")
+    assert "The config trains on them" in output
+    assert not re.search("written with --use-masks|docs/mixed.md", output)
     config = Config.fromfile(tmp_path / "own.py")
     assert f"({count} with a true mask)" in (tmp_path / "own.py").read_text()
     assert config.train_dataloader.dataset.use_masks
@@ -191,42 +212,17 @@ def test_another_image_scale_in_the_text_reaches_all_its_uses(check, folder, tmp
 
 
 @pytest.mark.parametrize("gpu", [False, True])
-def test_a_network_for_machines_without_a_gpu_is_named(gpu, check, folder, tmp_path, monkeypatch):
+def test_the_work_of_a_training_on_a_cpu_is_named(gpu, check, folder, tmp_path, monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: gpu)
-    assert ("There is no GPU" in write(check, folder, tmp_path / "own.py")) == (not gpu)
-    options = ("--network", "rtmdet-ins-tiny")
-    assert "There is no GPU" not in write(check, folder, tmp_path / "tiny.py", *options)
-
-
-def test_without_a_json_to_validate_on_tests_run_on_the_training_images(check, folder, tmp_path):
-    write(check, folder, tmp_path / "own.py")
-    config = Config.fromfile(tmp_path / "own.py")
-    assert (config.val_dataloader, config.val_evaluator, config.val_cfg) == (None, None, None)
-    assert config.test_dataloader.dataset.ann_file == config.train_dataloader.dataset.ann_file
-    assert config.test_evaluator.metric == "bbox"
-
-
-def test_masks_and_folder_of_the_validation(check, folder, tmp_path):
-    images = tmp_path / "others"
-    shutil.copytree(folder / "images", images)
-    options = ("--val", folder / "masks.json", "--val-img-dir", images)
-    output = write(check, folder, tmp_path / "my own.py", *options)
-    assert f"mim train mmdet '{tmp_path / 'my own.py'}'" in output
-    config = Config.fromfile(tmp_path / "my own.py")
-    assert config.val_evaluator.metric == ["bbox", "segm"]
-    assert config.val_dataloader.dataset.data_prefix.img == f"{images.as_posix()}/"
-
-
-def test_a_crowd_without_a_mask_to_validate_on(check, folder, tmp_path):
-    """The evaluator of the written config accepts what was chosen for it."""
-    content = json.loads((folder / "masks.json").read_text())
-    content["annotations"][0]["iscrowd"] = 1
-    del content["annotations"][0]["segmentation"]
-    (tmp_path / "val.json").write_text(json.dumps(content))
-    write(check, folder, tmp_path / "own.py", "--val", tmp_path / "val.json")
-    evaluator = Config.fromfile(tmp_path / "own.py").val_evaluator
-    assert evaluator.metric == "bbox"
-    METRICS.build(evaluator)
+    output = write(check, folder, tmp_path / "own.py")
+    steps = re.search(r"\(([\d,]+) steps on one GPU\)", output)[1]
+    assert (f"There is no GPU here. This training has {steps} steps" in output) == (not gpu)
+    fit = shlex.join(["--fit", str(folder / "boxes.json"), str(folder / "images"), "OUT_JSON"])
+    assert (fit in output) == (not gpu)
+    assert ("--network rtmdet-ins-tiny" in output) == (not gpu)
+    output = write(check, folder, tmp_path / "tiny.py", "--network", "rtmdet-ins-tiny")
+    assert ("There is no GPU" in output) == (not gpu)
+    assert "--network rtmdet-ins-tiny" not in output
 
 
 def test_classes_and_paths_with_quotes_and_one_class(check, tmp_path):

@@ -118,7 +118,7 @@ def test_masks_are_asked_for_but_there_are_none(check, folder, tmp_path):
         (["--write-config", "there.py"], "exists"),
         (["--write-config", "own.py", "--config", "there.py"], "one of them"),
         (["--use-masks"], "--use-masks belongs to --write-config"),
-        (["--val", "val.json"], "belong to --write-config"),
+        (["--val", "val.json"], "belong to --write-config. To check a json without"),
         (["--write-config", "own.py", "--val-img-dir", "images"], "belongs to --val"),
     ],
 )

@@ -107,11 +107,12 @@ def check_dataset(
     dataset, repairs = repair(dataset)
     table, notes = _select_classes(dataset, settings)
     unusable = find_mask_problems(table.dataset)
+    use_masks = data is not None and bool(data.leaf.get("use_masks"))
     findings = [
         *notes,
         *map(repair_finding, repairs),
         *box_findings(table, settings),
-        *mask_findings(table, unusable),
+        *mask_findings(table, unusable, used=use_masks),
         *image_findings(dataset["images"], image_dir, on_image=on_image),
     ]
     if data is not None and not any(finding.level == "error" for finding in findings):

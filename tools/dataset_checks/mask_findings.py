@@ -17,12 +17,15 @@ from .findings import Finding, summarize
 _LISTED = 10
 
 
-def mask_findings(table: BoxTable, problems: Mapping[Any, Problem]) -> list[Finding]:
+def mask_findings(
+    table: BoxTable, problems: Mapping[Any, Problem], *, used: bool = False
+) -> list[Finding]:
     """List unusable masks, and count the objects with and without a mask of each class.
 
     Args:
         table: The boxes, with masks.
         problems: Result of :func:`find_mask_problems`.
+        used: Whether the config trains on true masks.
     """
     trained = _trained(table)
     sources = Counter(mask_source(a) for a in trained)
@@ -38,7 +41,7 @@ def mask_findings(table: BoxTable, problems: Mapping[Any, Problem]) -> list[Find
     true = true_masks(table, problems)
     text = f"{len(true)} of {len(trained)} objects have a true mask"
     text += f": {_classes(table, trained, true)}" if true else ""
-    findings.append(Finding("note", text, _expectation(true)))
+    findings.append(Finding("note", text, _expectation(true, used)))
     findings += summarize(
         "note",
         (),
@@ -74,9 +77,11 @@ def _classes(table: BoxTable, trained: list[dict], true: list[dict]) -> str:
     return ", ".join(listed + more)
 
 
-def _expectation(true: list[dict]) -> str:
+def _expectation(true: list[dict], used: bool) -> str:
     if not true:
         return "Training uses boxes alone"
+    if used:
+        return "The config trains on them"
     return (
         "They are read with use_masks=True in the CocoBoxDataset; docs/mixed.md shows how to train "
         "on them"

@@ -2,24 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Collection
 from pathlib import Path
 
 from mmdet_discobox.annotation_files.coco_repairs import repair
 from mmdet_discobox.annotation_files.coco_validation import load_coco_json
+from mmdet_discobox.annotation_files.coco_values import quote
+from mmdet_discobox.utils.types import Json
 
 from .dataset_check import DatasetReport, find_training_problems, make_report, repair_finding
+from .findings import Finding, summarize
 from .image_findings import image_findings
 
 
 def check_validation(
-    ann_file: str | Path, image_dir: str | Path, *, on_image: Callable[[], object] | None = None
+    ann_file: str | Path,
+    image_dir: str | Path,
+    *,
+    classes: Collection[str] | None = None,
+    on_image: Callable[[], object] | None = None,
 ) -> DatasetReport:
     """Check a COCO json and its images as :func:`check_dataset` does, but not its use to train.
 
     Args:
         ann_file: The json.
         image_dir: Folder that the ``file_name`` of an image is relative to.
+        classes: Names of the classes of the training; None does not compare them.
         on_image: Called after each image, for a progress bar.
 
     Raises:
@@ -34,6 +43,24 @@ def check_validation(
     dataset, repairs = repair(dataset)
     findings = [
         *map(repair_finding, repairs),
+        *_other_classes(dataset, classes),
         *image_findings(dataset["images"], image_dir, on_image=on_image),
     ]
     return make_report(ann_file, dataset, findings)
+
+
+def _other_classes(dataset: Json, classes: Collection[str] | None) -> list[Finding]:
+    """Note the boxes of classes that are not trained, which the evaluation leaves out."""
+    if classes is None:
+        return []
+    names = {category["id"]: category["name"] for category in dataset["categories"]}
+    labels = [names[annotation["category_id"]] for annotation in dataset["annotations"]]
+    others = Counter(label for label in labels if label not in classes)
+    return summarize(
+        "note",
+        (f"{quote(name)}: {count} boxes" for name, count in others.most_common()),
+        count=len(others),
+        text=f"{others.total()} of {len(labels)} boxes are not evaluated: they belong to {{count}} "
+        "classes that are not in the training",
+        fix="No action needed if intended",
+    )

@@ -61,6 +61,7 @@ def _rtmdet_ins(size: str, weights: str, pixels: float) -> Network:
 {_LOSSES}""",
         optimiser="""\
 optim_wrapper = dict(
+    constructor="StudentOptimWrapperConstructor",
     optimizer=dict(lr=0.004),  # for 256 images a step
     clip_grad=dict(max_norm=35, norm_type=2),
 )

@@ -16,7 +16,7 @@ from dataset_checks.suggestions import suggest
 from mmdet_discobox.annotation_files.box_table import BoxTable
 from mmdet_discobox.annotation_files.coco_reading import read_coco
 from mmdet_discobox.annotation_files.coco_values import quote_some
-from mmdet_discobox.annotation_files.true_masks import find_mask_problems
+from mmdet_discobox.annotation_files.true_masks import MACHINE, find_mask_problems, mask_source
 from mmdet_discobox.evaluation.coco_masks import annotations_without_mask
 from mmdet_discobox.utils.types import Json
 
@@ -239,6 +239,7 @@ def _quoted(text: str) -> str:
 
 
 def _metric(val: Json | None) -> str:
-    """Mask AP needs a mask of every annotation, of crowds as well."""
-    masks = val is not None and val["annotations"] and not annotations_without_mask(val)
-    return '["bbox", "segm"]' if masks else '"bbox"'
+    """Choose mask AP if every annotation, crowds as well, has a mask, and none is an auto-label."""
+    if val is None or not val["annotations"] or annotations_without_mask(val):
+        return '"bbox"'
+    return '"bbox"' if MACHINE in map(mask_source, val["annotations"]) else '["bbox", "segm"]'

@@ -21,8 +21,9 @@ image_scale = {image_scale}
 batch_size = {batch_size}  # images of a GPU in a step: fewer need less memory
 
 # Weights that mmdet trained on the masks of COCO. A line of the log names those that do not fit,
-# such as heads for other classes. None starts from ImageNet, whose weights are a download as well,
-# and takes a longer training. Without a network connection, model.backbone.init_cfg=None.
+# such as heads for other classes. None starts from ImageNet, which takes a longer training. The
+# weights of ImageNet are downloaded as well, and then replaced. Without a network connection, name
+# a local file here, and add `backbone=dict(init_cfg=None),` inside `model` below.
 load_from = (
     "{weights_folder}/"
     "{weights_file}"

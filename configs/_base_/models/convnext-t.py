@@ -20,6 +20,7 @@ convnext_t = dict(
 convnext_t_channels = [96, 192, 384, 768]
 convnext_t_optim_wrapper = dict(
     type="OptimWrapper",
+    constructor="StudentOptimWrapperConstructor",
     optimizer=dict(type="AdamW", lr=1e-4, betas=(0.9, 0.999), weight_decay=0.05),
     paramwise_cfg=dict(norm_decay_mult=0.0, bias_decay_mult=0.0),
     clip_grad=dict(max_norm=35, norm_type=2),

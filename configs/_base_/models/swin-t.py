@@ -17,6 +17,7 @@ swin_t = dict(
 swin_t_channels = [96, 192, 384, 768]
 swin_t_optim_wrapper = dict(
     type="OptimWrapper",
+    constructor="StudentOptimWrapperConstructor",
     optimizer=dict(type="AdamW", lr=1e-4, betas=(0.9, 0.999), weight_decay=0.05),
     paramwise_cfg=dict(
         custom_keys=dict(
