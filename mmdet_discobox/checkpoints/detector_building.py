@@ -19,6 +19,7 @@ from mmdet_discobox.models.teachers import ADDITIONS
 
 from .checkpoint_files import read_checkpoint, shape_mismatches
 from .config_reading import read_config
+from .start_weights import without_start_weights
 
 
 def build_detector(
@@ -31,7 +32,7 @@ def build_detector(
     Args:
         model: config, path of a config, or a detector from ``mmdet.apis.init_detector``.
         weights: checkpoint; None initialises the weights by the config, which may read or
-            download the files of its ``init_cfg``.
+            download the files of its ``init_cfg``. With a checkpoint nothing else is loaded.
         device: by default the GPU if there is one; a built detector stays on its device.
 
     Returns:
@@ -60,7 +61,8 @@ def build_detector(
     device = device or ("cuda" if torch.cuda.is_available() else "cpu")
     _check_device(device)
     init_default_scope(model.get("default_scope", "mmdet"))
-    detector = revert_sync_batchnorm(MODELS.build(model.model))
+    settings = model.model if weights is None else without_start_weights(model.model)
+    detector = revert_sync_batchnorm(MODELS.build(settings))
     detector.cfg = model
     detector.dataset_meta = dict(classes=_classes_of(model))
     if weights is None:

@@ -16,6 +16,7 @@ from mmdet_discobox.models.networks import DiscoBoxLabeler
 from mmdet_discobox.utils.types import type_name
 
 from .checkpoint_files import shape_mismatches
+from .start_weights import without_start_weights
 
 _REGISTRIES = (MODELS, TASK_UTILS, DATASETS, TRANSFORMS, METRICS, HOOKS)
 _PACKAGE = __name__.partition(".")[0]
@@ -58,13 +59,13 @@ def stock_config(config: Config) -> Config:
             f"Expected a detector that inherits from one of mmdet but got {own.__name__}, which "
             "mmdet does not have. Publish it without a stock config; it needs `custom_imports`."
         )
-    stock = {key: _stock(config[key]) for key in _KEPT if key in config}
+    stock = {key: _stock(without_start_weights(config[key])) for key in _KEPT if key in config}
     if hooks := stock.get("default_hooks"):  # those of this package serve trainings alone
         own_hooks = {key for key, hook in hooks.items() if _own(hook) is not None}
         stock["default_hooks"] = {k: hook for k, hook in hooks.items() if k not in own_hooks}
-    if "test_dataloader" in config:  # mmdeploy reads the name that mmdet's configs give it
+    if config.get("test_dataloader"):  # mmdeploy reads the name that mmdet's configs give it
         stock["test_pipeline"] = _stock(list(get_test_pipeline_cfg(config)))
-    if "test_evaluator" in config:
+    if config.get("test_evaluator"):
         stock["test_evaluator"] = _evaluator(config.test_evaluator)
     given = (config.get("custom_imports") or {}).get("imports") or []
     modules = [given] if isinstance(given, str) else list(given)

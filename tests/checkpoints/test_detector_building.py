@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import pytest
 import torch
+from mmdet.models.backbones import ResNet
 from mmdet.registry import MODELS
 from mmengine.registry import init_default_scope
 from tiny import build, tiny_solov2
 from tiny_matching import config_of
 
 from mmdet_discobox.apis import build_detector
+from mmdet_discobox.checkpoints.stock_config import stock_config
 
 BANK = "structured_teacher.cross_image.bank."
 
@@ -62,6 +64,26 @@ def test_weights_that_cannot_be_had_are_named_and_a_checkpoint_needs_none(traine
     with pytest.raises(OSError, match=r"DiscoBoxSOLOv2 starts from .*no\.pth.* give a checkpoint"):
         build_detector(config, device="cpu")
     build_detector(config, saved(tmp_path, trained), "cpu")
+
+
+@MODELS.register_module()
+class DownloadingBackbone(ResNet):
+    """As `TIMMBackbone`: with `pretrained=True` it loads weights while it is built."""
+
+    def __init__(self, pretrained=False, **settings):
+        if pretrained:
+            raise OSError("no network")
+        super().__init__(**settings)
+
+
+def test_with_a_checkpoint_a_backbone_downloads_nothing(trained, tmp_path):
+    model = tiny_solov2()
+    model.backbone.update(type="DownloadingBackbone", pretrained=True)
+    detector = build_detector(config_of(model), saved(tmp_path, trained), "cpu")
+    assert detector.cfg.model.backbone.pretrained  # the config stays as it was
+    assert not stock_config(detector.cfg).model.backbone.pretrained
+    with pytest.raises(OSError, match="no network"):
+        build_detector(config_of(model), device="cpu")
 
 
 def test_another_number_of_classes_is_refused(trained, tmp_path):

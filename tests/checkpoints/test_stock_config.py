@@ -107,7 +107,14 @@ def test_every_config_of_a_detector_becomes_stock(path):
     assert set(remaining) <= {"EfficientNetLite", "DCNResNet"}
     imports = (stock.get("custom_imports") or {}).get("imports", [])
     assert ("mmdet_discobox" in imports) == bool(remaining)
-    assert ("mmpretrain.models" in imports) == ("convnext" in path.stem)
+    assert ("mmpretrain.models" in imports) == stock.model.backbone.type.startswith("mmpretrain.")
+
+
+def test_a_config_without_tests_becomes_stock():
+    config = Config.fromfile(ROOT / "configs" / "discobox" / "solov2_r50.py")
+    parts = ("test_dataloader", "test_evaluator", "test_cfg")
+    config.merge_from_dict(dict.fromkeys(parts))
+    assert stock_config(config).model.type == "SOLOv2"
 
 
 @pytest.mark.parametrize(

@@ -23,10 +23,13 @@ PAPER = FOLDER / "discobox"
 WRAPPED = PAPER / "faster-rcnn_r50_masks_from_boxes.py"
 #: all others that train; those of correspondence have their own tests
 CONFIGS = sorted({*PAPER.glob("*.py"), *(FOLDER / "lite0").glob("*.py")} - {WRAPPED})
+#: ends of the names of configs with a backbone of mmpretrain
+OF_MMPRETRAIN = ("_convnext-t", "_convformer-s18")
 try:
     import mmpretrain.models  # noqa: F401
+    import timm  # noqa: F401
 except ImportError as error:
-    MISSING = f"mmpretrain cannot be imported: {error}"
+    MISSING = f"mmpretrain or timm cannot be imported: {error}"
 else:
     MISSING = ""
 every_config = pytest.mark.parametrize(
@@ -35,7 +38,9 @@ every_config = pytest.mark.parametrize(
         pytest.param(
             path,
             id=path.stem,
-            marks=pytest.mark.skipif(bool(MISSING) and "convnext" in path.stem, reason=MISSING),
+            marks=pytest.mark.skipif(
+                bool(MISSING) and path.stem.endswith(OF_MMPRETRAIN), reason=MISSING
+            ),
         )
         for path in CONFIGS
     ],
@@ -79,6 +84,8 @@ def shrunken(path):
     if model.backbone.type == "mmpretrain.ConvNeXt":
         arch = dict(depths=[1, 1, 1, 1], channels=[12, 24, 48, 96])
         model.backbone.update(arch=arch, init_cfg=None)
+    if model.backbone.type == "mmpretrain.TIMMBackbone":  # timm fixes its size
+        model.backbone.pretrained = False
     if model.backbone.type in ("SwinTransformer", "mmpretrain.ConvNeXt"):
         levels = model.backbone.get("out_indices", range(4))
         model.neck.update(in_channels=[12 * 2**level for level in levels])
@@ -139,7 +146,7 @@ def some_true(data):
 
 @every_config
 def test_a_config_imports_the_package(path):
-    others = ["mmpretrain.models"] if "convnext" in path.stem else []
+    others = ["mmpretrain.models"] if path.stem.endswith(OF_MMPRETRAIN) else []
     assert load(path).custom_imports.imports == ["mmdet_discobox", *others]
 
 
