@@ -7,6 +7,8 @@
     python tools/autolabel.py --teacher-only BOXES IMG_DIR OUT_JSON
     python tools/autolabel.py --accepted accepted.json MASKS_JSON OUT_JSON
     python tools/autolabel.py --accepted accepted.json MASKS_JSON NEXT_JSON --keep-boxes
+    python tools/autolabel.py --rejected accepted.json MASKS_JSON TODO_JSON
+    python tools/autolabel.py --corrected FIXED_JSON MASKS_JSON NEXT_JSON
     python tools/autolabel.py --report DIR MASKS_JSON IMG_DIR
 
 The first form uses the box labeller that ships with the package. --fit trains it on your boxes
@@ -21,8 +23,9 @@ killed run resumes when started again. If boxes fail, they are listed at the end
 is 1. --accepted with two paths keeps the masks that were accepted on the page of --report, and
 drops the other boxes. With --keep-boxes, all boxes stay, and the accepted masks are marked as a
 person's: with --fit they teach beside the boxes of NEXT_JSON, and they are never overwritten.
---corrected takes over masks that were drawn in another tool, from its COCO export. --report with
-two paths draws that page of masks that exist. For several processes:
+--rejected writes the images of the masks that were rejected on the page, to be corrected in another
+tool, and --corrected takes its masks over, from its COCO export. --report with two paths draws that
+page of masks that exist. For several processes:
 torchrun --nproc_per_node=N tools/autolabel.py ...
 """
 
@@ -54,6 +57,7 @@ from mmdet_discobox.labelling.labelled_boxes import LabelledBoxes, add_masks, is
 from mmdet_discobox.labelling.reviewed_masks import (
     check_accepted_masks,
     check_loses_no_masks,
+    images_to_correct,
     keep_accepted,
     mark_accepted,
     read_accepted,
@@ -75,13 +79,29 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = parse_args(argv, description=__doc__)
     if not hasattr(args, "out_json"):
         return draw_page(args, read_masks(args.boxes), title=args.boxes.name)
-    for path in (args.boxes, args.accepted, args.corrected, args.truth):
+    for path in (args.boxes, args.accepted, args.rejected, args.corrected, args.truth):
         if path is not None and path.exists() and path.resolve() == args.out_json.resolve():
             raise ValueError(f"Expected another file than '{path}' as OUT_JSON.")
     if args.report:
         check_report_place(args.report, args.out_json)
     check_output(args.format, args.out_json)
+    if args.rejected:
+        return extract_rejected(args)
     return label(args) if hasattr(args, "img_dir") else accept(args)
+
+
+def extract_rejected(args: argparse.Namespace) -> int:
+    """Write the images with a rejected mask; return the exit status."""
+    dataset = images_to_correct(read_coco(args.boxes), args.rejected)
+    check_loses_no_masks(dataset, args.out_json)
+    write_json(args.out_json, dataset)
+    images, masks = (len(dataset[part]) for part in ("images", "annotations"))
+    print(
+        f"{images} images with rejected masks, {masks} boxes: {args.out_json}\n"
+        f"Correct them in another tool, export COCO json, and merge: --corrected EXPORT_JSON "
+        f"{args.boxes} NEXT_JSON"
+    )
+    return 0
 
 
 def accept(args: argparse.Namespace) -> int:

@@ -60,11 +60,18 @@ def build_parser(description: str) -> argparse.ArgumentParser:
         help="with --accepted: keep all boxes, and mark the accepted masks as a person's",
     )
     parser.add_argument(
+        "--rejected",
+        type=Path,
+        metavar="FILE",
+        help="json saved by the page of --report; writes the images of the rejected masks, to be "
+        "corrected in another tool",
+    )
+    parser.add_argument(
         "--corrected",
         type=Path,
         metavar="JSON",
-        help="COCO json of another tool with masks of these boxes, merged by the ids of the "
-        "annotations; implies --keep-boxes",
+        help="COCO json of another tool with masks of these boxes, found by image and overlap; "
+        "implies --keep-boxes",
     )
     parser.add_argument("--report", type=Path, metavar="DIR", help="folder for a page of masks")
     parser.add_argument(
@@ -92,7 +99,9 @@ def name_paths(parser: argparse.ArgumentParser, args: argparse.Namespace) -> lis
     forms = [["config", "checkpoint", *files], files]
     if args.teacher_only or args.fit or args.onnx:
         forms = [files]
-    if (args.accepted or args.corrected) and not args.fit:
+    if args.rejected:
+        forms = [["boxes", "out_json"]]
+    elif (args.accepted or args.corrected) and not args.fit:
         forms.append(["boxes", "out_json"])
     elif args.report and not (args.fit or args.teacher_only or args.onnx):
         forms.append(["boxes", "img_dir"])
@@ -112,6 +121,9 @@ def check_options(
         parser.error("expected --keep-boxes with --accepted or --corrected")
     if sum(map(bool, (args.teacher_only, args.fit, args.onnx))) > 1:
         parser.error("expected one of --teacher-only, --fit and --onnx, not several")
+    others = (args.accepted, args.corrected, args.report, args.fit, args.onnx, args.teacher_only)
+    if args.rejected and (any(others) or args.format != "coco"):
+        parser.error("expected --rejected without other steps, to write a COCO json")
     if args.fit and args.launcher != "none":
         parser.error("expected --fit in a single process, without --launcher")
     if args.epochs is not None and not args.fit:

@@ -201,14 +201,11 @@ class AutoLabeler:
         self, objects: BoxObjects, features: Any, rgb: Tensor, known: bool
     ) -> Iterator[tuple[CoarseMasks, PseudoMasks, Tensor]]:
         """Yield coarse masks, refined masks and qualities of some objects after the other."""
-        count = len(objects)
-        for group in _slices(0, count, count if self.teacher.competes else self.max_objects):
-            parts = _slices(group.start, group.stop, self.max_objects)
-            starts = [self._coarse_masks(objects[part], features, rgb, known) for part in parts]
-            for start, refined in zip(
-                starts, self.teacher(starts, objects[group], rgb), strict=True
-            ):
-                yield start, *refined
+        size = self.max_objects
+        parts = [slice(first, first + size) for first in range(0, len(objects), size)]
+        starts = [self._coarse_masks(objects[part], features, rgb, known) for part in parts]
+        for start, refined in zip(starts, self.teacher(starts, objects, rgb), strict=True):
+            yield start, *refined
 
     def _masks(
         self, objects: BoxObjects, features: Any, rgb: Tensor, known: bool
@@ -284,11 +281,6 @@ def ellipse_logits(boxes: Tensor, regions: Tensor, size: int) -> Tensor:
     points = regions[:, None, :2] + steps[:, None] * sides[:, None]  # (G, S, 2)
     squares = ((points - centres[:, None]) / half[:, None]) ** 2
     return 4 * (1 - squares[:, None, :, 0] - squares[:, :, None, 1])
-
-
-def _slices(first: int, end: int, size: int) -> list[slice]:
-    """Divide a range of objects into slices of at most ``size``."""
-    return [slice(start, min(start + size, end)) for start in range(first, end, size)]
 
 
 def _tensor_objects(rgb: Tensor, boxes: Tensor, labels: Sequence[int]) -> BoxObjects:

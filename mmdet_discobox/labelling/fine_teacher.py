@@ -13,7 +13,7 @@ from mmdet_discobox.models.teachers import StructuredTeacher, crop_regions
 from mmdet_discobox.structures import BoxObjects, PseudoMasks
 
 from .coarse_masks import CoarseMasks
-from .mask_quality import mask_quality, mask_signals
+from .mask_quality import loneliness, mask_quality, mask_signals
 
 #: the second pass starts from the first masks, clamped to probabilities of [_SURE, 1 - _SURE]
 _SURE = 0.002
@@ -55,11 +55,6 @@ class FineTeacher:
         self.margin = teacher.margin
         self.crop_size = teacher.crop_size  # of the coarse masks
 
-    @property
-    def competes(self) -> bool:
-        """Whether overlapping objects of a class compete in the first pass."""
-        return bool(self.first.competition)
-
     def __call__(
         self, starts: Sequence[CoarseMasks], objects: BoxObjects, images: Tensor
     ) -> Iterator[tuple[PseudoMasks, Tensor]]:
@@ -70,8 +65,8 @@ class FineTeacher:
 
         Args:
             starts: their coarse masks on the first grid, some objects at a time.
-            objects: all objects.
-            images: ``(B, 3, H, W)`` RGB in [0, 255].
+            objects: all objects of one image.
+            images: ``(1, 3, H, W)`` RGB in [0, 255].
 
         Yields:
             For each start the refined masks on the finer grid, and their qualities ``(G,)`` in
@@ -90,10 +85,16 @@ class FineTeacher:
         for start, masks, part in zip(
             starts, first.masks.split(sizes), rows.split(sizes), strict=True
         ):
-            yield self._second_pass(start, masks, objects[part], images)
+            alone = loneliness(objects[part], objects)
+            yield self._second_pass(start, masks, objects[part], images, alone)
 
     def _second_pass(
-        self, start: CoarseMasks, masks: Tensor, objects: BoxObjects, images: Tensor
+        self,
+        start: CoarseMasks,
+        masks: Tensor,
+        objects: BoxObjects,
+        images: Tensor,
+        alone: Tensor,
     ) -> tuple[PseudoMasks, Tensor]:
         """Refine masks of the first pass, and rate them."""
         probs = self._finer(masks)
@@ -103,7 +104,8 @@ class FineTeacher:
             crop_regions(images, pseudo.regions, objects.image_inds, _COLOUR_CELLS)
         )
         network = self._finer(start.coarse).sigmoid() * pseudo.inside
-        signals = mask_signals(pseudo.masks, probs, colours, network=network)
+        signals = mask_signals(pseudo.masks, probs, colours, network=network, inside=pseudo.inside)
+        signals["alone"] = alone
         if start.views is not None:
             signals["views"] = start.views
         return pseudo, self.rate(signals, start.predicted)

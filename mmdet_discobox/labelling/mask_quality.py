@@ -12,9 +12,11 @@ from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
+from mmdet.structures.bbox import bbox_overlaps
 from torch import Tensor
 
 from mmdet_discobox.functional import check_shapes
+from mmdet_discobox.structures import BoxObjects
 
 #: weight of the boundary's length (relative to the square root of the area) in the compactness
 _LENGTH = 0.1
@@ -31,7 +33,8 @@ class QualityModel:
     Attributes:
         bias: log-odds of the quality where every signal is 1.
         weights: weight of each signal by its name in :func:`mask_signals`, never negative: a
-            stronger signal does not lower the quality.
+            stronger signal does not lower the quality. ``alone`` is :func:`loneliness`, ``views``
+            the agreement of a labeller's crops.
     """
 
     bias: float
@@ -44,23 +47,26 @@ class QualityModel:
 
 
 #: masks from the ellipses in the boxes
-COLOURS = QualityModel(2.84, dict(certainty=0.95, separation=0.36, contrast=1.73, compactness=2.03))
+COLOURS = QualityModel(
+    2.41, dict(certainty=1.08, separation=0.46, contrast=1.24, compactness=1.18, alone=0.72)
+)
 #: masks that started from those of a detector
 DETECTOR = QualityModel(
-    2.64,
-    dict(certainty=0.35, separation=0.26, contrast=2.87, compactness=0.38, agreement=0.18),
+    1.76, dict(certainty=0.17, separation=0.03, contrast=1.67, agreement=0.23, alone=1.16)
 )
 #: masks that started from those of a box labeller, which looks at several crops
 LABELLER = QualityModel(
-    2.52,
+    2.71,
     dict(
-        certainty=1.09,
-        separation=0.19,
-        contrast=0.93,
-        compactness=0.19,
-        agreement=0.87,
-        network=0.42,
-        views=1.62,
+        certainty=0.99,
+        separation=0.26,
+        contrast=0.63,
+        compactness=0.44,
+        reach=1.51,
+        agreement=0.74,
+        network=0.43,
+        alone=0.79,
+        views=1.57,
     ),
 )
 
@@ -69,7 +75,8 @@ def mask_quality(signals: Mapping[str, Tensor], predicted: Tensor) -> Tensor:
     """Predict the IoU of masks with the truth.
 
     Args:
-        signals: of :func:`mask_signals`, with ``views`` where a box labeller predicted.
+        signals: of :func:`mask_signals`, with ``alone``, and ``views`` where a box labeller
+            predicted.
         predicted: ``(G,)`` boolean, objects with a prediction of the network.
 
     Returns:
@@ -85,7 +92,7 @@ def log_signal(signal: Tensor) -> Tensor:
 
 
 def mask_signals(
-    masks: Tensor, probs: Tensor, colours: Tensor, *, network: Tensor
+    masks: Tensor, probs: Tensor, colours: Tensor, *, network: Tensor, inside: Tensor
 ) -> dict[str, Tensor]:
     """Compute the signals of masks.
 
@@ -95,6 +102,7 @@ def mask_signals(
         colours: ``(G, 3, s, s)`` Lab over the same regions; s divides S.
         network: ``(G, S, S)`` probabilities of the network, without meaning for objects that it
             did not predict.
+        inside: ``(G, S, S)`` boolean, cells in the object's box.
 
     Returns:
         ``(G,)`` each, in [0, 1]:
@@ -103,13 +111,18 @@ def mask_signals(
         - ``separation``: distance between the colours inside and outside the mask;
         - ``contrast``: strength of the image edges along the mask's boundary;
         - ``compactness``: decreases with the length of the boundary;
+        - ``reach``: share of the rows of the box that the mask reaches, times that of the columns:
+          1 for every true mask of a tight box;
         - ``agreement``: expected IoU under the probabilities of the network;
         - ``network``: expected IoU of the network's own mask under its probabilities.
 
     Raises:
         ValueError: if the shapes do not fit.
     """
-    check_shapes(masks=(masks, "G S S"), probs=(probs, "G S S"), colours=(colours, "G 3 s s"))
+    check_shapes(
+        masks=(masks, "G S S"), probs=(probs, "G S S"), inside=(inside, "G S S"),
+        colours=(colours, "G 3 s s"),
+    )  # fmt: skip
     pooled = F.avg_pool2d(masks[:, None], masks.shape[-1] // colours.shape[-1])[:, 0]  # (G, s, s)
     contrast, compactness = _boundary(colours, pooled)
     return dict(
@@ -117,9 +130,34 @@ def mask_signals(
         separation=_separation(colours, pooled),
         contrast=contrast,
         compactness=compactness,
+        reach=_reach(masks > 0.5, inside),
         agreement=_expected_iou(network, masks > 0.5),
         network=_expected_iou(network, network > 0.5),
     )
+
+
+def loneliness(objects: BoxObjects, others: BoxObjects) -> Tensor:
+    """Return how little boxes overlap with any other box of their image, one more signal.
+
+    Args:
+        objects: G boxes.
+        others: all boxes of the image, also these.
+
+    Returns:
+        ``(G,)`` in [0, 1]: 1 minus the second largest IoU with a box of the image, since the
+        largest is that with itself; so a box that is given twice has 0.
+    """
+    if len(others) < 2:
+        return torch.ones_like(objects.boxes[:, 0])
+    ious: Tensor = bbox_overlaps(objects.boxes, others.boxes)
+    return 1 - ious.topk(2).values[:, 1]
+
+
+def _reach(masks: Tensor, inside: Tensor) -> Tensor:
+    """Return the share of the rows of the boxes with a pixel of the mask, times the columns'."""
+    masks = masks & inside
+    shares = [masks.any(d).sum(1) / inside.any(d).sum(1).clamp_min(1) for d in (1, 2)]
+    return shares[0] * shares[1]
 
 
 def _expected_iou(probs: Tensor, masks: Tensor) -> Tensor:

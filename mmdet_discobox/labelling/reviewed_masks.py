@@ -65,6 +65,31 @@ def keep_accepted(dataset: Json, path: str | Path) -> Json:
     return {**dataset, "annotations": annotations}
 
 
+def images_to_correct(dataset: Json, path: str | Path) -> Json:
+    """Keep the images with a mask that was rejected on the page of ``--report``, and their boxes.
+
+    All masks of these images stay, so that a tool shows what is next to the rejected ones.
+
+    Args:
+        dataset: a COCO json with masks; not changed.
+        path: the file that the page saved.
+
+    Raises:
+        FileNotFoundError: if the file is missing.
+        ValueError: if the file has no list ``rejected``, or an empty one, or an id that is not in
+            the data set.
+    """
+    rejected = set(_known(_ids(_read(path), "rejected", path), dataset, path))
+    if not rejected:
+        raise ValueError(f"Expected ids of rejected masks in '{path}' but got none.")
+    images = {a["image_id"] for a in dataset["annotations"] if a["id"] in rejected}
+    return {
+        **dataset,
+        "images": [image for image in dataset["images"] if image["id"] in images],
+        "annotations": [a for a in dataset["annotations"] if a["image_id"] in images],
+    }
+
+
 def check_accepted_masks(dataset: Json, path: str | Path) -> None:
     """Check that what was accepted has a mask.
 
@@ -87,7 +112,11 @@ def check_accepted_masks(dataset: Json, path: str | Path) -> None:
 
 def _check_ids(dataset: Json, path: str | Path) -> list[int | str]:
     """Return the ids of :func:`read_accepted`, which must be of the data set."""
-    wanted = [*chain(*read_accepted(path))]
+    return _known([*chain(*read_accepted(path))], dataset, path)
+
+
+def _known(wanted: list[int | str], dataset: Json, path: str | Path) -> list[int | str]:
+    """Return ids, which must be of the data set."""
     known = {annotation["id"] for annotation in dataset["annotations"]}
     if unknown := [value for value in wanted if value not in known]:
         raise ValueError(
@@ -112,17 +141,20 @@ def read_accepted(path: str | Path) -> tuple[list[int | str], list[int | str]]:
         FileNotFoundError: if the file is missing.
         ValueError: if the file has no such lists.
     """
+    content = _read(path)
+    return _ids(content, "accepted", path), _ids({"left_out": [], **content}, "left_out", path)
+
+
+def _read(path: str | Path) -> Json:
     try:
         content = json.loads(Path(path).read_bytes())
     except (FileNotFoundError, IsADirectoryError) as error:
         raise FileNotFoundError(
-            f"Expected the accepted ids at '{path}', but there is no such file."
+            f"Expected the decisions of the page at '{path}', but there is no such file."
         ) from error
     except (ValueError, RecursionError) as error:
         raise ValueError(f"Expected '{path}' to be a json, but: {error}.") from error
-    if not isinstance(content, dict):
-        content = dict(accepted=content)
-    return _ids(content, "accepted", path), _ids({"left_out": [], **content}, "left_out", path)
+    return content if isinstance(content, dict) else dict(accepted=content)
 
 
 def _ids(content: Json, name: str, path: str | Path) -> list[int | str]:

@@ -172,7 +172,7 @@ def test_the_teacher_sees_rgb():
     labeler, seen = AutoLabeler(), []
     teacher = labeler.teacher
     labeler.teacher = lambda *args: seen.append(args[2]) or teacher(*args)
-    for name in ("margin", "crop_size", "competes"):
+    for name in ("margin", "crop_size"):
         setattr(labeler.teacher, name, getattr(teacher, name))
     labeler([BoxedImage(image, np.array([tight_box(truth)]), ["x"])])
     assert seen[0][0, :, 40, 60].tolist() == image[40, 60, ::-1].tolist()

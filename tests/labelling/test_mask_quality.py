@@ -10,9 +10,11 @@ from mmdet_discobox.labelling.mask_quality import (
     DETECTOR,
     LABELLER,
     QualityModel,
+    loneliness,
     mask_quality,
     mask_signals,
 )
+from mmdet_discobox.structures import BoxObjects
 
 SIZE = 32
 
@@ -27,13 +29,15 @@ def colours_of(mask):
     return torch.stack([60 * mask, 0 * mask, 0 * mask], 1) + 20
 
 
-def signals_of(mask, *, probs=None, colours=None, network=None):
-    return mask_signals(
+def signals_of(mask, *, probs=None, colours=None, network=None, inside=None):
+    signals = mask_signals(
         mask,
         mask if probs is None else probs,
         colours_of(mask) if colours is None else colours,
         network=mask if network is None else network,
+        inside=torch.ones_like(mask, dtype=torch.bool) if inside is None else inside,
     )
+    return {**signals, "alone": torch.ones(len(mask))}
 
 
 def test_expected_iou_by_hand():
@@ -70,6 +74,33 @@ def test_a_ragged_mask_is_less_compact():
     stripes = square(8, 24)
     stripes[:, ::2] = 0
     assert signals_of(stripes)["compactness"] < signals_of(square(8, 24))["compactness"]
+
+
+def test_reach_by_hand():
+    """Of a box of 16 x 16 cells, the mask reaches 12 rows and 4 columns: 3/4 of 1/4."""
+    mask, box = torch.zeros(1, SIZE, SIZE), square(8, 24) > 0
+    mask[:, 10:22, 9:13] = 1
+    mask[:, 2:5] = 1  # cells outside the box do not count
+    assert signals_of(mask, inside=box)["reach"].item() == pytest.approx(3 / 16)
+    assert signals_of(square(8, 24), inside=box)["reach"] == 1
+    assert signals_of(mask, inside=box & False)["reach"] == 0
+
+
+def objects_of(*boxes):
+    boxes = torch.tensor(boxes, dtype=torch.float).view(-1, 4)
+    zeros = torch.zeros(len(boxes), dtype=torch.long)
+    return BoxObjects(boxes, zeros, zeros, torch.tensor([[90.0, 90.0]]), zeros - 1)
+
+
+def test_boxes_that_overlap_are_less_alone():
+    """The second box covers half of the first: IoU 1/3. The last is given twice."""
+    first, second, far = (0, 0, 20, 20), (10, 0, 30, 20), (50, 50, 60, 70)
+    boxes = objects_of(first, second, far, (70, 0, 80, 80), (70, 0, 80, 80))
+    assert loneliness(boxes, boxes).tolist() == pytest.approx([2 / 3, 2 / 3, 1, 0, 0])
+    assert loneliness(boxes[1:3], boxes).tolist() == pytest.approx([2 / 3, 1])
+    one = objects_of(first)
+    assert loneliness(one, one).tolist() == [1]
+    assert loneliness(objects_of(), objects_of()).shape == (0,)
 
 
 def test_regression_by_hand():
@@ -109,4 +140,4 @@ def test_odd_masks_have_a_quality():
 def test_wrong_shapes():
     mask = square(8, 24)
     with pytest.raises(ValueError, match="colours"):
-        mask_signals(mask, mask, mask, network=mask)
+        mask_signals(mask, mask, mask, network=mask, inside=mask > 0)

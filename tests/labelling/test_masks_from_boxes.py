@@ -305,8 +305,8 @@ def test_many_detections_are_labelled_in_chunks():
     image, _, boxes = scene()
     model = wrap(KnownBoxes({(80, 120): (boxes * 20, [0] * 40, [0.9] * 40)}))
     labeler, sizes = AutoLabeler(max_objects=16), []
-    teacher = labeler.teacher.first.refine_grids
-    labeler.teacher.first.refine_grids = lambda coarse, *args, **kwargs: (
+    teacher = labeler.teacher.second.refine_grids
+    labeler.teacher.second.refine_grids = lambda coarse, *args, **kwargs: (
         sizes.append(len(coarse)) or teacher(coarse, *args, **kwargs)
     )
     model.labeler.on = lambda device: labeler

@@ -7,6 +7,7 @@ import pytest
 from mmdet_discobox.labelling.reviewed_masks import (
     check_accepted_masks,
     check_loses_no_masks,
+    images_to_correct,
     keep_accepted,
 )
 
@@ -65,8 +66,28 @@ def test_wrong_accepted_files(tmp_path, text, message):
     (tmp_path / "a.json").write_text(text)
     with pytest.raises(ValueError, match=message):
         keep_accepted(boxes(), tmp_path / "a.json")
-    with pytest.raises(FileNotFoundError, match="Expected the accepted ids"):
+    with pytest.raises(FileNotFoundError, match="Expected the decisions of the page"):
         keep_accepted(boxes(), tmp_path / "gone.json")
+
+
+def test_images_with_a_rejected_mask_are_corrected_with_all_their_masks(tmp_path):
+    dataset = boxes()
+    dataset["images"].append(dict(id=2, file_name="b.png", width=30, height=20))
+    dataset["annotations"][2]["image_id"] = 2
+    for rejected, images, left in (([7], [1], [7, "x", 10]), ([9, "x"], [1, 2], [7, "x", 9, 10])):
+        (tmp_path / "a.json").write_text(json.dumps(dict(accepted=[], rejected=rejected)))
+        found = images_to_correct(dataset, tmp_path / "a.json")
+        assert [image["id"] for image in found["images"]] == images
+        assert [a["id"] for a in found["annotations"]] == left
+        assert found["categories"] == dataset["categories"]
+    for text, message in (
+        ('{"rejected": []}', "Expected ids of rejected masks in .* but got none"),
+        ('{"rejected": [8]}', "1 of its 1 ids are not among theirs, first 8"),
+        ("[7]", "a list `rejected` of ids"),
+    ):
+        (tmp_path / "a.json").write_text(text)
+        with pytest.raises(ValueError, match=message):
+            images_to_correct(dataset, tmp_path / "a.json")
 
 
 def labels_of(*ids):

@@ -148,6 +148,37 @@ def test_changes_of_boxes_by_another_tool_are_reported(autolabel, root, tmp_path
     assert "8 boxes, 7 with an accepted mask" in output
 
 
+def test_rejected_masks_are_corrected_in_another_tool_and_come_back(autolabel, root, tmp_path):
+    labels = tmp_path / "labels.json"
+    autolabel("--teacher-only", root / "boxes.json", root / "images", labels)
+    made = {a["id"]: a for a in json.loads(labels.read_text())["annotations"]}
+    one, other, good, *_ = sorted(made, key=lambda key: made[key]["area"], reverse=True)
+    decided = tmp_path / "accepted.json"
+    decided.write_text(json.dumps(dict(accepted=[good], rejected=[one, other])))
+    output = autolabel("--rejected", decided, labels, tmp_path / "todo.json")
+    todo = json.loads((tmp_path / "todo.json").read_text())
+    images = {made[one]["image_id"], made[other]["image_id"]}
+    assert {image["id"] for image in todo["images"]} == images
+    assert todo["annotations"] == [a for a in made.values() if a["image_id"] in images]
+    shown = len(todo["annotations"])
+    assert f"{len(images)} images with rejected masks, {shown} boxes" in output
+    for number, annotation in enumerate(todo["annotations"]):
+        if annotation["id"] in (one, other):
+            x, y, width, height = annotation["bbox"]
+            end = x + 0.7 * width
+            annotation["segmentation"] = [[x, y, end, y, end, y + height, x, y + height]]
+        annotation["id"] = 900 + number  # as some tools do
+    (tmp_path / "fixed.json").write_text(json.dumps(todo))
+    both = ("--accepted", decided, "--corrected", tmp_path / "fixed.json")
+    output = autolabel(*both, labels, tmp_path / "next.json")
+    assert "2 masks of" in output
+    assert "not taken over" not in output  # other images are not missing
+    following = json.loads((tmp_path / "next.json").read_text())["annotations"]
+    assert len(following) == 8
+    persons = {a["id"] for a in following if a.get("mask_source") == "person"}
+    assert persons == {one, other, good}
+
+
 def test_an_output_with_a_persons_masks_is_not_replaced(autolabel, root, tmp_path):
     following = tmp_path / "next.json"
     dataset = json.loads((root / "masks.json").read_text())

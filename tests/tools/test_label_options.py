@@ -18,3 +18,13 @@ def test_a_format_without_boxes_is_refused_by_the_option_that_was_given(
     with pytest.raises(SystemExit):
         autolabel(*options, "a.json", "out", "--format", "voc-png")
     assert f"error: expected {given} with --format coco" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "option",
+    [("--accepted", "ids.json"), ("--fit",), ("--report", "page"), ("--format", "voc-png")],
+)
+def test_rejected_masks_are_a_step_of_their_own(autolabel, capsys, option):
+    with pytest.raises(SystemExit):
+        autolabel("--rejected", "ids.json", "a.json", "out.json", *option)
+    assert "error: expected --rejected without other steps" in capsys.readouterr().err
