@@ -41,12 +41,12 @@ from mmengine.dist import is_main_process
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from label_messages import print_corrected, print_left_out, print_listed, print_result
-from label_networks import build_labeler, mask_settings
-from label_options import parse_args
-from label_processes import init_processes
-from label_report import check_report_folder, check_report_place, is_rated, write_report
-from label_truth import check_truth, compare_with_truth
+from autolabelling.messages import print_corrected, print_left_out, print_listed, print_result
+from autolabelling.networks import build_labeler, mask_settings
+from autolabelling.options import parse_args
+from autolabelling.processes import init_processes
+from autolabelling.report import check_report_folder, check_report_place, is_rated, write_report
+from autolabelling.truth import check_truth, compare_with_truth
 from mmdet_discobox.annotation_files.box_formats import read_boxes
 from mmdet_discobox.annotation_files.coco_reading import read_coco
 from mmdet_discobox.labelling.corrected_masks import merge_corrected

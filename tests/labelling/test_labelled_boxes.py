@@ -5,7 +5,7 @@ import copy
 import numpy as np
 import pytest
 
-from label_truth import check_truth, compare_with_truth
+from autolabelling.truth import check_truth, compare_with_truth
 from mmdet_discobox.labelling import add_masks
 from mmdet_discobox.labelling.mask_encoding import encode_rle
 

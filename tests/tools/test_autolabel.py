@@ -18,7 +18,7 @@ from mmengine.registry import init_default_scope
 from mmengine.runner import save_checkpoint
 from tiny import NETWORKS, build, tiny_solov2, write_boxes
 
-from label_processes import find_launcher
+from autolabelling.processes import find_launcher
 
 TOOL = Path(__file__).parents[2] / "tools" / "autolabel.py"
 CLASSES = ("one", "two", "three")

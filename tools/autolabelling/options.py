@@ -6,8 +6,9 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from label_processes import LAUNCHERS, find_launcher
 from mmdet_discobox.labelling.formats import FORMATS
+
+from .processes import LAUNCHERS, find_launcher
 
 
 def parse_args(argv: Sequence[str] | None, *, description: str) -> argparse.Namespace:

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from browser import result_of
 
-from label_report import ReportItem, crop_with_overlay, is_rated, write_label_report
+from autolabelling.report import ReportItem, crop_with_overlay, is_rated, write_label_report
 from mmdet_discobox.labelling import keep_accepted
 
 NASTY = '</script><script>document.title = "broken"</script>'

@@ -1,0 +1,1 @@
+"""Options, processes, output and page of `autolabel.py` beside this folder."""
