@@ -81,6 +81,8 @@ def test_teacher_only_and_accepted_masks(autolabel, root, tmp_path):
     good, again = (
         json.loads((tmp_path / f"{name}.json").read_text()) for name in ("good", "again")
     )
+    for annotation in (*good["annotations"], *again["annotations"]):
+        del annotation["mask_quality"]  # depends on the overlap with other boxes
     assert good == again
     assert [a["id"] for a in good["annotations"]] == [3, 5]
 
