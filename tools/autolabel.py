@@ -228,7 +228,8 @@ def fit(args: argparse.Namespace, dataset: Json, device: str) -> tuple[Path, Pat
     with progress_bar("training") as update:
         files = fit_labeler(
             dataset, args.img_dir, folder,
-            epochs=args.epochs, device=device, on_iteration=update, on_left_out=print_left_out,
+            epochs=args.epochs, seed=args.seed or 0, device=device,
+            on_iteration=update, on_left_out=print_left_out,
         )  # fmt: skip
     print(f"labeller of these boxes, for other images of the kind: {files[0]} {files[1]}")
     return files

@@ -54,7 +54,7 @@ class Task:
         kind: one of `KINDS`.
         data: data set, one of `FILES`.
         share: objects with a true mask, in percent.
-        seed: seed of their choice, and of the training of a detector.
+        seed: seed of their choice, and of the training.
         label_epochs: epochs of a labeller.
         settings: settings of the detectors; `settings.data` is the folder of all data sets.
     """
@@ -108,7 +108,8 @@ class Task:
         chosen = choose(train, self.share, self.seed)
         boxes = mark(train, chosen)
         fitted = only(boxes, chosen) if self.kind == "alone" else boxes
-        labels = self._autolabel("fit", fitted, "--fit", "--epochs", self.label_epochs)
+        words = ("--fit", "--epochs", self.label_epochs, "--seed", self.seed)
+        labels = self._autolabel("fit", fitted, *words)
         network = self.folder / "fit_labels.json.labeler"
         files = (network / "box_labeler_lite0.py", network / "box_labeler.pth")
         if self.kind == "alone":  # the others were not labelled

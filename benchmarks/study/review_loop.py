@@ -61,7 +61,7 @@ class Loop:
         images: folder of its images.
         out: folder of all loops.
         order: one of `ORDERS`.
-        seed: seed of the random order.
+        seed: seed of the random order, and of the trainings.
         looks: masks that the person looks at in a round.
         correct: whether the person draws the masks that are not accepted.
         epochs: epochs of each training.
@@ -118,7 +118,8 @@ class Loop:
         following = folder / "next.json"
         _autolabel(following, *words, labels, following, "--keep-boxes")
         found = folder / "labels.json"
-        _autolabel(found, "--fit", "--epochs", self.epochs, following, self.images, found)
+        fit = ("--fit", "--epochs", self.epochs, "--seed", self.seed)
+        _autolabel(found, *fit, following, self.images, found)
         return found
 
     def _review(self, labels: Json, truth: Json, number: int) -> tuple[list[int], list[int]]:
@@ -180,7 +181,7 @@ def main(argv: list[str] | None = None) -> None:
     add("--order", nargs="+", choices=ORDERS, default=["proposed", "random"])
     add("--looks", type=int, default=50, help="in each round (%(default)s)")
     add("--rounds", type=int, default=3, help="(%(default)s)")
-    add("--seeds", type=int, nargs="+", default=[0], help="of random orders (0)")
+    add("--seeds", type=int, nargs="+", default=[0], help="of orders and trainings (0)")
     add("--correct", action="store_true", help="the person draws masks that are not good enough")
     add("--epochs", type=int, default=8, help="of each training (%(default)s)")
     add("--val", type=Path, help="json with masks of other images in the same folder")
@@ -188,7 +189,7 @@ def main(argv: list[str] | None = None) -> None:
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     args.out.mkdir(parents=True, exist_ok=True)
     for order in args.order:
-        for seed in args.seeds if order == "random" else args.seeds[:1]:
+        for seed in args.seeds:
             each = Loop(
                 args.masks, args.images, args.out, order, seed, args.looks, args.correct,
                 args.epochs, args.val,

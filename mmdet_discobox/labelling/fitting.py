@@ -42,6 +42,7 @@ def fit_labeler(
     work_dir: Path,
     *,
     epochs: int | None = None,
+    seed: int = 0,
     device: str,
     on_iteration: OnIteration | None = None,
     on_left_out: OnLeftOut | None = None,
@@ -59,6 +60,7 @@ def fit_labeler(
         work_dir: folder of the result, created if absent; ``training.log`` in it has what mmengine
             prints.
         epochs: passes over all boxes; None: 8, or as many as make 50 steps.
+        seed: seed of the training.
         device: device to train on.
         on_iteration: called before the first and after each iteration.
         on_left_out: called before the training for images or accepted masks that are left out.
@@ -67,14 +69,14 @@ def fit_labeler(
         Paths of the config and of the weights of the average.
 
     Raises:
-        ValueError: if ``work_dir`` has the training of other boxes or epochs, or if there are no
-            boxes to train on, or none of their images can be read.
+        ValueError: if ``work_dir`` has a training of other boxes, epochs or seed, or if there are
+            no boxes to train on, or none of their images can be read.
     """
     config = shipped_config()
     epochs = epochs or _default_epochs(config, dataset)
     # the runner writes its config there, under this name
     config_file, weights = work_dir / Path(config.filename).name, work_dir / "box_labeler.pth"
-    _check_same_training(work_dir / "training.json", dataset, epochs)
+    _check_same_training(work_dir / "training.json", dataset, epochs, seed)
     if weights.is_file():
         return config_file, weights
     dataset, unread = _readable(dataset, image_dir)
@@ -90,6 +92,7 @@ def fit_labeler(
     if any(map(is_accepted, dataset["annotations"])):
         use_true_masks(config)
     _set_schedule(config, dataset, epochs)
+    config.randomness = dict(seed=seed)
     config.work_dir = str(work_dir)
     config.resume = newest_whole_checkpoint([work_dir]) is not None
     config.load_from = None if config.resume else str(WEIGHTS)
@@ -188,11 +191,10 @@ def _set_schedule(config: Config, dataset: Json, epochs: int) -> None:
         max_keep_ckpts=2,
     )
     config.log_level = "WARNING"
-    config.randomness = dict(seed=0)
 
 
-def _check_same_training(path: Path, dataset: Json, epochs: int) -> None:
-    text = json.dumps([dataset, epochs], sort_keys=True)
+def _check_same_training(path: Path, dataset: Json, epochs: int, seed: int) -> None:
+    text = json.dumps([dataset, epochs, seed], sort_keys=True)
     own: dict[str, Any] = dict(training=hashlib.sha256(text.encode()).hexdigest())
     started = (path.parent / "box_labeler.pth").is_file() or newest_whole_checkpoint([path.parent])
     if not (path.is_file() and started):
@@ -201,8 +203,9 @@ def _check_same_training(path: Path, dataset: Json, epochs: int) -> None:
     elif json.loads(path.read_bytes()) != own:
         raise ValueError(
             f"Expected the labeller in '{path.parent}' to be trained on the same boxes for as many "
-            "epochs, but it was trained on other boxes or accepted masks, or for another number of "
-            "epochs. Name another OUT_JSON, finish it with these, or delete the folder."
+            "epochs, but it was trained on other boxes or accepted masks, for another number of "
+            "epochs, or with another seed. Name another OUT_JSON, finish it with these, or delete "
+            "the folder."
         )
 
 

@@ -104,8 +104,9 @@ def test_a_killed_fit_goes_on_and_is_not_repeated(root, paths):
     again = paths[-1].with_name("again.json")
     finish(folder / "box_labeler_lite0.py", weights, *paths[:2], again)
     assert annotations(again) == first
-    other = finish(*paths, "--fit", "--epochs", 3, status=1)
-    assert "to be trained on the same boxes for as many epochs" in other
+    for changed in (("--epochs", 3), ("--epochs", 10, "--seed", 1)):
+        other = finish(*paths, "--fit", *changed, status=1)
+        assert "to be trained on the same boxes for as many epochs" in other
     finish(*options)  # the refused command has changed nothing
     assert weights.stat().st_mtime_ns == written
     assert annotations(paths[-1]) == first

@@ -47,6 +47,7 @@ def build_parser(description: str) -> argparse.ArgumentParser:
         type=int,
         help="passes of --fit over the boxes (8, or as many as make 50 steps)",
     )
+    parser.add_argument("--seed", type=int, help="of the training of --fit (0)")
     parser.add_argument(
         "--classes", nargs="+", metavar="NAME", help="label these alone; after the paths"
     )
@@ -127,8 +128,8 @@ def check_options(
         parser.error("expected --rejected without other steps, to write a COCO json")
     if args.fit and args.launcher != "none":
         parser.error("expected --fit in a single process, without --launcher")
-    if args.epochs is not None and not args.fit:
-        parser.error("expected --epochs with --fit")
+    if not args.fit and (args.epochs, args.seed) != (None, None):
+        parser.error("expected --epochs and --seed with --fit")
     if min(args.batch_size, args.report_limit, 1 if args.epochs is None else args.epochs) < 1:
         parser.error("expected --batch-size, --report-limit and --epochs to be at least 1")
     if args.keep_boxes and "img_dir" not in names and args.format != "coco":
