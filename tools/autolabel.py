@@ -41,7 +41,14 @@ from mmengine.dist import is_main_process
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from autolabelling.messages import print_corrected, print_left_out, print_listed, print_result
+from autolabelling.messages import (
+    print_corrected,
+    print_left_out,
+    print_listed,
+    print_rejected,
+    print_result,
+    warn_of_other_labels,
+)
 from autolabelling.networks import build_labeler, mask_settings
 from autolabelling.options import parse_args
 from autolabelling.processes import init_processes
@@ -94,22 +101,18 @@ def extract_rejected(args: argparse.Namespace) -> int:
     """Write the images with a rejected mask; return the exit status."""
     dataset = images_to_correct(read_coco(args.boxes), args.rejected)
     check_loses_no_masks(dataset, args.out_json)
-    write_json(args.out_json, dataset)
-    images, masks = (len(dataset[part]) for part in ("images", "annotations"))
-    print(
-        f"{images} images with rejected masks, {masks} boxes: {args.out_json}\n"
-        f"Correct them in another tool, export COCO json, and merge: --corrected EXPORT_JSON "
-        f"{args.boxes} NEXT_JSON"
-    )
+    with sole_owner(journal_dir(args)):
+        write_json(args.out_json, dataset)
+    print_rejected(args, dataset)
     return 0
 
 
 def accept(args: argparse.Namespace) -> int:
     """Keep the accepted masks; return the exit status."""
-    dataset = select_masks(args, read_coco(args.boxes))
+    dataset, corrected = select_masks(args, read_coco(args.boxes))
     if args.accepted and not args.keep_boxes:
         check_accepted_masks(dataset, args.accepted)
-    check_loses_no_masks(dataset, args.out_json)
+    check_loses_no_masks(dataset, args.out_json, corrected)
     with sole_owner(journal_dir(args)):
         if args.keep_boxes:
             write_json(args.out_json, dataset)
@@ -125,27 +128,30 @@ def accept(args: argparse.Namespace) -> int:
     return 0
 
 
-def select_masks(args: argparse.Namespace, dataset: Json) -> Json:
-    """Apply --accepted, --corrected and --keep-boxes to a data set."""
+def select_masks(args: argparse.Namespace, dataset: Json) -> tuple[Json, frozenset[int | str]]:
+    """Apply --accepted, --corrected and --keep-boxes; return also the ids of corrected masks."""
+    corrected: frozenset[int | str] = frozenset()
     if args.corrected:
         merged = merge_corrected(dataset, read_coco(args.corrected), name=str(args.corrected))
         print_corrected(args, dataset, merged)
-        dataset = merged.dataset
+        dataset, corrected = merged.dataset, merged.changed
+    if args.accepted:
+        warn_of_other_labels(args)
     if not args.keep_boxes:
-        return keep_accepted(dataset, args.accepted) if args.accepted else dataset
+        return keep_accepted(dataset, args.accepted) if args.accepted else dataset, corrected
     if not args.accepted:
-        return with_accepted_masks(dataset)
+        return with_accepted_masks(dataset), corrected
     marked = mark_accepted(dataset, args.accepted)
     check_accepted_masks(marked, args.accepted)
-    return marked
+    return marked, corrected
 
 
 def label(args: argparse.Namespace) -> int:
     """Predict the masks of all boxes; return the exit status."""
     device = init_processes(args.launcher, args.device)
     leave_a_core()
-    dataset = select_masks(args, read_boxes(args.boxes, args.img_dir))
-    check_loses_no_masks(dataset, args.out_json)
+    dataset, corrected = select_masks(args, read_boxes(args.boxes, args.img_dir))
+    check_loses_no_masks(dataset, args.out_json, corrected)
     check_images(args.format, dataset)
     truth = None if args.truth is None else read_coco(args.truth)
     if truth is not None:

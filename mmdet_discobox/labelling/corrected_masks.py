@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import takewhile
 from pathlib import PureWindowsPath
 from typing import Any
 
@@ -36,13 +37,13 @@ class CorrectedMasks:
 
     Attributes:
         dataset: the labels with the corrected masks.
-        changed: number of corrected masks.
+        changed: ids of the annotations with a corrected mask.
         renumbered: number of annotations whose id in the export is not that of their box.
         ignored: a line for each change that is not taken over.
     """
 
     dataset: Json
-    changed: int
+    changed: frozenset[int | str]
     renumbered: int
     ignored: list[str]
 
@@ -50,11 +51,11 @@ class CorrectedMasks:
 def merge_corrected(dataset: Json, corrected: Json, *, name: str) -> CorrectedMasks:
     """Take over the masks that a person drew or corrected in another tool.
 
-    Images are found by their file names. Within an image, an annotation belongs to the box that it
-    overlaps most, one to one and with an IoU of at least 0.5; equal ids and classes decide between
-    similar boxes. (Many tools number annotations anew.) A mask that differs from that of the data
-    set in its outermost pixels alone, with an IoU of at least 0.7, was encoded anew, not corrected,
-    and changes nothing.
+    Images are found by the ends of their file names. Within an image, an annotation belongs to the
+    box that it overlaps most, one to one and with an IoU of at least 0.5; equal ids and classes
+    decide between similar boxes. (Many tools number annotations anew.) A mask that differs from
+    that of the data set in its outermost pixels alone, with an IoU of at least 0.7, was encoded
+    anew, not corrected, and changes nothing.
 
     Args:
         dataset: a COCO json; not changed.
@@ -67,16 +68,23 @@ def merge_corrected(dataset: Json, corrected: Json, *, name: str) -> CorrectedMa
         have lost their mask. Images that are not in the export were not opened.
 
     Raises:
-        ValueError: if no annotation of the export is of these boxes, or a mask does not fit its
-            box.
+        ValueError: if no annotation of the export is of these boxes, an image has another size
+            there, or a mask does not fit its box.
     """
+    _check_sizes(dataset, corrected, name)
     pairs = _match(dataset, corrected)
     drawn = sum(map(has_mask, corrected["annotations"]))
     if drawn and not any(map(has_mask, (theirs for theirs in pairs.values()))):
+        known = len(_image_ids(dataset, corrected))
+        files = [quote(each["images"][0]["file_name"]) for each in (corrected, dataset)]
         raise ValueError(
-            f"Expected '{name}' to have masks of these boxes, but none of its {drawn} masks is in "
-            "an image of the same name and has a box near one there (IoU of at least 0.5). Export "
-            "with file names, for the json that was imported into the tool."
+            f"Expected '{name}' to have masks of these boxes, but none of its {drawn} masks "
+            + (
+                "has a box near one in the image of its name (IoU of at least 0.5). "
+                if known
+                else f"is in an image of the same name: its first is {files[0]}, here {files[1]}. "
+            )
+            + "Export with file names, for the json that was imported into the tool."
         )
     sizes = _sizes(dataset)
     changed = {
@@ -88,7 +96,7 @@ def merge_corrected(dataset: Json, corrected: Json, *, name: str) -> CorrectedMa
     _check_fit(merged, changed, name)
     return CorrectedMasks(
         {**merged, "annotations": [_with_area(a, sizes, changed) for a in merged["annotations"]]},
-        changed=len(changed),
+        changed=frozenset(changed),
         renumbered=sum(dataset["annotations"][i]["id"] != a["id"] for i, a in pairs.items()),
         ignored=[*_changes(dataset, corrected, pairs), *_deletions(dataset, corrected, pairs)],
     )
@@ -140,26 +148,46 @@ def _match(dataset: Json, corrected: Json) -> dict[int, Json]:
 
 
 def _image_ids(dataset: Json, corrected: Json) -> dict[Any, Any]:
-    """Map the images of the export to those of the boxes with the same file name.
+    """Map the images of the export to those of the boxes.
 
-    Some tools drop the folders: the last part of the name decides if the whole one is unknown.
+    Tools drop folders, or add one: the image is the one whose path has the longest end in common,
+    from whole parts. Equal ids decide between several.
     """
-    paths = {image["id"]: image["file_name"] for image in dataset["images"]}
-    whole = {path: value for value, path in paths.items()}
-    last = defaultdict(list)
-    for value, path in paths.items():
-        last[PureWindowsPath(path).name].append(value)  # of both kinds of separators
+    named = defaultdict(list)
+    for image in dataset["images"]:
+        named[_parts(image)[-1]].append(image)
     found = {}
-    for image in corrected["images"]:
-        path = image["file_name"]
-        named = last[PureWindowsPath(path).name]
-        if paths.get(image["id"]) == path:
-            found[image["id"]] = image["id"]
-        elif path in whole:
-            found[image["id"]] = whole[path]
-        elif len(named) == 1:
-            found[image["id"]] = named[0]
+    for theirs in corrected["images"]:
+        ours = named[_parts(theirs)[-1]]
+        ends = [(_common(image, theirs), _parts(image) == _parts(theirs)) for image in ours]
+        best = [image for image, end in zip(ours, ends, strict=True) if end == max(ends)]
+        best = [image for image in best if image["id"] == theirs["id"]] or best
+        if len(best) == 1:
+            found[theirs["id"]] = best[0]["id"]
     return found
+
+
+def _parts(image: Json) -> tuple[str, ...]:
+    """Return the parts of a file name with separators of either kind."""
+    return PureWindowsPath(image["file_name"]).parts or ("",)
+
+
+def _common(image: Json, other: Json) -> int:
+    """Count the equal parts at the end of two file names."""
+    pairs = zip(reversed(_parts(image)), reversed(_parts(other)), strict=False)
+    return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
+
+
+def _check_sizes(dataset: Json, corrected: Json, name: str) -> None:
+    ours, theirs = _sizes(dataset), _sizes(corrected)
+    for key, own in _image_ids(dataset, corrected).items():
+        if theirs[key] != ours[own]:
+            shown = [f"{size['width']} x {size['height']}" for size in (theirs[key], ours[own])]
+            file = next(i["file_name"] for i in dataset["images"] if i["id"] == own)
+            raise ValueError(
+                f"Expected '{name}' to have images of the same size as these, but {quote(file)} is "
+                f"{shown[0]} pixels there and {shown[1]} here. Export at the original size."
+            )
 
 
 def _pairs(
@@ -201,11 +229,18 @@ def _is_corrected(ours: Json, theirs: Json, size: Json) -> bool:
 
 
 def _changes(dataset: Json, corrected: Json, pairs: dict[int, Json]) -> list[str]:
-    """List new annotations, and those of another class or box."""
+    """List unknown images, new annotations, and those of another class or box."""
     names, new_names, sizes = _names(dataset), _names(corrected), _sizes(corrected)
     boxes = {id(theirs): dataset["annotations"][index] for index, theirs in pairs.items()}
-    lines = []
+    images = _image_ids(dataset, corrected)
+    lines = [
+        f"image {quote(image['file_name'])} is not here, or several are called so"
+        for image in corrected["images"]
+        if image["id"] not in images
+    ]
     for a in corrected["annotations"]:
+        if a["image_id"] not in images:
+            continue
         where, old = f"annotation {quote(a['id'])}", boxes.get(id(a))
         if old is None:
             lines.append(f"{where} is new, or its box has moved")

@@ -22,6 +22,8 @@ from mmdet_discobox.structures import BoxObjects
 _LENGTH = 0.1
 #: lower bound of each signal, so that no single one dominates
 _LEAST = 0.02
+#: largest IoU of two boxes that counts
+_OVERLAP = 0.7
 #: colour differences in Lab that are noise
 _NOISE = 1.0
 
@@ -144,13 +146,14 @@ def loneliness(objects: BoxObjects, others: BoxObjects) -> Tensor:
         others: all boxes of the image, also these.
 
     Returns:
-        ``(G,)`` in [0, 1]: 1 minus the second largest IoU with a box of the image, since the
-        largest is that with itself; so a box that is given twice has 0.
+        ``(G,)`` in [0.3, 1]: 1 minus the second largest IoU with a box of the image, since the
+        largest is that with itself; at least that of an IoU of 0.7, because few objects of
+        photographs overlap more, and a box that is given twice is no worse than others.
     """
     if len(others) < 2:
         return torch.ones_like(objects.boxes[:, 0])
     ious: Tensor = bbox_overlaps(objects.boxes, others.boxes)
-    return 1 - ious.topk(2).values[:, 1]
+    return 1 - ious.topk(2).values[:, 1].clamp_max(_OVERLAP)
 
 
 def _reach(masks: Tensor, inside: Tensor) -> Tensor:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Collection
 from itertools import chain
 from pathlib import Path
 
@@ -68,7 +69,8 @@ def keep_accepted(dataset: Json, path: str | Path) -> Json:
 def images_to_correct(dataset: Json, path: str | Path) -> Json:
     """Keep the images with a mask that was rejected on the page of ``--report``, and their boxes.
 
-    All masks of these images stay, so that a tool shows what is next to the rejected ones.
+    All masks of these images stay, so that a tool shows what is next to the rejected ones, which
+    have the attribute ``rejected``. Masks that a person has corrected since are not rejected.
 
     Args:
         dataset: a COCO json with masks; not changed.
@@ -77,17 +79,34 @@ def images_to_correct(dataset: Json, path: str | Path) -> Json:
     Raises:
         FileNotFoundError: if the file is missing.
         ValueError: if the file has no list ``rejected``, or an empty one, or an id that is not in
-            the data set.
+            the data set or has no mask there, or all of these masks are a person's by now.
     """
-    rejected = set(_known(_ids(_read(path), "rejected", path), dataset, path))
-    if not rejected:
+    content = _read(path)
+    wanted = _known(_ids(content, "rejected", path), dataset, path)
+    _check_disjoint(content, path)
+    if not wanted:
         raise ValueError(f"Expected ids of rejected masks in '{path}' but got none.")
+    _check_masks(wanted, dataset, path)
+    accepted = {a["id"] for a in dataset["annotations"] if is_accepted(a)}
+    rejected = set(wanted) - accepted
+    if not rejected:
+        raise ValueError(
+            f"Expected masks to correct, but all {len(wanted)} that '{path}' rejects have been "
+            "replaced by masks of a person. Pass the file that the newest page saved."
+        )
     images = {a["image_id"] for a in dataset["annotations"] if a["id"] in rejected}
+    shown = [a for a in dataset["annotations"] if a["image_id"] in images]
     return {
         **dataset,
         "images": [image for image in dataset["images"] if image["id"] in images],
-        "annotations": [a for a in dataset["annotations"] if a["image_id"] in images],
+        "annotations": [_with_mark(a) if a["id"] in rejected else a for a in shown],
     }
+
+
+def _with_mark(annotation: Json) -> Json:
+    attributes = annotation.get("attributes")
+    own = attributes if isinstance(attributes, dict) else {}
+    return {**annotation, "attributes": {**own, "rejected": True}}
 
 
 def check_accepted_masks(dataset: Json, path: str | Path) -> None:
@@ -100,13 +119,25 @@ def check_accepted_masks(dataset: Json, path: str | Path) -> None:
     Raises:
         ValueError: if there is none, as in the json of the boxes.
     """
-    accepted = read_accepted(path)[0]
+    _check_masks(read_accepted(path)[0], dataset, path)
+
+
+def _check_masks(wanted: list[int | str], dataset: Json, path: str | Path) -> None:
     masks = {a["id"] for a in dataset["annotations"] if has_mask(a)}
-    if empty := [value for value in accepted if value not in masks]:
+    if empty := [value for value in wanted if value not in masks]:
         raise ValueError(
             f"Expected the annotations of '{path}' to have a mask, but {len(empty)} of its "
-            f"{len(accepted)} have none, first {quote(empty[0])}. Pass the labelled json that the "
+            f"{len(wanted)} have none, first {quote(empty[0])}. Pass the labelled json that the "
             "page shows, OUT_JSON, instead of the json of the boxes."
+        )
+
+
+def _check_disjoint(content: Json, path: str | Path) -> None:
+    lists = (_ids({name: [], **content}, name, path) for name in ("accepted", "rejected"))
+    if both := set.intersection(*map(set, lists)):
+        raise ValueError(
+            f"Expected '{path}' to accept or reject a mask, but it does both with {len(both)}, "
+            f"first {quote(next(iter(both)))}. Save the file of the page again."
         )
 
 
@@ -139,10 +170,17 @@ def read_accepted(path: str | Path) -> tuple[list[int | str], list[int | str]]:
 
     Raises:
         FileNotFoundError: if the file is missing.
-        ValueError: if the file has no such lists.
+        ValueError: if the file has no such lists, or an id is also rejected.
     """
     content = _read(path)
+    _check_disjoint(content, path)
     return _ids(content, "accepted", path), _ids({"left_out": [], **content}, "left_out", path)
+
+
+def read_title(path: str | Path) -> str | None:
+    """Return the title of the page that saved the decisions, None if the file has none."""
+    title = _read(path).get("labels")
+    return title if isinstance(title, str) else None
 
 
 def _read(path: str | Path) -> Json:
@@ -167,23 +205,34 @@ def _ids(content: Json, name: str, path: str | Path) -> list[int | str]:
     return ids
 
 
-def check_loses_no_masks(dataset: Json, out: Path) -> None:
+def check_loses_no_masks(
+    dataset: Json, out: Path, replaced: Collection[int | str] = frozenset()
+) -> None:
     """Check that a person's masks in an existing output are not overwritten.
 
     Args:
         dataset: the COCO json that is about to be labelled or written.
         out: the output. A file that is no COCO json is replaced.
+        replaced: ids of the annotations whose mask a person has just corrected.
 
     Raises:
-        ValueError: if it has masks of a person whose annotations have none in the data set.
+        ValueError: if it has masks of a person that are no such masks in the data set.
     """
     try:
         existing = json.loads(out.read_bytes())["annotations"]
-        persons = {a["id"] for a in existing if is_true_mask(a)}
+        persons = {a["id"]: a["segmentation"] for a in existing if is_true_mask(a)}
     except (OSError, ValueError, TypeError, KeyError, AttributeError):
         return
-    kept = {a["id"] for a in dataset["annotations"] if has_mask(a)}
-    if lost := [value for value in persons if value not in kept]:
+    kept = {
+        a["id"]: a["segmentation"]
+        for a in dataset["annotations"]
+        if is_accepted(a) or has_own_mask(a)
+    }
+    if lost := [
+        value
+        for value, mask in persons.items()
+        if value not in replaced and kept.get(value) != mask
+    ]:
         raise ValueError(
             f"Expected an OUT_JSON without masks of a person, but '{out}' has {len(lost)} that "
             f"would be lost, first of annotation {quote(lost[0])}. Pass '{out}' as BOXES to keep "

@@ -7,7 +7,7 @@ import copy
 import numpy as np
 import pytest
 
-from mmdet_discobox.labelling.corrected_masks import merge_corrected
+from mmdet_discobox.labelling.corrected_masks import _image_ids, merge_corrected
 from mmdet_discobox.labelling.mask_encoding import to_polygons
 from mmdet_discobox.labelling.reviewed_masks import with_accepted_masks
 from mmdet_discobox.utils.rle import run_lengths, to_rle
@@ -58,7 +58,7 @@ def test_corrected_masks_count_as_a_persons():
     assert first["area"] == 7 * 8  # of the mask, not of the box of 10 x 8
     # exported as they were: nobody says that they were looked at
     assert others == before["annotations"][1:]
-    assert (merged.changed, merged.renumbered, merged.ignored) == (1, 0, [])
+    assert (merged.changed, merged.renumbered, merged.ignored) == ({7}, 0, [])
     kept = with_accepted_masks(merged.dataset)["annotations"]
     assert [bool(a.get("segmentation")) for a in kept] == [True, False, False]
 
@@ -93,11 +93,11 @@ def test_a_round_shape_traced_as_polygons_is_not_a_correction():
         after = copy.deepcopy(before)
         moved = [[value + shift for value in part] for part in to_polygons(disc)]
         after["annotations"][0]["segmentation"] = moved
-        assert merge(before, after).changed == 0
+        assert not merge(before, after).changed
     after["annotations"][0]["segmentation"] = to_rle(
         to_polygons(disc & (cols < 22)), height=20, width=60
     )
-    assert merge(before, after).changed == 1
+    assert merge(before, after).changed == {7}
 
 
 def renumbered(dataset):
@@ -121,7 +121,7 @@ def test_annotations_that_were_numbered_anew_are_found_by_image_and_box():
     del after["annotations"][3]  # the third of the first image
     merged = merge(before, after)
     assert [a["id"] for a in merged.dataset["annotations"] if "mask_source" in a] == [12]
-    assert (merged.changed, merged.renumbered) == (1, 5)
+    assert (merged.changed, merged.renumbered) == ({12}, 5)
     assert merged.ignored == ["annotation 9 is missing"]
 
 
@@ -141,11 +141,41 @@ def test_an_export_of_other_images_is_an_error():
     after["images"][0]["id"] = 5
     for annotation in after["annotations"]:
         annotation["image_id"] = 5
-    with pytest.raises(ValueError, match="none of its 3 masks is in an image of the same name"):
+    message = "none of its 3 masks is in an image of the same name: its first is 'elsewhere.png'"
+    with pytest.raises(ValueError, match=message):
         merge(before, after)
     after = labels()
     after["annotations"] = [drawn(7, left=45)]
-    with pytest.raises(ValueError, match="none of its 1 masks"):
+    with pytest.raises(ValueError, match="none of its 1 masks has a box near one"):
+        merge(before, after)
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs", "found"),
+    [
+        (["a/x.png", "b/x.png"], "project/a/x.png", 1),  # the longest common end
+        (["a/x.png", "b/x.png"], r"project\a\x.png", 1),
+        (["a/x.png", "x.png"], "x.png", 2),  # the same path
+        (["a/x.png", "b/x.png"], "x.png", 2),  # the equal id
+        (["x.png", "y.png"], "1a2b-x.png", None),
+    ],
+)
+def test_images_are_found_by_the_ends_of_their_names(ours, theirs, found):
+    images = [dict(id=i, file_name=name) for i, name in enumerate(ours, 1)]
+    export = dict(images=[dict(id=2, file_name=theirs)])
+    expected = {} if found is None else {2: found}
+    assert _image_ids(dict(images=images), export) == expected
+
+
+def test_an_unknown_image_is_named_once_and_an_image_of_another_size_is_an_error():
+    before, after = labels(images=2), labels(images=2)
+    after["images"][1]["file_name"] = "renamed.png"
+    after["annotations"][0]["segmentation"] = corrected(2)
+    merged = merge(before, after)
+    assert merged.changed == {7}
+    assert merged.ignored == ["image 'renamed.png' is not here, or several are called so"]
+    after["images"][0].update(width=120, height=40)
+    with pytest.raises(ValueError, match="is 120 x 40 pixels there and 60 x 20 here. Export at"):
         merge(before, after)
 
 

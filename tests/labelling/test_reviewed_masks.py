@@ -77,6 +77,8 @@ def test_images_with_a_rejected_mask_are_corrected_with_all_their_masks(tmp_path
     for rejected, images, left in (([7], [1], [7, "x", 10]), ([9, "x"], [1, 2], [7, "x", 9, 10])):
         (tmp_path / "a.json").write_text(json.dumps(dict(accepted=[], rejected=rejected)))
         found = images_to_correct(dataset, tmp_path / "a.json")
+        marked = {a["id"] for a in found["annotations"] if "attributes" in a}
+        assert marked == set(rejected)
         assert [image["id"] for image in found["images"]] == images
         assert [a["id"] for a in found["annotations"]] == left
         assert found["categories"] == dataset["categories"]
@@ -84,10 +86,27 @@ def test_images_with_a_rejected_mask_are_corrected_with_all_their_masks(tmp_path
         ('{"rejected": []}', "Expected ids of rejected masks in .* but got none"),
         ('{"rejected": [8]}', "1 of its 1 ids are not among theirs, first 8"),
         ("[7]", "a list `rejected` of ids"),
+        ('{"accepted": [7, 9], "rejected": [9]}', "does both with 1, first 9"),
     ):
         (tmp_path / "a.json").write_text(text)
         with pytest.raises(ValueError, match=message):
             images_to_correct(dataset, tmp_path / "a.json")
+
+
+def test_masks_that_are_corrected_or_missing_are_not_to_be_corrected(tmp_path):
+    dataset = boxes()
+    dataset["annotations"][0].update(mask_source="person", attributes=dict(occluded=False))
+    (tmp_path / "a.json").write_text('{"accepted": [], "rejected": [7, 9]}')
+    found = images_to_correct(dataset, tmp_path / "a.json")["annotations"]
+    assert [a.get("attributes") for a in found] == [
+        dict(occluded=False), None, dict(rejected=True), None,
+    ]  # fmt: skip
+    (tmp_path / "a.json").write_text('{"accepted": [], "rejected": [7]}')
+    with pytest.raises(ValueError, match="all 1 that .* rejects have been replaced by masks of"):
+        images_to_correct(dataset, tmp_path / "a.json")
+    del dataset["annotations"][0]["segmentation"]
+    with pytest.raises(ValueError, match="1 of its 1 have none, first 7. Pass the labelled json"):
+        images_to_correct(dataset, tmp_path / "a.json")
 
 
 def labels_of(*ids):
@@ -111,4 +130,11 @@ def test_a_persons_masks_are_not_overwritten(tmp_path):
     out.write_text(json.dumps(made))
     with pytest.raises(ValueError, match="has 1 that would be lost, first of annotation 9"):
         check_loses_no_masks(unmasked, out)
-    check_loses_no_masks(labels_of(9), out)
+    drawn = labels_of(9)
+    drawn["annotations"][0]["mask_source"] = "person"
+    check_loses_no_masks(drawn, out)
+    drawn["annotations"][0]["segmentation"] = [[0, 0, 5, 0, 5, 5]]
+    for other in (labels_of(9), drawn):  # a mask of a machine, and another one that was accepted
+        with pytest.raises(ValueError, match="has 1 that would be lost, first of annotation 9"):
+            check_loses_no_masks(other, out)
+    check_loses_no_masks(drawn, out, replaced={9})

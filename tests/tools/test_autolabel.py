@@ -161,9 +161,12 @@ def test_rejected_masks_are_corrected_in_another_tool_and_come_back(autolabel, r
     todo = json.loads((tmp_path / "todo.json").read_text())
     images = {made[one]["image_id"], made[other]["image_id"]}
     assert {image["id"] for image in todo["images"]} == images
-    assert todo["annotations"] == [a for a in made.values() if a["image_id"] in images]
+    assert [a["id"] for a in todo["annotations"]] == [
+        a["id"] for a in made.values() if a["image_id"] in images
+    ]
     shown = len(todo["annotations"])
-    assert f"{len(images)} images with rejected masks, {shown} boxes" in output
+    assert f"2 rejected masks (`attributes.rejected`) of {shown} boxes in {len(images)}" in output
+    assert f"--accepted {decided} --corrected EXPORT_JSON {labels} NEXT_JSON" in output
     for number, annotation in enumerate(todo["annotations"]):
         if annotation["id"] in (one, other):
             x, y, width, height = annotation["bbox"]
@@ -171,8 +174,13 @@ def test_rejected_masks_are_corrected_in_another_tool_and_come_back(autolabel, r
             annotation["segmentation"] = [[x, y, end, y, end, y + height, x, y + height]]
         annotation["id"] = 900 + number  # as some tools do
     (tmp_path / "fixed.json").write_text(json.dumps(todo))
+    output = autolabel("--corrected", tmp_path / "todo.json", labels, tmp_path / "same.json")
+    assert f"is '{tmp_path / 'todo.json'}' from before the correction?" in output
     both = ("--accepted", decided, "--corrected", tmp_path / "fixed.json")
+    content = json.loads(decided.read_text())
+    decided.write_text(json.dumps(dict(content, labels="old.json")))
     output = autolabel(*both, labels, tmp_path / "next.json")
+    assert "has decisions about the masks of 'old.json', not of 'labels.json'" in output
     assert "2 masks of" in output
     assert "not taken over" not in output  # other images are not missing
     following = json.loads((tmp_path / "next.json").read_text())["annotations"]

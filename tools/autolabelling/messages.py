@@ -13,6 +13,7 @@ from mmdet_discobox.labelling.labelled_boxes import (
     has_own_mask,
     is_accepted,
 )
+from mmdet_discobox.labelling.reviewed_masks import read_title
 from mmdet_discobox.utils.types import Json
 
 IGNORED = (
@@ -36,9 +37,36 @@ def print_listed(title: str, lines: Sequence[str]) -> None:
     print(*shown, sep="\n", file=sys.stderr)
 
 
+def warn_of_other_labels(args: argparse.Namespace) -> None:
+    """Warn if decisions were made on the page of labels with another file name."""
+    if (shown := read_title(args.accepted)) not in (None, args.boxes.name):
+        print(
+            f"'{args.accepted}' has decisions about the masks of '{shown}', not of "
+            f"'{args.boxes.name}'. Unless it was renamed, pass the file that its own page saved.",
+            file=sys.stderr,
+        )
+
+
+def print_rejected(args: argparse.Namespace, dataset: Json) -> None:
+    """Print how many masks are to be corrected, and the command that takes them over."""
+    count = sum((a.get("attributes") or {}).get("rejected", False) for a in dataset["annotations"])
+    print(
+        f"{count} rejected masks (`attributes.rejected`) of {len(dataset['annotations'])} boxes in "
+        f"{len(dataset['images'])} images: {args.out_json}\n"
+        "Correct them in another tool, export COCO json, and merge:\n"
+        f"    --accepted {args.rejected} --corrected EXPORT_JSON {args.boxes} NEXT_JSON"
+    )
+
+
 def print_corrected(args: argparse.Namespace, labels: Json, merged: CorrectedMasks) -> None:
     """Print what was taken over from another tool, and what was not."""
-    print(f"{merged.changed} masks of '{args.corrected}' are new or corrected.")
+    print(f"{len(merged.changed)} masks of '{args.corrected}' are new or corrected.")
+    if not merged.changed:
+        print(
+            f"None differs from its mask in '{args.boxes}': is '{args.corrected}' from before the "
+            "correction?",
+            file=sys.stderr,
+        )
     if merged.renumbered:
         print(
             f"{merged.renumbered} of its annotations have other ids than their boxes, and were "

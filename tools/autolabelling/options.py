@@ -10,6 +10,12 @@ from mmdet_discobox.labelling.formats import FORMATS
 
 from .processes import LAUNCHERS, find_launcher
 
+#: options that do not go together with --rejected
+_STEPS = (
+    "accepted", "corrected", "keep_boxes", "report", "fit", "onnx", "teacher_only", "truth",
+    "classes", "polygons",
+)  # fmt: skip
+
 
 def parse_args(argv: Sequence[str] | None, *, description: str) -> argparse.Namespace:
     """Parse the command line; the positional paths become attributes of their names."""
@@ -119,13 +125,14 @@ def check_options(
     parser: argparse.ArgumentParser, args: argparse.Namespace, names: Sequence[str]
 ) -> None:
     """Refuse options that do not go together."""
+    given = [f"--{name.replace('_', '-')}" for name in _STEPS if getattr(args, name)]
+    given += ["--format"] * (args.format != "coco")
+    if args.rejected and given:
+        parser.error(f"expected --rejected in a command of its own, without {' and '.join(given)}")
     if args.keep_boxes and not (args.accepted or args.corrected):
         parser.error("expected --keep-boxes with --accepted or --corrected")
     if sum(map(bool, (args.teacher_only, args.fit, args.onnx))) > 1:
         parser.error("expected one of --teacher-only, --fit and --onnx, not several")
-    others = (args.accepted, args.corrected, args.report, args.fit, args.onnx, args.teacher_only)
-    if args.rejected and (any(others) or args.format != "coco"):
-        parser.error("expected --rejected without other steps, to write a COCO json")
     if args.fit and args.launcher != "none":
         parser.error("expected --fit in a single process, without --launcher")
     if not args.fit and (args.epochs, args.seed) != (None, None):

@@ -22,9 +22,16 @@ def test_a_format_without_boxes_is_refused_by_the_option_that_was_given(
 
 @pytest.mark.parametrize(
     "option",
-    [("--accepted", "ids.json"), ("--fit",), ("--report", "page"), ("--format", "voc-png")],
+    [
+        ("--accepted", "ids.json"),
+        ("--fit",),
+        ("--keep-boxes",),
+        ("--format", "voc-png"),
+        ("--polygons",),
+    ],
 )
 def test_rejected_masks_are_a_step_of_their_own(autolabel, capsys, option):
     with pytest.raises(SystemExit):
         autolabel("--rejected", "ids.json", "a.json", "out.json", *option)
-    assert "error: expected --rejected without other steps" in capsys.readouterr().err
+    message = f"error: expected --rejected in a command of its own, without {option[0]}"
+    assert message in capsys.readouterr().err

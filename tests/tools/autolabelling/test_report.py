@@ -177,7 +177,7 @@ def test_the_page_in_a_browser(page, tmp_path):
     assert seen["accepted"] == [TWO, "4"]
     assert seen["name"] == "accepted.json"
     assert json.loads(seen["saved"]) == {
-        "accepted": ["b-2", 4], "rejected": [HUGE], "left_out": LEFT_OUT
+        "labels": NASTY, "accepted": ["b-2", 4], "rejected": [HUGE], "left_out": LEFT_OUT
     }  # fmt: skip
     assert seen["count"] == "2 of 4 shown, 2 accepted, 1 rejected"
     assert seen["note"] == "3 masks of higher quality are not shown. They stay in the data set."
