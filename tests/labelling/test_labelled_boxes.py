@@ -91,6 +91,11 @@ def test_truth_by_hand():
     assert report.box_ious.tolist() == pytest.approx([1, 1])
     assert report.rank_correlation == pytest.approx(1)
     assert "mean IoU 0.7500" in str(report)
+    assert "left out" not in str(report)
+    truth["annotations"][0]["iscrowd"] = 1
+    report = compare_with_truth(add_masks(boxes(), RECORDS).dataset, truth)
+    assert report.ids == ["x"]
+    assert "; 1 masks without a true one are left out" in str(report)
     with pytest.raises(ValueError, match="to be of the same boxes"):
         compare_with_truth(boxes(), truth)
 

@@ -27,12 +27,14 @@ class TruthReport:
         ious: ``(G,)`` IoU of mask and true mask.
         box_ious: ``(G,)`` IoU of filled box and true mask.
         qualities: ``(G,)`` predicted IoU.
+        left_out: number of further masks, which have no true one, or that of a crowd.
     """
 
     ids: list[int | str]
     ious: np.ndarray
     box_ious: np.ndarray
     qualities: np.ndarray
+    left_out: int
 
     @property
     def rank_correlation(self) -> float:
@@ -42,10 +44,11 @@ class TruthReport:
         return float(spearmanr(self.qualities, self.ious).statistic)
 
     def __str__(self) -> str:
+        others = f"; {self.left_out} masks without a true one are left out" * bool(self.left_out)
         return (
             f"{len(self.ids)} boxes: mean IoU {self.ious.mean():.4f} (filled boxes "
             f"{self.box_ious.mean():.4f}), mean quality {self.qualities.mean():.4f}, rank "
-            f"correlation of quality and IoU {self.rank_correlation:.3f}"
+            f"correlation of quality and IoU {self.rank_correlation:.3f}{others}"
         )
 
 
@@ -89,6 +92,7 @@ def compare_with_truth(labelled: Json, truth: Json) -> TruthReport:
         ious=np.array(ious),
         box_ious=np.array(box_ious),
         qualities=np.array([ours["mask_quality"] for ours, _ in pairs]),
+        left_out=len(made) - len(pairs),
     )
 
 
