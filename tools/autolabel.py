@@ -109,6 +109,8 @@ def extract_rejected(args: argparse.Namespace) -> int:
 
 def accept(args: argparse.Namespace) -> int:
     """Keep the accepted masks; return the exit status."""
+    if args.accepted:
+        warn_of_other_labels(args)
     dataset, corrected = select_masks(args, read_coco(args.boxes))
     if args.accepted and not args.keep_boxes:
         check_accepted_masks(dataset, args.accepted)
@@ -135,8 +137,6 @@ def select_masks(args: argparse.Namespace, dataset: Json) -> tuple[Json, frozens
         merged = merge_corrected(dataset, read_coco(args.corrected), name=str(args.corrected))
         print_corrected(args, dataset, merged)
         dataset, corrected = merged.dataset, merged.changed
-    if args.accepted:
-        warn_of_other_labels(args)
     if not args.keep_boxes:
         return keep_accepted(dataset, args.accepted) if args.accepted else dataset, corrected
     if not args.accepted:
