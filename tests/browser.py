@@ -35,10 +35,12 @@ def result_of(page: Path, script: str, profile: Path) -> str:
     )
     tried = page.with_name(f"tried-{page.name}")
     tried.write_text(page.read_text(encoding="utf-8").replace("</body>", call), encoding="utf-8")
-    command = [
-        program, *OPTIONS, f"--user-data-dir={profile}", "--dump-dom", tried.absolute().as_uri()
-    ]  # fmt: skip
-    run = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
-    found = re.search(r'<pre id="result">(.*?)</pre>', run.stdout, re.DOTALL)
-    assert found, run.stderr[-2000:]
-    return html.unescape(found[1])
+    command = [program, *OPTIONS, f"--user-data-dir={profile}", "--dump-dom"]
+    for _ in range(3):  # on a busy machine, the page is shown before the script has ended
+        run = subprocess.run(
+            [*command, tried.absolute().as_uri()],
+            capture_output=True, text=True, timeout=120, check=False,
+        )  # fmt: skip
+        if found := re.search(r'<pre id="result">(.*?)</pre>', run.stdout, re.DOTALL):
+            return html.unescape(found[1])
+    raise AssertionError(run.stderr[-2000:])
