@@ -153,18 +153,27 @@ def _image_ids(dataset: Json, corrected: Json) -> dict[Any, Any]:
     Tools drop folders, or add one: the image is the one whose path has the longest end in common,
     from whole parts. Equal ids decide between several.
     """
-    named = defaultdict(list)
+    named, whole = defaultdict(list), defaultdict(list)
     for image in dataset["images"]:
-        named[_parts(image)[-1]].append(image)
+        parts = _parts(image)
+        named[parts[-1]].append((parts, image["id"]))
+        whole[parts].append(image["id"])
     found = {}
-    for theirs in corrected["images"]:
-        ours = named[_parts(theirs)[-1]]
-        ends = [(_common(image, theirs), _parts(image) == _parts(theirs)) for image in ours]
-        best = [image for image, end in zip(ours, ends, strict=True) if end == max(ends)]
-        best = [image for image in best if image["id"] == theirs["id"]] or best
-        if len(best) == 1:
-            found[theirs["id"]] = best[0]["id"]
+    for image in corrected["images"]:
+        parts, value = _parts(image), image["id"]
+        own = whole.get(parts) or _longest(parts, named[parts[-1]])
+        if value in own:
+            found[value] = value
+        elif len(own) == 1:
+            found[value] = own[0]
     return found
+
+
+def _longest(parts: tuple[str, ...], images: list[tuple[tuple[str, ...], Any]]) -> list[Any]:
+    """Return the ids of the images with the longest end in common with a path."""
+    lengths = [_common(parts, others) for others, _ in images]
+    longest = max(lengths, default=0)
+    return [value for (_, value), n in zip(images, lengths, strict=True) if n == longest]
 
 
 def _parts(image: Json) -> tuple[str, ...]:
@@ -172,9 +181,9 @@ def _parts(image: Json) -> tuple[str, ...]:
     return PureWindowsPath(image["file_name"]).parts or ("",)
 
 
-def _common(image: Json, other: Json) -> int:
+def _common(parts: tuple[str, ...], others: tuple[str, ...]) -> int:
     """Count the equal parts at the end of two file names."""
-    pairs = zip(reversed(_parts(image)), reversed(_parts(other)), strict=False)
+    pairs = zip(reversed(parts), reversed(others), strict=False)
     return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
 
 

@@ -49,7 +49,8 @@ def warn_of_other_labels(args: argparse.Namespace) -> None:
 
 def print_rejected(args: argparse.Namespace, dataset: Json) -> None:
     """Print how many masks are to be corrected, and the command that takes them over."""
-    count = sum((a.get("attributes") or {}).get("rejected", False) for a in dataset["annotations"])
+    marks = [a.get("attributes") for a in dataset["annotations"]]
+    count = sum(isinstance(mark, dict) and mark.get("rejected") is True for mark in marks)
     print(
         f"{count} rejected masks (`attributes.rejected`) of {len(dataset['annotations'])} boxes in "
         f"{len(dataset['images'])} images: {args.out_json}\n"
