@@ -118,10 +118,19 @@ def keep_stock_weights(weights: Mapping[str, Tensor], config: Config) -> dict[st
         config: result of :func:`stock_config`.
 
     Raises:
-        ValueError: if the detector needs weights that are missing, or of another shape.
+        ValueError: if the detector needs weights that are missing, or of another shape, or has
+            classes that are not registered.
     """
     init_default_scope(config.get("default_scope", "mmdet"))
-    expected = {key: value.shape for key, value in MODELS.build(config.model).state_dict().items()}
+    try:
+        detector = MODELS.build(config.model)
+    except KeyError as error:
+        raise ValueError(
+            f"Expected classes of mmdet and of this package, but {error.args[0]} The modules of "
+            "`custom_imports` are not imported, because a checkpoint may come from anyone. Publish "
+            "without a stock config."
+        ) from error
+    expected = {key: value.shape for key, value in detector.state_dict().items()}
     mismatches = shape_mismatches(weights, expected)
     if wrong := sorted([*(expected.keys() - weights.keys()), *mismatches]):
         raise ValueError(

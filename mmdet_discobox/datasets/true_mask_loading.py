@@ -37,6 +37,7 @@ class LoadTrueMasks(BaseTransform):
                 mask[:] = coco_mask.decode(to_rle(instance["mask"], height=height, width=width))
             else:
                 x1, y1, x2, y2 = (max(round(side), 0) for side in instance["bbox"])
+                x1, y1 = min(x1, width - 1), min(y1, height - 1)  # a line at the border remains
                 mask[y1 : max(y2, y1 + 1), x1 : max(x2, x1 + 1)] = 1
         flags = np.array([bool(instance.get("mask")) for instance in instances], bool)
         results["gt_masks"] = PartialMasks(masks, height, width, flags)

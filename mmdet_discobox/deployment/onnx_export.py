@@ -49,7 +49,9 @@ def export_onnx(model: Any, path: str | Path) -> None:
             f"Expected a network of this package but got {type(model).__name__}. Export the "
             "detectors of mmdet by mmdeploy."
         )
-    graph, inputs, names = _graph(model)
+    network: Any = model
+    device = next(network.parameters()).device
+    graph, inputs, names = _graph(network.cpu().eval())
     axes = {"images": {0: "batch", 2: "height", 3: "width"}}
     axes.update({name: {0: "batch"} for name in ("boxes", "labels")})
     with tempfile.TemporaryDirectory() as folder:
@@ -71,6 +73,8 @@ def export_onnx(model: Any, path: str | Path) -> None:
             raise ValueError(
                 f"Expected layers of {type(model).__name__} that ONNX has, but: {error}"
             ) from error
+        finally:
+            network.to(device)
         _write(traced, Path(path), {CONFIG: _config(model).pretty_text})
 
 
@@ -110,7 +114,6 @@ def _graph(model: Any) -> tuple[nn.Module, dict[str, Tensor], list[str]]:
         images = torch.zeros(2, 3, side, side)
         inputs = dict(images=images, boxes=boxes, labels=torch.zeros(2, dtype=torch.long))
         return _Labeler(model.teaching_network), inputs, ["logits"]
-    model = model.cpu().eval()
     images = torch.zeros(2, 3, *_TRACED)
     with torch.no_grad():
         names = list(flatten_outputs(model.head_outputs(model.extract_feat(images))))

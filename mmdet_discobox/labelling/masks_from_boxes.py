@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from mmdet_discobox.functional import constants_like, expand_boxes
 from mmdet_discobox.models.detectors import ImageColours
+from mmdet_discobox.structures import scale_factor, visible_size
 
 from .auto_labeler import AutoLabeler
 from .lazy_labeler import LazyLabeler
@@ -127,7 +128,7 @@ class MasksFromBoxes(BaseDetector):
         samples = self.detector.predict(batch_inputs, batch_data_samples, rescale=rescale)
         labeler = self.labeler.on(batch_inputs.device)
         for image, sample in zip(batch_inputs, samples, strict=True):
-            height, width = _visible_size(sample)
+            height, width = visible_size(sample)
             rgb = self.to_rgb(image[None, :, :height, :width])[0].round().clamp(0, 255)
             self._add_masks(labeler, rgb, sample, rescale)
         return list(samples)
@@ -137,7 +138,7 @@ class MasksFromBoxes(BaseDetector):
     ) -> None:
         """Add the masks of one image, whose pixels are ``(3, h, w)`` without padding."""
         found, size = sample.pred_instances, sample.ori_shape if rescale else sample.img_shape
-        factors = _scale_factor(sample) if rescale else (1.0, 1.0)
+        factors = scale_factor(sample) if rescale else (1.0, 1.0)
         boxes = found.bboxes.float()
         boxes = expand_boxes(boxes * constants_like(factors, boxes).repeat(2), self.grow)
         limits = constants_like((rgb.shape[-1], rgb.shape[-2]), boxes).repeat(2)
@@ -168,25 +169,6 @@ class MasksFromBoxes(BaseDetector):
                 f"has classes, but got {len(names)} names. Set `model.classes`."
             )
         return [names[index] for index in indices]
-
-
-def _scale_factor(sample: DetDataSample) -> tuple[float, float]:
-    """Return the pixels of the resized image per pixel of the original along x and y."""
-    x, y = sample.metainfo.get("scale_factor", (1.0, 1.0))[:2]
-    return float(x), float(y)
-
-
-def _visible_size(sample: DetDataSample) -> tuple[int, int]:
-    """Return the size of an image in the batch without the padding of its pipeline.
-
-    ``img_shape`` has no padding of the data preprocessor, but that of mmdet's ``Pad``.
-    """
-    height, width = sample.img_shape[:2]
-    original = sample.metainfo.get("ori_shape")
-    if original is None:
-        return height, width
-    x, y = _scale_factor(sample)
-    return min(height, round(original[0] * y)), min(width, round(original[1] * x))
 
 
 def _add_prefix(state_dict: dict[str, Tensor], prefix: str, *_: Any) -> None:

@@ -1,6 +1,7 @@
 """Floor 1: records passed between the floors, and the object bank."""
 
 from .correspondences import ContrastivePairs, Correspondences
+from .image_sizes import scale_factor, visible_size
 from .mask_proposals import BoxObjects, MaskProposals
 from .object_bank import ObjectBank, RetrievedObjects
 from .partial_masks import PartialMasks
@@ -20,4 +21,6 @@ __all__ = [
     "RetrievedObjects",
     "TrueMasks",
     "View",
+    "scale_factor",
+    "visible_size",
 ]

@@ -35,7 +35,10 @@ class PartialMasks(BitmapMasks):
     def __init__(
         self, masks: Any, height: int, width: int, is_true: np.ndarray | None = None
     ) -> None:
-        super().__init__(masks, height, width)
+        whole = isinstance(masks, np.ndarray) and masks.shape[1:] == (height, width)
+        super().__init__(masks[:0] if whole else masks, height, width)
+        if whole:  # the parent copies, which would fill the memory of all pixels that are 0
+            self.masks = masks
         flags = np.ones(len(self.masks), bool) if is_true is None else is_true
         self.is_true = np.asarray(flags, bool).reshape(-1)
         if len(self.is_true) != len(self.masks):

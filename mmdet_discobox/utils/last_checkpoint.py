@@ -10,12 +10,13 @@ mmengine has emptied the file by then.
 
 from __future__ import annotations
 
+import locale
 import re
 import zipfile
 from collections.abc import Iterable
 from pathlib import Path
 
-from .files import write_text
+from .files import write_bytes
 
 _CHECKPOINT = re.compile(r"(?:epoch|iter)_\d+\.pth")
 
@@ -33,7 +34,8 @@ def repair_last_checkpoint(work_dir: Path, folders: Iterable[Path] = ()) -> str 
         What was wrong and what was done, None if nothing was.
     """
     file = work_dir / "last_checkpoint"
-    named = file.read_text(errors="replace").strip() if file.is_file() else None
+    encoding = locale.getpreferredencoding(False)  # mmengine's, which names none
+    named = file.read_text(encoding, errors="replace").strip() if file.is_file() else None
     if named and ("://" in named or is_whole(Path(named))):
         return None
     found = newest_whole_checkpoint([work_dir, *folders])
@@ -46,7 +48,7 @@ def repair_last_checkpoint(work_dir: Path, folders: Iterable[Path] = ()) -> str 
             f"'{file}' {wrong}, and there is no whole checkpoint, maybe after a kill: the training "
             "starts from the beginning."
         )
-    write_text(file, str(found))
+    write_bytes(file, str(found).encode(encoding))
     return (
         f"'{file}' {wrong}, which is no whole checkpoint, maybe after a kill: the training resumes "
         f"from the newest whole one, '{found}'."

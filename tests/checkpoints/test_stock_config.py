@@ -16,7 +16,7 @@ from mmengine.config import Config
 from tiny import NETWORKS, batch, build, tiny_labeler, tiny_rtmdet_ins, tiny_solov2, tiny_yolact
 
 from mmdet_discobox.checkpoints import parse_config, stock_config, stock_config_text
-from mmdet_discobox.checkpoints.stock_config import remaining_classes
+from mmdet_discobox.checkpoints.stock_config import keep_stock_weights, remaining_classes
 from mmdet_discobox.models.teachers import ADDITIONS
 
 ROOT = Path(__file__).parents[2]
@@ -108,6 +108,13 @@ def test_every_config_of_a_detector_becomes_stock(path):
     imports = (stock.get("custom_imports") or {}).get("imports", [])
     assert ("mmdet_discobox" in imports) == bool(remaining)
     assert ("mmpretrain.models" in imports) == stock.model.backbone.type.startswith("mmpretrain.")
+
+
+def test_classes_that_are_not_registered_are_named():
+    config = Config(dict(model=dict(type="SOLOv2", backbone=dict(type="NobodysBackbone"))))
+    message = "NobodysBackbone is not in the .*modules of `custom_imports` are not imported"
+    with pytest.raises(ValueError, match=message):
+        keep_stock_weights({}, config)
 
 
 def test_a_config_without_tests_becomes_stock():

@@ -6,12 +6,17 @@ import json
 
 import numpy as np
 import pytest
-from mmdet.registry import DATASETS, TRANSFORMS
+from mmdet.registry import DATASETS, HOOKS, TRANSFORMS
 from mmengine.dataset import ConcatDataset
 from tiny import write_boxes
 
 from mmdet_discobox.datasets import coco_boxes
-from mmdet_discobox.engine.hooks.mixed_settings import check_mask_settings, check_moves_masks
+from mmdet_discobox.datasets.true_mask_loading import LoadTrueMasks
+from mmdet_discobox.engine.hooks.mixed_settings import (
+    check_mask_settings,
+    check_moves_masks,
+    check_switched_pipelines,
+)
 from mmdet_discobox.structures import PartialMasks
 
 CLASSES = ("one", "two", "three")
@@ -236,6 +241,36 @@ def test_masks_loaded_after_a_transform_are_refused(root, transform):
     data = build(root, [*LOAD[:2], transform, LOAD[2]])
     with pytest.raises(ValueError, match="right after LoadAnnotations in the pipeline"):
         data[1]
+
+
+def test_masks_are_not_copied_and_a_line_at_the_border_remains(root):
+    """A copy would fill the memory of all pixels of images without a mask."""
+    masks = np.zeros((2, 5, 6), np.uint8)
+    assert PartialMasks(masks, 5, 6, [True, False]).masks is masks
+    instance = dict(bbox=[63.6, 95.7, 65.6, 99.0])
+    loaded = LoadTrueMasks()(dict(ori_shape=(96, 64), instances=[instance]))["gt_masks"]
+    assert loaded.get_bboxes("hbox").tensor.tolist() == [[63, 95, 64, 96]]
+
+
+@pytest.mark.parametrize("loads", [False, True])
+@pytest.mark.parametrize("true_masks", [False, True])
+def test_pipelines_that_hooks_switch_to_are_checked(loads, true_masks):
+    def hook(*last):
+        own = [*LOAD[:2], *([LOAD[2]] if loads else []), *last]
+        return HOOKS.build(dict(type="PipelineSwitchHook", switch_epoch=3, switch_pipeline=own))
+
+    if loads != true_masks:
+        message = f"it has {'a' if loads else 'no'} .*, and the model has true_masks={true_masks}"
+        with pytest.raises(ValueError, match=message):
+            check_switched_pipelines([hook()], true_masks=true_masks)
+        return
+    check_switched_pipelines([hook(), object()], true_masks=true_masks)
+    moving = hook(dict(type="RandomAffine"))
+    if not loads:
+        check_switched_pipelines([moving], true_masks=False)
+        return
+    with pytest.raises(ValueError, match="but the pipeline has RandomAffine"):
+        check_switched_pipelines([moving], true_masks=True)
 
 
 @pytest.mark.parametrize("inside", [False, True])

@@ -160,6 +160,23 @@ def test_a_resumed_training_loads_every_key(data_root, tmp_path):
     assert log_of(tmp_path / "work").count("Start from") == 1
 
 
+def test_resuming_without_a_checkpoint_starts_from_the_weights_of_the_config(data_root, tmp_path):
+    """As mmdet's `--resume`, which removes `load_from`, after a kill before the first save."""
+    stock = stock_checkpoint("solov2", tmp_path / "coco.pth")
+    config = start_config("solov2", data_root, tmp_path / "work", tmp_path / "coco.pth")
+    config.default_hooks.resume = dict(type="ResumeHook")
+    config.dump(tmp_path / "own.py")
+    config = Config.fromfile(tmp_path / "own.py")
+    config.merge_from_dict(dict(resume=True, load_from=None))
+    _, steps = start(config)
+    key = "backbone.layer1.0.conv1.weight"
+    assert torch.equal(steps.student[key], stock[key])
+    assert torch.equal(steps.teacher[key], stock[key])
+    log = log_of(tmp_path / "work")
+    assert "the training starts from `load_from` of" in log
+    assert log.count("Start from") == 1
+
+
 def test_the_configs_have_the_hook():
     for name in ("solov2_r50", "condinst_r50", "rtmdet-ins_s", "yolact_r50_dcn", "box_labeler_r50"):
         config = Config.fromfile(CONFIGS / f"discobox/{name}.py", import_custom_modules=False)

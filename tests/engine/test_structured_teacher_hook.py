@@ -24,6 +24,7 @@ def runner_of(max_iters=20):
         model=model,
         iter=0,
         max_iters=max_iters,
+        hooks=[],
         logger=logging.getLogger(),
         train_dataloader=SimpleNamespace(dataset=SimpleNamespace(pipeline=[])),
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import locale
 import os
 
 import pytest
@@ -56,6 +57,16 @@ def test_the_newest_whole_checkpoint_takes_the_place_of_a_broken_one(
     assert pointer.read_text() == str(newest)
     assert f"resumes from the newest whole one, '{newest}'" in message
     assert {None: "is missing", "": "is empty"}.get(content, "names '") in message
+
+
+def test_paths_are_in_the_encoding_that_mmengine_reads(tmp_path, save, pointer, monkeypatch):
+    """It opens the file without an encoding, which on Windows is none of all characters."""
+    monkeypatch.setattr(locale, "getpreferredencoding", lambda *_: "cp1252")
+    newest = save("Jürgen/epoch_2.pth")
+    pointer.write_text("")
+    repair_last_checkpoint(tmp_path, [newest.parent])
+    assert pointer.read_bytes().decode("cp1252") == str(newest)
+    assert repair_last_checkpoint(tmp_path, [newest.parent]) is None
 
 
 def test_without_a_whole_checkpoint_the_training_starts_anew(tmp_path, save, pointer):

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Any
 
+from mmcv.transforms import Compose
+
 #: transforms of mmdet that move or add boxes without the masks, lose the flags, or refuse masks
 _UNAWARE = (
     "Albu", "CopyPaste", "MixUp", "Mosaic", "RandomAffine", "RandomCenterCropPad", "RandomShift",
@@ -22,7 +24,10 @@ def check_moves_masks(dataset: Any) -> None:
     Raises:
         ValueError: if a pipeline loads :class:`.PartialMasks` and has a transform that does not.
     """
-    names = [type(transform).__name__ for transform in _transforms(dataset)]
+    _check_aware([type(transform).__name__ for transform in _transforms(dataset)])
+
+
+def _check_aware(names: list[str]) -> None:
     unaware = sorted({name for name in names if name in _UNAWARE})
     if unaware and "LoadTrueMasks" in names:
         raise ValueError(
@@ -30,6 +35,32 @@ def check_moves_masks(dataset: Any) -> None:
             f"{', '.join(unaware)}. Use CachedMosaic for Mosaic and CachedMixUp for MixUp, remove "
             "the others, or train on boxes alone (use_masks=False, without LoadTrueMasks)."
         )
+
+
+def check_switched_pipelines(hooks: Iterable[Any], *, true_masks: bool) -> None:
+    """Check the pipelines to which hooks change during the training, as ``PipelineSwitchHook``.
+
+    Args:
+        hooks: of the runner.
+        true_masks: the setting of the model.
+
+    Raises:
+        ValueError: if such a pipeline loads true masks and the model learns from none, or the
+            other way round, or if it does not move them.
+    """
+    for pipeline in (getattr(hook, "switch_pipeline", None) for hook in hooks):
+        if pipeline is None:
+            continue
+        names = [type(transform).__name__ for transform in _flat(Compose(pipeline).transforms)]
+        loads = "LoadTrueMasks" in names
+        if loads != true_masks:
+            raise ValueError(
+                "Expected the same setting of mixed supervision in `switch_pipeline` of a hook, "
+                f"but it has {'a' if loads else 'no'} dict(type='LoadTrueMasks'), and the model "
+                f"has true_masks={true_masks}. It belongs after LoadAnnotations in both pipelines "
+                "or in neither."
+            )
+        _check_aware(names)
 
 
 def check_batch_augments(model: Any) -> None:

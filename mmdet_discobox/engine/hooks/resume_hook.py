@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from mmdet.registry import HOOKS
+from mmengine.config import Config
 from mmengine.dist import barrier, is_main_process
 from mmengine.hooks import CheckpointHook, Hook
 from mmengine.runner import Runner
@@ -18,7 +19,13 @@ class ResumeHook(Hook):
 
     A kill during a save leaves half a checkpoint or an empty ``last_checkpoint``. The hook runs
     before mmengine reads that file, and only for ``--resume`` without a path.
+
+    Without any checkpoint, a killed training starts again: mmdet's ``--resume`` has removed
+    ``load_from`` from the config, so its weights are read from the file of the config.
     """
+
+    priority = "VERY_HIGH"  # before the teacher network copies the weights of the student
+    _start: str | None = None
 
     def before_run(self, runner: Runner) -> None:
         """Repair ``last_checkpoint`` in the first process."""
@@ -34,3 +41,26 @@ class ResumeHook(Hook):
             if message := repair_last_checkpoint(work_dir, folders):
                 runner.logger.warning(message)
         barrier()
+        if not (Path(runner.work_dir) / "last_checkpoint").is_file():
+            self._start = _load_from(runner)
+
+    def before_train(self, runner: Runner) -> None:
+        """Start from the weights of the config, if there is nothing to resume from."""
+        if self._start is None:
+            return
+        runner.logger.warning(
+            f"There is no checkpoint to resume from in '{runner.work_dir}': the training starts "
+            f"from `load_from` of '{runner.cfg.filename}', '{self._start}'. If it was given on the "
+            "command line, start without --resume."
+        )
+        runner.cfg.resume, runner.cfg.load_from = False, self._start
+        runner.load_checkpoint(self._start)
+
+
+def _load_from(runner: Runner) -> str | None:
+    """Return the weights that the file of the config names."""
+    file = runner.cfg.filename
+    if not (file and Path(file).is_file()):
+        return None
+    start = Config.fromfile(file, import_custom_modules=False).get("load_from")
+    return start if isinstance(start, str) else None

@@ -13,7 +13,12 @@ from mmengine.runner import Runner
 
 from mmdet_discobox.models.teachers import Gate
 
-from .mixed_settings import check_batch_augments, check_mask_settings, check_moves_masks
+from .mixed_settings import (
+    check_batch_augments,
+    check_mask_settings,
+    check_moves_masks,
+    check_switched_pipelines,
+)
 from .model_access import require_part, unwrap
 from .start_condition import StartCondition
 
@@ -80,6 +85,7 @@ class StructuredTeacherHook(Hook):
         model = unwrap(runner)
         true_masks = getattr(model, "true_masks", False)
         check_mask_settings(data, true_masks=true_masks)
+        check_switched_pipelines(runner.hooks, true_masks=true_masks)
         if true_masks:
             check_moves_masks(data)
             check_batch_augments(model)

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from mmdet_discobox.functional import masks_to_boxes
 from mmdet_discobox.models.losses import BoxMILLoss, mil_loss
 from mmdet_discobox.models.teachers import TeacherNetwork
-from mmdet_discobox.structures import BoxObjects, PseudoMasks, TrueMasks, View
+from mmdet_discobox.structures import BoxObjects, PseudoMasks, TrueMasks, View, visible_size
 
 from .colour_jitter import ColourJitter
 from .image_colours import ImageColours
@@ -257,7 +257,7 @@ class StructuredTeachingMixin:
 
     def _refine_predictions(self: Any, image: Tensor, sample: DetDataSample) -> None:
         """Refine the predicted masks of an image, ``(3, H, W)`` RGB."""
-        height, width = sample.img_shape[:2]
+        height, width = visible_size(sample)
         instances = sample.pred_instances
         instances.masks = self.prediction_refiner(
             image[:, :height, :width], instances.masks, instances.scores
