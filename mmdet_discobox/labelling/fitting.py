@@ -90,7 +90,7 @@ def fit_labeler(
     write_json(boxes, accepted)
     _set_boxes(config, dataset, boxes, image_dir)
     if any(map(is_accepted, dataset["annotations"])):
-        use_true_masks(config)
+        use_true_masks(config, repeats=_mask_repeats(dataset))
     _set_schedule(config, dataset, epochs)
     config.randomness = dict(seed=seed)
     config.work_dir = str(work_dir)
@@ -155,13 +155,29 @@ def _set_boxes(config: Config, dataset: Json, boxes: Path, image_dir: Path) -> N
         config[f"{part}_dataloader"] = config[f"{part}_cfg"] = config[f"{part}_evaluator"] = None
 
 
-def use_true_masks(config: Config) -> None:
-    """Change the config of a labeller to mixed supervision, in place."""
+def use_true_masks(config: Config, *, repeats: int = 1) -> None:
+    """Change the config of a labeller to mixed supervision, in place.
+
+    Args:
+        config: config of a labeller.
+        repeats: how often an epoch contains each box with a true mask.
+    """
     data = config.train_dataloader.dataset
+    data.mask_repeats = repeats
     loading = [transform["type"] for transform in data.pipeline].index("LoadAnnotations")
     data.pipeline.insert(loading + 1, dict(type="LoadTrueMasks"))
     data.dataset.use_masks = True
     config.model.true_masks = True
+
+
+def _mask_repeats(dataset: Json) -> int:
+    """Return ``ceil(sqrt(1 / f))`` for a fraction f of objects with a true mask.
+
+    As the repeat factor of LVIS for rare classes (arXiv 1908.03195, Appendix): 5 % of the masks are
+    seen 5 times as often as boxes, 10 % 4 times, 20 % 3 times. The steps stay as many.
+    """
+    masks = sum(map(is_accepted, dataset["annotations"]))
+    return math.ceil(math.sqrt(len(dataset["annotations"]) / masks))
 
 
 def _default_epochs(config: Config, dataset: Json) -> int:

@@ -187,6 +187,7 @@ def test_the_loop_from_boxes_to_accepted_masks_to_new_labels(root, paths, tmp_pa
     assert '"earlier": 2' in (page / "index.html").read_text()
     config = (second.with_name("second.json.labeler") / "box_labeler_lite0.py").read_text()
     assert "true_masks=True" in config
+    assert "mask_repeats=2" in config  # a quarter of the objects has a mask
     assert "LoadTrueMasks" in config
     accepted.write_text('{"accepted": [1]}')
     finish("--accepted", accepted, second, following, "--keep-boxes")
