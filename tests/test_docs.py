@@ -64,10 +64,11 @@ def commands(page: Path) -> list[tuple[str, str]]:
 
 
 def with_options(script):
-    """Text of a script, and of the file beside it that parses its options, if there is one."""
+    """Text of a script, and of the module that parses its options, if there is one."""
     text = script.read_text()
-    beside = re.findall(r"^from (\w+_options) import", text, re.MULTILINE)
-    return text + "".join((script.parent / f"{name}.py").read_text() for name in beside)
+    modules = re.findall(r"^from ([\w.]*options) import", text, re.MULTILINE)
+    paths = [script.parent.joinpath(*module.split(".")).with_suffix(".py") for module in modules]
+    return text + "".join(path.read_text() for path in paths)
 
 
 @every_page

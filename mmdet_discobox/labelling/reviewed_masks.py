@@ -226,7 +226,7 @@ def check_loses_no_masks(
     kept = {
         a["id"]: a["segmentation"]
         for a in dataset["annotations"]
-        if is_accepted(a) or has_own_mask(a)
+        if is_true_mask(a) or has_own_mask(a)
     }
     if lost := [
         value

@@ -133,8 +133,11 @@ def test_a_persons_masks_are_not_overwritten(tmp_path):
     drawn = labels_of(9)
     drawn["annotations"][0]["mask_source"] = "person"
     check_loses_no_masks(drawn, out)
+    check_loses_no_masks(labels_of(9), out)  # the same mask, of unknown origin, is in the input
+    machine = labels_of(9)
+    machine["annotations"][0].update(mask_quality=0.9)
     drawn["annotations"][0]["segmentation"] = [[0, 0, 5, 0, 5, 5]]
-    for other in (labels_of(9), drawn):  # a mask of a machine, and another one that was accepted
+    for other in (machine, drawn):  # a mask of a machine, and another one that was accepted
         with pytest.raises(ValueError, match="has 1 that would be lost, first of annotation 9"):
             check_loses_no_masks(other, out)
     check_loses_no_masks(drawn, out, replaced={9})
