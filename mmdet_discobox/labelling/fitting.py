@@ -173,8 +173,9 @@ def use_true_masks(config: Config, *, repeats: int = 1) -> None:
 def _mask_repeats(dataset: Json) -> int:
     """Return ``ceil(sqrt(1 / f))`` for a fraction f of objects with a true mask.
 
-    As the repeat factor of LVIS for rare classes (arXiv 1908.03195, Appendix): 5 % of the masks are
-    seen 5 times as often as boxes, 10 % 4 times, 20 % 3 times. The steps stay as many.
+    As the repeat factor of LVIS for rare classes (arXiv 1908.03195, Appendix): masks of 5 % of the
+    objects are seen 5 times as often as boxes, of 10 % 4 times, of 20 % 3 times. The steps stay as
+    many.
     """
     masks = sum(map(is_accepted, dataset["annotations"]))
     return math.ceil(math.sqrt(len(dataset["annotations"]) / masks))
