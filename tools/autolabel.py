@@ -47,7 +47,6 @@ from autolabelling.messages import (
     print_listed,
     print_rejected,
     print_result,
-    warn_of_other_labels,
 )
 from autolabelling.networks import build_labeler, mask_settings
 from autolabelling.options import parse_args
@@ -61,13 +60,12 @@ from mmdet_discobox.labelling.fitting import fit_labeler
 from mmdet_discobox.labelling.formats import check_images, check_output, write_masks
 from mmdet_discobox.labelling.label_run import LabelRun
 from mmdet_discobox.labelling.labelled_boxes import LabelledBoxes, add_masks, is_accepted
+from mmdet_discobox.labelling.page_decisions import PageDecisions
 from mmdet_discobox.labelling.reviewed_masks import (
-    check_accepted_masks,
     check_loses_no_masks,
     images_to_correct,
     keep_accepted,
     mark_accepted,
-    read_accepted,
     with_accepted_masks,
 )
 from mmdet_discobox.utils.command_line import run
@@ -109,11 +107,7 @@ def extract_rejected(args: argparse.Namespace) -> int:
 
 def accept(args: argparse.Namespace) -> int:
     """Keep the accepted masks; return the exit status."""
-    if args.accepted:
-        warn_of_other_labels(args)
     dataset, corrected = select_masks(args, read_coco(args.boxes))
-    if args.accepted and not args.keep_boxes:
-        check_accepted_masks(dataset, args.accepted)
     check_loses_no_masks(dataset, args.out_json, corrected)
     with sole_owner(journal_dir(args)):
         if args.keep_boxes:
@@ -123,7 +117,7 @@ def accept(args: argparse.Namespace) -> int:
             print(f"{boxes} boxes, {masks} with an accepted mask: {args.out_json}")
             return 0
         notes = write_masks(args.format, args.out_json, dataset)
-    accepted = len(set(read_accepted(args.accepted)[0]))
+    accepted = len(set(PageDecisions.read(args.accepted).accepted))
     others = len(dataset["annotations"]) - accepted
     more = f" and {others} that were not on the page" if others else ""
     print(f"{accepted} accepted masks{more}: {args.out_json}", *notes, sep="\n")
@@ -141,9 +135,7 @@ def select_masks(args: argparse.Namespace, dataset: Json) -> tuple[Json, frozens
         return keep_accepted(dataset, args.accepted) if args.accepted else dataset, corrected
     if not args.accepted:
         return with_accepted_masks(dataset), corrected
-    marked = mark_accepted(dataset, args.accepted)
-    check_accepted_masks(marked, args.accepted)
-    return marked, corrected
+    return mark_accepted(dataset, args.accepted), corrected
 
 
 def label(args: argparse.Namespace) -> int:

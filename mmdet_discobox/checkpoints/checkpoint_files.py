@@ -4,19 +4,24 @@ from __future__ import annotations
 
 import hashlib
 import io
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any
 
 import torch
+from packaging.version import Version
 from torch import Tensor
 
+from mmdet_discobox.utils import restricted_pickle
 from mmdet_discobox.utils.files import write_bytes
 
 
 def read_checkpoint(path: str | Path) -> dict[str, Any]:
-    """Read a checkpoint onto the CPU with ``weights_only=True``, which executes no code.
+    """Read a checkpoint onto the CPU, without executing code in it.
+
+    By ``weights_only=True``; before torch 2.6 by :mod:`~mmdet_discobox.utils.restricted_pickle`.
 
     Args:
         path: checkpoint of mmengine or mmcv 1.x, or a dictionary of weights.
@@ -31,7 +36,7 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
     if not Path(path).is_file():
         raise FileNotFoundError(f"Expected a checkpoint at '{path}', but there is no such file.")
     try:
-        checkpoint = torch.load(path, map_location="cpu", weights_only=True)
+        checkpoint = torch.load(path, map_location="cpu", **_safe_options(path))
     except UnpicklingError as error:
         raise ValueError(
             f"Expected '{path}' to be a checkpoint of tensors, numbers and text, but reading it "
@@ -85,6 +90,21 @@ def shape_mismatches(
         for key, shape in expected.items()
         if key in weights and weights[key].shape != shape
     }
+
+
+def _safe_options(path: str | Path) -> dict[str, Any]:
+    """Return the options of ``torch.load`` by which a file executes no code.
+
+    Raises:
+        UnpicklingError: for a program of TorchScript.
+    """
+    if Version(torch.__version__).release >= (2, 6):
+        return dict(weights_only=True)
+    if zipfile.is_zipfile(path):
+        with zipfile.ZipFile(path) as archive:
+            if any(name.endswith("/constants.pkl") for name in archive.namelist()):
+                raise UnpicklingError("it is a program of TorchScript.")
+    return dict(weights_only=False, pickle_module=restricted_pickle)
 
 
 def _with_state_dict(checkpoint: Any, path: str | Path) -> dict[str, Any]:

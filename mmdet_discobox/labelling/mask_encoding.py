@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from typing import Any
 
 import cv2
@@ -58,6 +59,13 @@ def _as_text(rle: dict[str, Any]) -> dict[str, Any]:
 def decode_rle(rle: dict[str, Any]) -> np.ndarray:
     """Decode compressed run lengths into an ``(H, W)`` boolean mask."""
     return np.asarray(coco_mask.decode(rle), dtype=bool)
+
+
+def mask_digest(rle: dict[str, Any]) -> str:
+    """Return a short hash of compressed run lengths, by which a changed mask is noticed."""
+    counts = rle["counts"]
+    code = counts.encode("ascii") if isinstance(counts, str) else counts
+    return hashlib.sha256(code).hexdigest()[:12]
 
 
 def has_holes(mask: np.ndarray) -> bool:

@@ -63,6 +63,17 @@ def history_buffer_getattr(*arguments: object) -> Callable[..., object]:
     )
 
 
+#: what stands for each name in a checkpoint of mmengine, written with numpy 1 or 2
+SAFE_GLOBALS: dict[str, Any] = {
+    f"{HistoryBuffer.__module__}.{HistoryBuffer.__qualname__}": HistoryBuffer,
+    "builtins.getattr": history_buffer_getattr,
+    "numpy.ndarray": CheckedArray,
+    "numpy.dtype": CheckedDtype,
+    **{f"{module}._reconstruct": reconstruct_array for module in _NUMPY_MULTIARRAY},
+    **{f"{module}.scalar": checked_scalar for module in _NUMPY_MULTIARRAY},
+}
+
+
 def register_safe_globals() -> None:
     """Add the names in mmengine's checkpoints to the allow-list of ``torch.load``.
 
@@ -71,29 +82,13 @@ def register_safe_globals() -> None:
     """
     if Version(torch.__version__).release < (2, 6):
         return
+    # Beside a list with numpy's own classes, such as the fork's, states are built on these. No file
+    # can name them: a name in a pickle ends at the first line break.
+    states: tuple[type, ...] = (CheckedArray, CheckedDtype, *_DTYPES)
     # Entries have names, because the fork's loader removes equal entries after each load.
     torch.serialization.add_safe_globals(
         [
-            (HistoryBuffer, f"{HistoryBuffer.__module__}.{HistoryBuffer.__qualname__}"),
-            *_numpy_names(),
-            (history_buffer_getattr, "builtins.getattr"),
+            *((value, name) for name, value in SAFE_GLOBALS.items()),
+            *((kind, f"\n{kind.__name__}") for kind in states),
         ]
     )
-
-
-def _numpy_names() -> list[tuple[Any, str]]:
-    """List what stands for numpy's classes and constructors, with the names of numpy 1 and 2."""
-    kinds: tuple[type, ...] = (CheckedArray, CheckedDtype, *_DTYPES)
-    constructors = ((reconstruct_array, "_reconstruct"), (checked_scalar, "scalar"))
-    return [
-        (CheckedArray, "numpy.ndarray"),
-        (CheckedDtype, "numpy.dtype"),
-        # Beside a list with numpy's own classes, such as the fork's, states are built on these. No
-        # file can name them: a name in a pickle ends at the first line break.
-        *((kind, f"\n{kind.__name__}") for kind in kinds),
-        *(
-            (function, f"{module}.{name}")
-            for module in _NUMPY_MULTIARRAY
-            for function, name in constructors
-        ),
-    ]

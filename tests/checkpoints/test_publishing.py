@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from mmdet.registry import MODELS
+from mmengine.logging import HistoryBuffer
 from tiny import NETWORKS, build, tiny_solov2
 
 from mmdet_discobox.apis import publish_checkpoint, read_checkpoint
@@ -161,6 +162,43 @@ def test_broken_and_missing_files_are_named(tmp_path):
         (tmp_path / "broken.pth").write_bytes(content)
         with pytest.raises(ValueError, match=r"broken\.pth' to be a checkpoint"):
             read_checkpoint(tmp_path / "broken.pth")
+
+
+@pytest.fixture
+def old_torch(monkeypatch):
+    """A torch whose own safe loader does not know mmengine's classes, as far as ours asks."""
+    monkeypatch.setattr("torch.__version__", "2.1.2+cpu")
+
+
+@pytest.mark.usefixtures("old_torch")
+def test_checkpoints_of_trainings_are_read_on_old_torch(tmp_path):
+    model = build(tiny_solov2())
+    optimizer = torch.optim.AdamW(model.parameters())
+    optimizer.step()
+    history = HistoryBuffer([1.0, 2.0], [1, 1])
+    content = dict(
+        state_dict=model.state_dict(),
+        optimizer=optimizer.state_dict(),
+        message_hub=dict(log_scalars={"train/loss": history}),
+        meta=dict(epoch=np.int64(3), dataset_meta=dict(classes=("person",))),
+    )
+    for name, zipped in (("new.pth", True), ("legacy.pth", False)):
+        torch.save(content, tmp_path / name, _use_new_zipfile_serialization=zipped)
+        read = read_checkpoint(tmp_path / name)
+        for key, value in model.state_dict().items():
+            assert torch.equal(read["state_dict"][key], value)
+        assert read["meta"] == content["meta"]
+        assert read["message_hub"]["log_scalars"]["train/loss"].statistics("mean") == 1.5
+        assert read["optimizer"]["param_groups"] == content["optimizer"]["param_groups"]
+
+
+@pytest.mark.usefixtures("old_torch")
+def test_foreign_objects_and_programs_are_refused_on_old_torch(tmp_path):
+    torch.save(dict(weight=torch.ones(1), meta=Foreign()), tmp_path / "foreign.pth")
+    torch.jit.script(torch.nn.Identity()).save(tmp_path / "program.pth")
+    for name, message in (("foreign", "uses .*Foreign"), ("program", "TorchScript")):
+        with pytest.raises(ValueError, match=f"(?s)reading it safely failed: .*{message}"):
+            read_checkpoint(tmp_path / f"{name}.pth")
 
 
 def test_half_precision_and_no_config():

@@ -4,12 +4,14 @@ import json
 
 import pytest
 
+from mmdet_discobox.labelling.mask_encoding import mask_digest
 from mmdet_discobox.labelling.reviewed_masks import (
-    check_accepted_masks,
     check_loses_no_masks,
     images_to_correct,
     keep_accepted,
+    mark_accepted,
 )
+from mmdet_discobox.utils.rle import to_rle
 
 
 def boxes():
@@ -41,14 +43,37 @@ def test_a_crowd_whose_mask_was_made_has_to_be_accepted(tmp_path):
     assert [a["id"] for a in kept["annotations"]] == [7, "x"]
 
 
-def test_accepted_boxes_without_a_mask_are_an_error(tmp_path):
+@pytest.mark.parametrize("select", [keep_accepted, mark_accepted])
+def test_accepted_boxes_without_a_mask_are_an_error(tmp_path, select):
     """The json of the boxes was passed instead of the labels."""
     dataset = boxes()
     (tmp_path / "a.json").write_text('{"accepted": ["x", 9]}')
-    check_accepted_masks(dataset, tmp_path / "a.json")
+    select(dataset, tmp_path / "a.json")
     del dataset["annotations"][1]["segmentation"]
     with pytest.raises(ValueError, match="1 of its 2 have none, first 'x'. Pass the labelled json"):
-        check_accepted_masks(dataset, tmp_path / "a.json")
+        select(dataset, tmp_path / "a.json")
+
+
+@pytest.mark.parametrize(
+    ("select", "name"),
+    [(keep_accepted, "accepted"), (mark_accepted, "accepted"), (images_to_correct, "rejected")],
+)
+def test_decisions_are_about_the_masks_that_were_seen(tmp_path, select, name):
+    """Boxes that were labelled anew under the same names have masks that nobody has seen."""
+    dataset = boxes()
+    codes = [to_rle(a["segmentation"], height=20, width=30) for a in dataset["annotations"][:2]]
+    digests = dict(zip(("7", '"x"'), map(mask_digest, codes), strict=True))
+    lists = {**dict(accepted=[], rejected=[]), name: [7, "x", 9]}
+    (tmp_path / "a.json").write_text(json.dumps(dict(lists, masks=digests)))
+    select(dataset, tmp_path / "a.json")
+    dataset["annotations"][0]["segmentation"] = dict(codes[0], counts=codes[0]["counts"].decode())
+    select(dataset, tmp_path / "a.json")
+    dataset["annotations"][1]["segmentation"] = [[1, 0, 9, 0, 9, 9]]
+    dataset["annotations"][2]["segmentation"] = [[1, 0, 9, 0, 9, 9]]  # never compared
+    with pytest.raises(ValueError, match="1 of 3 are others than the page showed, .* 'x'"):
+        select(dataset, tmp_path / "a.json")
+    dataset["annotations"][1]["mask_source"] = "person"  # corrected since
+    select(dataset, tmp_path / "a.json")
 
 
 @pytest.mark.parametrize(
@@ -59,6 +84,7 @@ def test_accepted_boxes_without_a_mask_are_an_error(tmp_path):
         ('{"accepted": [[1]]}', "a list `accepted` of ids"),
         ('{"accepted": [7], "left_out": 3}', "a list `left_out` of ids, .* but got 3"),
         ('{"accepted": [7], "left_out": [8]}', "1 of its 2 ids are not among theirs, first 8"),
+        ('{"accepted": [7], "masks": [1]}', "an object `masks` of digests, .* but got"),
         ('{"accepted": ["7"]}', "1 of its 1 ids are not among theirs, first '7'"),
     ],
 )
@@ -83,8 +109,8 @@ def test_images_with_a_rejected_mask_are_corrected_with_all_their_masks(tmp_path
         assert [a["id"] for a in found["annotations"]] == left
         assert found["categories"] == dataset["categories"]
     for text, message in (
-        ('{"rejected": []}', "Expected ids of rejected masks in .* but got none"),
-        ('{"rejected": [8]}', "1 of its 1 ids are not among theirs, first 8"),
+        ('{"accepted": [], "rejected": []}', "a list `rejected` of ids in .* nothing to correct"),
+        ('{"accepted": [], "rejected": [8]}', "1 of its 1 ids are not among theirs, first 8"),
         ("[7]", "a list `rejected` of ids"),
         ('{"accepted": [7, 9], "rejected": [9]}', "does both with 1, first 9"),
     ):

@@ -13,7 +13,6 @@ from mmdet_discobox.labelling.labelled_boxes import (
     has_own_mask,
     is_accepted,
 )
-from mmdet_discobox.labelling.reviewed_masks import read_title
 from mmdet_discobox.utils.types import Json
 
 IGNORED = (
@@ -35,16 +34,6 @@ def print_listed(title: str, lines: Sequence[str]) -> None:
     if len(lines) > LISTED:
         shown.append(f"... and {len(lines) - LISTED} more")
     print(*shown, sep="\n", file=sys.stderr)
-
-
-def warn_of_other_labels(args: argparse.Namespace) -> None:
-    """Warn if decisions were made on the page of labels with another file name."""
-    if (shown := read_title(args.accepted)) not in (None, args.boxes.name):
-        print(
-            f"'{args.accepted}' has decisions about the masks of '{shown}', not of "
-            f"'{args.boxes.name}'. Unless it was renamed, pass the file that its own page saved.",
-            file=sys.stderr,
-        )
 
 
 def print_rejected(args: argparse.Namespace, dataset: Json) -> None:

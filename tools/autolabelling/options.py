@@ -22,8 +22,9 @@ def parse_args(argv: Sequence[str] | None, *, description: str) -> argparse.Name
     parser = build_parser(description)
     args = parser.parse_args(argv)
     args.launcher = find_launcher(args.launcher)
-    args.keep_boxes |= args.corrected is not None
     names = name_paths(parser, args)
+    # beside accepted or corrected masks, the other boxes are labelled anew
+    args.keep_boxes |= args.corrected is not None or ("img_dir" in names and bool(args.accepted))
     check_options(parser, args, names)
     for name, path in zip(names, args.paths, strict=True):
         setattr(args, name, path)
@@ -60,12 +61,13 @@ def build_parser(description: str) -> argparse.ArgumentParser:
     parser.add_argument(
         "--accepted",
         type=Path,
-        help="json saved by the page of --report; drops the boxes that were not accepted on it",
+        help="json saved by the page of --report; with two paths, drops what it does not accept",
     )
     parser.add_argument(
         "--keep-boxes",
         action="store_true",
-        help="with --accepted: keep all boxes, and mark the accepted masks as a person's",
+        help="with --accepted: keep all boxes, and mark the accepted masks as a person's (the "
+        "default with IMG_DIR)",
     )
     parser.add_argument(
         "--rejected",

@@ -18,7 +18,7 @@ import numpy as np
 
 from mmdet_discobox.annotation_files.coco_values import is_number
 from mmdet_discobox.labelling.labelled_boxes import has_mask, is_accepted
-from mmdet_discobox.labelling.mask_encoding import decode_rle
+from mmdet_discobox.labelling.mask_encoding import decode_rle, mask_digest
 from mmdet_discobox.labelling.review_order import proposed_order
 from mmdet_discobox.utils.files import write_bytes
 from mmdet_discobox.utils.images import read_image
@@ -46,6 +46,7 @@ class ReportItem:
         image: ``(H, W, 3)`` uint8 BGR, the whole image.
         mask: ``(H, W)`` boolean.
         box: ``(x, y, width, height)`` in pixels.
+        digest: of the mask, see :func:`~mmdet_discobox.labelling.mask_encoding.mask_digest`.
     """
 
     ann_id: int | str
@@ -55,6 +56,7 @@ class ReportItem:
     image: np.ndarray
     mask: np.ndarray
     box: tuple[float, float, float, float]
+    digest: str
 
 
 def write_report(
@@ -159,6 +161,7 @@ def report_items(
                 image=pixels,
                 mask=decode_rle(code),
                 box=tuple(a["bbox"]),
+                digest=mask_digest(code),
             )
 
 
@@ -213,6 +216,7 @@ def _rows(items: Iterable[ReportItem]) -> Iterator[dict[str, Any]]:
             name=item.class_name,
             quality=round(item.quality, 3),
             file=item.file_name,
+            digest=item.digest,
             image=_data_uri(image, ".jpg", "image/jpeg"),
             overlay=_data_uri(overlay, ".png", "image/png"),
         )

@@ -20,7 +20,8 @@ def item(ann_id, class_name, quality, *, box=(10, 10, 20, 20), file_name="bild Ã
     image = np.full((60, 80, 3), 90, np.uint8)
     mask = np.zeros((60, 80), bool)
     mask[12:28, 12:28] = True
-    return ReportItem(ann_id, class_name, quality, file_name, image, mask, box)
+    digest = f"of {ann_id}"
+    return ReportItem(ann_id, class_name, quality, file_name, image, mask, box, digest)
 
 
 #: a browser would round this number to another
@@ -177,14 +178,23 @@ def test_the_page_in_a_browser(page, tmp_path):
     assert seen["accepted"] == [TWO, "4"]
     assert seen["name"] == "accepted.json"
     assert json.loads(seen["saved"]) == {
-        "labels": NASTY, "accepted": ["b-2", 4], "rejected": [HUGE], "left_out": LEFT_OUT
-    }  # fmt: skip
+        "accepted": ["b-2", 4],
+        "rejected": [HUGE],
+        "left_out": LEFT_OUT,
+        "masks": {TWO: "of b-2", THREE: f"of {HUGE}", "4": "of 4"},
+    }
     assert seen["count"] == "2 of 4 shown, 2 accepted, 1 rejected"
     assert seen["note"] == "3 masks of higher quality are not shown. They stay in the data set."
     assert seen["network"] == "no"
     accepted = tmp_path / seen["name"]
     accepted.write_text(seen["saved"])
     ids = [*(item.ann_id for item in ITEMS), *LEFT_OUT]
-    annotations = [dict(id=ann_id, segmentation=[[0, 0, 9, 0, 9, 9]]) for ann_id in ids]
-    kept = keep_accepted(dict(annotations=annotations), accepted)
+    dataset = dict(
+        images=[dict(id=1, width=80, height=60)],
+        annotations=[dict(id=i, image_id=1, segmentation=[[0, 0, 9, 0, 9, 9]]) for i in ids],
+    )
+    with pytest.raises(ValueError, match="2 of 2 are others than the page showed"):
+        keep_accepted(dataset, accepted)
+    accepted.write_text(json.dumps({**json.loads(seen["saved"]), "masks": {}}))
+    kept = keep_accepted(dataset, accepted)
     assert [a["id"] for a in kept["annotations"]] == ["b-2", 4, *LEFT_OUT]
