@@ -1,10 +1,10 @@
-"""DiscoBox of each task network, as plain names: a config combines them with any stock network.
+"""Settings of DiscoBox for each task network, as variables that a config adds to a stock network.
 
 A dictionary holds what the detector adds to its stock twin; the heads are named beside it.
 """
 
-# The teacher network moves after every step (Sec. 3.5); L_con starts at once, the cross-image term
-# with L_nce when the student is ready.
+# The teacher network is updated after every step (Sec. 3.5). L_con starts at the first step, the
+# cross-image term and L_nce after 40 % of the schedule.
 discobox_hooks = [
     dict(type="NumClassCheckHook"),
     dict(type="CheckInvalidLossHook"),  # a training that turned NaN ends
