@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import takewhile
-from pathlib import PureWindowsPath
 from typing import Any
 
 import cv2
 import numpy as np
 from pycocotools import mask as coco_mask
-from scipy.optimize import linear_sum_assignment
 
 from mmdet_discobox.annotation_files.annotated_masks import sensible_mask
 from mmdet_discobox.annotation_files.coco_values import quote
@@ -20,15 +16,12 @@ from mmdet_discobox.annotation_files.true_masks import PERSON, find_mask_problem
 from mmdet_discobox.utils.rle import to_rle
 from mmdet_discobox.utils.types import Json
 
+from .export_matching import ExportMatch, class_names, image_sizes, match_export
 from .labelled_boxes import has_mask, without_mask
 
-#: IoU of boxes from which two annotations may be of one object
-_LEAST = 0.5
 #: IoU above which masks that differ in their outermost pixels alone are the same: of tiny masks
 #: these pixels are most of them
 _SAME = 0.7
-#: what an equal id and an equal class are worth beside the IoU of the boxes
-_EQUAL = 0.1
 
 
 @dataclass(frozen=True)
@@ -51,11 +44,9 @@ class CorrectedMasks:
 def merge_corrected(dataset: Json, corrected: Json, *, name: str) -> CorrectedMasks:
     """Take over the masks that a person drew or corrected in another tool.
 
-    Images are found by the ends of their file names. Within an image, an annotation belongs to the
-    box that it overlaps most, one to one and with an IoU of at least 0.5; equal ids and classes
-    decide between similar boxes. (Many tools number annotations anew.) A mask that differs from
-    that of the data set in its outermost pixels alone, with an IoU of at least 0.7, was encoded
-    anew, not corrected, and changes nothing.
+    Annotations are matched to boxes by :func:`match_export`. A mask that differs from that of the
+    data set in its outermost pixels alone, with an IoU of at least 0.7, was encoded anew, not
+    corrected, and changes nothing.
 
     Args:
         dataset: a COCO json; not changed.
@@ -71,22 +62,10 @@ def merge_corrected(dataset: Json, corrected: Json, *, name: str) -> CorrectedMa
         ValueError: if no annotation of the export is of these boxes, an image has another size
             there, or a mask does not fit its box.
     """
-    _check_sizes(dataset, corrected, name)
-    pairs = _match(dataset, corrected)
-    drawn = sum(map(has_mask, corrected["annotations"]))
-    if drawn and not any(map(has_mask, (theirs for theirs in pairs.values()))):
-        known = len(_image_ids(dataset, corrected))
-        files = [quote(each["images"][0]["file_name"]) for each in (corrected, dataset)]
-        raise ValueError(
-            f"Expected '{name}' to have masks of these boxes, but none of its {drawn} masks "
-            + (
-                "has a box near one in the image of its name (IoU of at least 0.5). "
-                if known
-                else f"is in an image of the same name: its first is {files[0]}, here {files[1]}. "
-            )
-            + "Export with file names, for the json that was imported into the tool."
-        )
-    sizes = _sizes(dataset)
+    match = match_export(dataset, corrected, name=name)
+    pairs = match.annotations
+    _check_matched(dataset, corrected, match, name)
+    sizes = image_sizes(dataset)
     changed = {
         ours["id"]: pairs[index]["segmentation"]
         for index, ours in enumerate(dataset["annotations"])
@@ -98,7 +77,24 @@ def merge_corrected(dataset: Json, corrected: Json, *, name: str) -> CorrectedMa
         {**merged, "annotations": [_with_area(a, sizes, changed) for a in merged["annotations"]]},
         changed=frozenset(changed),
         renumbered=sum(dataset["annotations"][i]["id"] != a["id"] for i, a in pairs.items()),
-        ignored=[*_changes(dataset, corrected, pairs), *_deletions(dataset, corrected, pairs)],
+        ignored=[*_changes(dataset, corrected, match), *_deletions(dataset, match)],
+    )
+
+
+def _check_matched(dataset: Json, corrected: Json, match: ExportMatch, name: str) -> None:
+    """Check that a mask of the export is of these boxes, if it has any."""
+    drawn = sum(map(has_mask, corrected["annotations"]))
+    if not drawn or any(map(has_mask, match.annotations.values())):
+        return
+    files = [quote(each["images"][0]["file_name"]) for each in (corrected, dataset)]
+    raise ValueError(
+        f"Expected '{name}' to have masks of these boxes, but none of its {drawn} masks "
+        + (
+            "has a box near one in the image of its name (IoU of at least 0.5). "
+            if match.images
+            else f"is in an image of the same name: its first is {files[0]}, here {files[1]}. "
+        )
+        + "Export with file names, for the json that was imported into the tool."
     )
 
 
@@ -127,100 +123,6 @@ def _check_fit(merged: Json, changed: dict[Any, Any], name: str) -> None:
         )
 
 
-def _sizes(dataset: Json) -> dict[Any, Json]:
-    return {i["id"]: dict(height=i["height"], width=i["width"]) for i in dataset["images"]}
-
-
-def _match(dataset: Json, corrected: Json) -> dict[int, Json]:
-    """Return the annotation of the export of each box, by the index of the box."""
-    images = _image_ids(dataset, corrected)
-    ours, theirs = defaultdict(list), defaultdict(list)
-    for index, annotation in enumerate(dataset["annotations"]):
-        ours[annotation["image_id"]].append(index)
-    for annotation in corrected["annotations"]:
-        theirs[images.get(annotation["image_id"])].append(annotation)
-    pairs = {}
-    for image, found in theirs.items():
-        own = [dataset["annotations"][index] for index in ours.get(image, ())]
-        for row, column in _pairs(own, found, *map(_names, (dataset, corrected))):
-            pairs[ours[image][row]] = found[column]
-    return pairs
-
-
-def _image_ids(dataset: Json, corrected: Json) -> dict[Any, Any]:
-    """Map the images of the export to those of the boxes.
-
-    Tools drop folders, or add one: the image is the one whose path has the longest end in common,
-    from whole parts. Equal ids decide between several.
-    """
-    named, whole = defaultdict(list), defaultdict(list)
-    for image in dataset["images"]:
-        parts = _parts(image)
-        named[parts[-1]].append((parts, image["id"]))
-        whole[parts].append(image["id"])
-    found = {}
-    for image in corrected["images"]:
-        parts, value = _parts(image), image["id"]
-        own = whole.get(parts) or _longest(parts, named[parts[-1]])
-        if value in own:
-            found[value] = value
-        elif len(own) == 1:
-            found[value] = own[0]
-    return found
-
-
-def _longest(parts: tuple[str, ...], images: list[tuple[tuple[str, ...], Any]]) -> list[Any]:
-    """Return the ids of the images with the longest end in common with a path."""
-    lengths = [_common(parts, others) for others, _ in images]
-    longest = max(lengths, default=0)
-    return [value for (_, value), n in zip(images, lengths, strict=True) if n == longest]
-
-
-def _parts(image: Json) -> tuple[str, ...]:
-    """Return the parts of a file name with separators of either kind."""
-    return PureWindowsPath(image["file_name"]).parts or ("",)
-
-
-def _common(parts: tuple[str, ...], others: tuple[str, ...]) -> int:
-    """Count the equal parts at the end of two file names."""
-    pairs = zip(reversed(parts), reversed(others), strict=False)
-    return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
-
-
-def _check_sizes(dataset: Json, corrected: Json, name: str) -> None:
-    ours, theirs = _sizes(dataset), _sizes(corrected)
-    for key, own in _image_ids(dataset, corrected).items():
-        if theirs[key] != ours[own]:
-            shown = [f"{size['width']} x {size['height']}" for size in (theirs[key], ours[own])]
-            file = next(i["file_name"] for i in dataset["images"] if i["id"] == own)
-            raise ValueError(
-                f"Expected '{name}' to have images of the same size as these, but {quote(file)} is "
-                f"{shown[0]} pixels there and {shown[1]} here. Export at the original size."
-            )
-
-
-def _pairs(
-    ours: list[Json], theirs: list[Json], names: dict[Any, str], their_names: dict[Any, str]
-) -> Iterator[tuple[int, int]]:
-    """Yield indices of annotations of one image that are of one object."""
-    if not (ours and theirs):
-        return
-    boxes = (np.array([a["bbox"] for a in each], float) for each in (ours, theirs))
-    ious = coco_mask.iou(*boxes, [0] * len(theirs))
-    equal_ids = np.array([[a["id"] == b["id"] for b in theirs] for a in ours])
-    classes = [
-        [names[a["category_id"]] == their_names[b["category_id"]] for b in theirs] for a in ours
-    ]
-    scores = np.where(ious >= _LEAST, ious + _EQUAL * equal_ids + _EQUAL * np.array(classes), 0)
-    for row, column in zip(*linear_sum_assignment(scores, maximize=True), strict=True):
-        if scores[row, column]:
-            yield int(row), int(column)
-
-
-def _names(dataset: Json) -> dict[Any, str]:
-    return {category["id"]: category["name"] for category in dataset["categories"]}
-
-
 def _is_corrected(ours: Json, theirs: Json, size: Json) -> bool:
     """Return whether a mask differs from that of its box by more than its outermost pixels."""
     own, mask = ours.get("segmentation"), theirs.get("segmentation")
@@ -237,11 +139,13 @@ def _is_corrected(ours: Json, theirs: Json, size: Json) -> bool:
     return bool(((before != after) & ~border).any())
 
 
-def _changes(dataset: Json, corrected: Json, pairs: dict[int, Json]) -> list[str]:
+def _changes(dataset: Json, corrected: Json, match: ExportMatch) -> list[str]:
     """List unknown images, new annotations, and those of another class or box."""
-    names, new_names, sizes = _names(dataset), _names(corrected), _sizes(corrected)
-    boxes = {id(theirs): dataset["annotations"][index] for index, theirs in pairs.items()}
-    images = _image_ids(dataset, corrected)
+    names, new_names = class_names(dataset), class_names(corrected)
+    sizes, images = image_sizes(corrected), match.images
+    boxes = {
+        id(theirs): dataset["annotations"][index] for index, theirs in match.annotations.items()
+    }
     lines = [
         f"image {quote(image['file_name'])} is not here, or several are called so"
         for image in corrected["images"]
@@ -262,9 +166,9 @@ def _changes(dataset: Json, corrected: Json, pairs: dict[int, Json]) -> list[str
     return lines
 
 
-def _deletions(dataset: Json, corrected: Json, pairs: dict[int, Json]) -> list[str]:
+def _deletions(dataset: Json, match: ExportMatch) -> list[str]:
     """List the boxes of the exported images that are missing, or without their mask."""
-    images = set(_image_ids(dataset, corrected).values())
+    images, pairs = set(match.images.values()), match.annotations
     lines = []
     for index, a in enumerate(dataset["annotations"]):
         if a["image_id"] in images and index not in pairs:

@@ -7,7 +7,8 @@ import copy
 import numpy as np
 import pytest
 
-from mmdet_discobox.labelling.corrected_masks import _image_ids, merge_corrected
+from mmdet_discobox.labelling.corrected_masks import merge_corrected
+from mmdet_discobox.labelling.export_matching import match_images
 from mmdet_discobox.labelling.mask_encoding import to_polygons
 from mmdet_discobox.labelling.reviewed_masks import with_accepted_masks
 from mmdet_discobox.utils.rle import run_lengths, to_rle
@@ -164,7 +165,7 @@ def test_images_are_found_by_the_ends_of_their_names(ours, theirs, found):
     images = [dict(id=i, file_name=name) for i, name in enumerate(ours, 1)]
     export = dict(images=[dict(id=2, file_name=theirs)])
     expected = {} if found is None else {2: found}
-    assert _image_ids(dict(images=images), export) == expected
+    assert match_images(dict(images=images), export) == expected
 
 
 def test_an_unknown_image_is_named_once_and_an_image_of_another_size_is_an_error():
