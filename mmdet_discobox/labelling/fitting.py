@@ -22,7 +22,7 @@ from mmdet_discobox.utils.last_checkpoint import newest_whole_checkpoint
 from mmdet_discobox.utils.types import Json
 
 from .fitting_config import default_epochs, fitting_config
-from .reviewed_masks import with_accepted_masks
+from .review.reviewed_masks import with_accepted_masks
 from .shipped import CONFIG, WEIGHTS
 
 #: takes the number of finished iterations, and the number of all
