@@ -170,7 +170,7 @@ def test_the_loop_from_boxes_to_accepted_masks_to_new_labels(root, paths, tmp_pa
     accepted.write_text('{"accepted": [2, 5], "rejected": [1]}')
     following = tmp_path / "next.json"
     output = finish("--accepted", accepted, out, following, "--keep-boxes")
-    assert f"8 boxes, 2 with an accepted mask: {following}" in output
+    assert f"8 boxes, 2 with a mask of a person: {following}" in output
     kept = {a["id"]: a for a in annotations(following)}
     assert [a["bbox"] for a in kept.values()] == [a["bbox"] for a in annotations(boxes)]
     assert {key for key, a in kept.items() if a.get("segmentation")} == {2, 5}
