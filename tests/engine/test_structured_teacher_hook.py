@@ -106,6 +106,14 @@ def test_a_collapse_is_told_once_until_it_ends(monkeypatch, caplog, name):
     assert 54 < told[1] < 66
 
 
+@pytest.mark.parametrize(
+    ("name", "wrong"), [("smoothing", 0.0), ("smoothing", 5.0), ("interval", 0)]
+)
+def test_settings_out_of_range_are_errors(name, wrong):
+    with pytest.raises(ValueError, match=rf"Expected `{name}` to be in .* but got {wrong}\."):
+        StructuredTeacherHook(**{name: wrong})
+
+
 def test_a_forgotten_setting_of_mixed_supervision_stops_the_training():
     runner = runner_of()
     runner.train_dataloader.dataset.use_masks = True
