@@ -20,7 +20,7 @@ from .mixed_settings import (
     check_moves_masks,
     check_switched_pipelines,
 )
-from .model_access import require_part, unwrap
+from .model_access import require_hook, require_part, unwrap
 from .start_condition import StartCondition
 
 #: iterations after which nothing in common is a collapse, and what counts as nothing
@@ -61,8 +61,9 @@ class StructuredTeacherHook(Hook):
     Raises:
         TypeError: at the start of training, if the model has no structured teacher.
         ValueError: if a setting is out of range. At the start of training, if a transform or a
-            batch augment moves boxes without their true masks, or model, data set and pipeline do
-            not agree on whether there are any.
+            batch augment moves boxes without their true masks, model, data set and pipeline do not
+            agree on whether there are any, or the model has a teacher network that no
+            ``TeacherEMAHook`` updates.
     """
 
     priority = "NORMAL"
@@ -93,6 +94,13 @@ class StructuredTeacherHook(Hook):
             check_moves_masks(data)
             check_batch_augments(model)
         teacher = self._teacher(runner)
+        if getattr(model, "teacher", None) is not None:
+            require_hook(
+                runner,
+                "TeacherEMAHook",
+                reason="the model has a `teacher_network`, which never starts without its updates",
+                otherwise="set `teacher_network=None` in the model",
+            )
         if runner.iter == 0:
             teacher.reset()
             self._open_gates(runner, iteration=0)
