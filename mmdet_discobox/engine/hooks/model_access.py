@@ -55,9 +55,8 @@ def require_hook(runner: Runner, name: str, *, reason: str, otherwise: str) -> N
     Raises:
         ValueError: if there is no such hook.
     """
-    kind: Any = HOOKS.get(
-        name
-    )  # by name, because the hooks that need each other are in two modules
+    # by name: the two hooks that need each other cannot import each other
+    kind: Any = HOOKS.get(name)
     if not any(isinstance(hook, kind) for hook in runner.hooks):
         names = ", ".join(type(hook).__name__ for hook in runner.hooks) or "none"
         raise ValueError(

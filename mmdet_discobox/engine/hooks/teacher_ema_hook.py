@@ -45,7 +45,7 @@ class TeacherEMAHook(Hook):
             require_hook(
                 runner,
                 "StructuredTeacherHook",
-                reason="`start` of TeacherEMAHook has `mil_below`, and it updates the running MIL loss",
+                reason="`start` of TeacherEMAHook has `mil_below` and needs the running MIL loss",
                 otherwise="start at an `iteration` or a `fraction`",
             )
         if runner.iter == 0:
