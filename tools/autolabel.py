@@ -55,13 +55,13 @@ from autolabelling.report import check_report_folder, check_report_place, is_rat
 from autolabelling.truth import check_truth, compare_with_truth
 from mmdet_discobox.annotation_files.box_formats import read_boxes
 from mmdet_discobox.annotation_files.coco_reading import read_coco
-from mmdet_discobox.labelling.corrected_masks import merge_corrected
 from mmdet_discobox.labelling.fitting import fit_labeler
 from mmdet_discobox.labelling.formats import check_images, check_output, write_masks
 from mmdet_discobox.labelling.label_run import LabelRun
 from mmdet_discobox.labelling.labelled_boxes import LabelledBoxes, add_masks, is_accepted
-from mmdet_discobox.labelling.page_decisions import PageDecisions
-from mmdet_discobox.labelling.reviewed_masks import (
+from mmdet_discobox.labelling.review.corrected_masks import merge_corrected
+from mmdet_discobox.labelling.review.page_decisions import PageDecisions
+from mmdet_discobox.labelling.review.reviewed_masks import (
     check_loses_no_masks,
     images_to_correct,
     keep_accepted,

@@ -42,8 +42,14 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("config", type=Path, metavar="CONFIG")
-    parser.add_argument("checkpoint", type=Path, nargs="?", metavar="CHECKPOINT")
+    parser.add_argument("config", type=Path, metavar="CONFIG", help="config of the training")
+    parser.add_argument(
+        "checkpoint",
+        type=Path,
+        nargs="?",
+        metavar="CHECKPOINT",
+        help="checkpoint at any time of the training (default: initial weights)",
+    )
     parser.add_argument(
         "--out", type=Path, default="pseudo_labels", help="folder (default: %(default)s)"
     )

@@ -1,7 +1,7 @@
 """Reduce a training checkpoint to the weights of one network for publication.
 
-    python tools/publish_model.py IN.pth OUT.pth [--network student|teacher] [--half] \
-        [--no-config] [--stock-config]
+    python tools/publish_model.py IN.pth OUT.pth
+        [--network student|teacher] [--half] [--no-config] [--stock-config]
 
 Teacher, structured teacher, bank and optimiser state are dropped; the weights load into the
 DiscoBox detector and the stock one. The start of the SHA-256 of the file is added to its name:

@@ -7,7 +7,7 @@ from collections.abc import Collection
 import numpy as np
 from pycocotools import mask as coco_mask
 
-from mmdet_discobox.labelling.reviewed_masks import with_accepted_masks
+from mmdet_discobox.labelling.review.reviewed_masks import with_accepted_masks
 from mmdet_discobox.utils.rle import to_rle
 from mmdet_discobox.utils.types import Json
 

@@ -28,7 +28,7 @@ import numpy as np
 
 from mixed_shares import ious_by_id, mark
 from mmdet_discobox.labelling.labelled_boxes import has_mask, is_accepted
-from mmdet_discobox.labelling.review_order import proposed_order
+from mmdet_discobox.labelling.review.review_order import proposed_order
 from mmdet_discobox.utils.command_line import run
 from mmdet_discobox.utils.files import write_json
 from mmdet_discobox.utils.types import Json

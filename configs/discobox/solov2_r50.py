@@ -2,7 +2,7 @@
 
 _base_ = "../_base_/models/discobox_solov2_r50.py"
 
-# Appendix C.2; the released code trains 36 epochs and drops the rate after 33 and 35.
+# Schedule of Appendix C.2. The released code drops the rate after epochs 33 and 35 instead.
 train_cfg = dict(max_epochs=36)
 param_scheduler = [
     dict(type="LinearLR", start_factor=0.01, by_epoch=False, begin=0, end=2000),

@@ -16,6 +16,7 @@ from mmengine.registry import init_default_scope
 from torch import Tensor, nn
 
 from mmdet_discobox.models.teachers import ADDITIONS
+from mmdet_discobox.utils.types import Json
 
 from .checkpoint_files import read_checkpoint, shape_mismatches
 from .config_reading import read_config
@@ -129,8 +130,14 @@ def _load_weights(detector: Any, weights: str | Path) -> None:
             for key in [key for key in given if key.startswith(prefix)]:
                 del given[key]
     detector.load_state_dict(given, strict=False)
-    meta = (checkpoint.get("meta") or {}).get("dataset_meta") or {}
-    detector.dataset_meta = {**detector.dataset_meta, **meta}
+    detector.dataset_meta = {**detector.dataset_meta, **_dataset_meta(checkpoint)}
+
+
+def _dataset_meta(checkpoint: Json) -> Json:
+    """Return what a checkpoint says about its data set, also one of mmdet 2.x (``CLASSES``)."""
+    meta = checkpoint.get("meta") or {}
+    old = {key.lower(): meta[key] for key in ("CLASSES", "PALETTE") if key in meta}
+    return {**old, **{key.lower(): v for key, v in (meta.get("dataset_meta") or {}).items()}}
 
 
 def _classes_of(config: Config) -> tuple[str, ...]:

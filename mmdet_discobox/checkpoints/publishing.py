@@ -10,7 +10,7 @@ from torch import Tensor
 from mmdet_discobox.models.teachers import ADDITIONS
 
 _TEACHER = "teacher.module."
-_KEPT_META = ("dataset_meta", "cfg", "epoch", "iter", "mmengine_version")
+_KEPT_META = ("dataset_meta", "CLASSES", "cfg", "epoch", "iter", "mmengine_version")
 
 
 def publish_weights(

@@ -82,8 +82,9 @@ class BoxCropDataset(Dataset):
 class CropBox(BaseTransform):
     """Crop the image to its only box and a margin, and warp the crop to a square.
 
-    The crop has whole pixels, so that nothing is interpolated twice; the box is moved exactly.
-    Pixels outside the image are black.
+    The crop has whole pixels, so that nothing is interpolated twice; the box is moved exactly. A
+    box that reaches past the image is cut off at its border: no object is outside. Pixels outside
+    the image are black.
 
     Required keys: ``img``, ``gt_bboxes`` of one box, and optionally ``gt_masks``. Modified keys:
     these, ``img_shape`` and ``scale_factor``.
@@ -111,7 +112,8 @@ class CropBox(BaseTransform):
                 f"Expected one box per sample but got {len(boxes)}. CropBox belongs in the "
                 "pipeline of a BoxCropDataset."
             )
-        box = boxes.numpy()[0].astype(float)
+        height, width = results["img"].shape[:2]
+        box = boxes.numpy()[0].astype(float).clip(0, np.tile([width, height], 2))
         margins = np.random.uniform(*self.margin, 4)  # noqa: NPY002 - mmengine seeds this generator
         window = crop_window(box, margins)
         scale = self.size / (window[2:] - window[:2])

@@ -25,6 +25,9 @@ class BoxMaskIoU(BaseMetric):
         threshold: IoU above which a mask counts as good.
         collect_device: as for the parent.
         prefix: as for the parent.
+
+    Raises:
+        ValueError: if ``threshold`` is not in [0, 1].
     """
 
     default_prefix = "labels"
@@ -32,6 +35,8 @@ class BoxMaskIoU(BaseMetric):
     def __init__(
         self, threshold: float = 0.75, collect_device: str = "cpu", prefix: str | None = None
     ) -> None:
+        if not 0 <= threshold <= 1:
+            raise ValueError(f"Expected `threshold` in [0, 1] but got {threshold}.")
         super().__init__(collect_device, prefix)
         self.threshold = threshold
 
@@ -51,13 +56,24 @@ class BoxMaskIoU(BaseMetric):
             masks = to_array(predicted["masks"], bool)
             truth = given["masks"].to_ndarray().astype(bool)
             boxes = to_array(given["bboxes"])
-            for mask, true, box in zip(masks, truth, boxes, strict=True):
-                x1, y1, x2, y2 = np.ceil(box - 0.5).clip(0).astype(int)
-                inner = (slice(y1, max(y2, y1 + 1)), slice(x1, max(x2, x1 + 1)))
-                union = (mask[inner] | true[inner]).sum()
-                self.results.append(float((mask[inner] & true[inner]).sum() / max(union, 1)))
+            # one result per sample: mmengine cuts what it collects to the number of samples
+            self.results.append([_iou(*each) for each in zip(masks, truth, boxes, strict=True)])
 
-    def compute_metrics(self, results: list[float]) -> dict[str, float]:
-        """Return ``mean_iou`` and ``good``, the share of masks above the threshold."""
-        ious = np.array(results)
+    def compute_metrics(self, results: list[list[float]]) -> dict[str, float]:
+        """Return ``mean_iou`` and ``good``, the share of masks above the threshold.
+
+        Raises:
+            ValueError: if the samples have no boxes.
+        """
+        ious = np.array([iou for sample in results for iou in sample])
+        if not len(ious):
+            raise ValueError("Expected boxes to compare the masks of, but no sample has any.")
         return dict(mean_iou=float(ious.mean()), good=float((ious > self.threshold).mean()))
+
+
+def _iou(mask: np.ndarray, truth: np.ndarray, box: np.ndarray) -> float:
+    """Compute the IoU of two masks ``(H, W)`` in the pixels whose centres are in a box."""
+    x1, y1, x2, y2 = np.ceil(box - 0.5).clip(0).astype(int)
+    inner = (slice(y1, max(y2, y1 + 1)), slice(x1, max(x2, x1 + 1)))
+    union = (mask[inner] | truth[inner]).sum()
+    return float((mask[inner] & truth[inner]).sum() / max(union, 1))

@@ -5,7 +5,7 @@ from .boxed_image import BoxedImage, BoxMask
 from .label_run import LabelRun
 from .labelled_boxes import LabelledBoxes, add_masks
 from .masks_from_boxes import MasksFromBoxes
-from .reviewed_masks import keep_accepted
+from .review.reviewed_masks import keep_accepted
 
 __all__ = [
     "AutoLabeler",

@@ -9,21 +9,18 @@ from typing import Any
 
 import numpy as np
 import torch
-from mmdet.registry import TRANSFORMS
-from mmdet.utils import get_test_pipeline_cfg
 from torch import Tensor
 
 from mmdet_discobox.checkpoints import build_detector
 from mmdet_discobox.functional import constants_like, expand_boxes
-from mmdet_discobox.models.detectors import StructuredTeachingMixin
 from mmdet_discobox.models.networks import DiscoBoxLabeler
 from mmdet_discobox.models.teachers import StructuredTeacher, box_windows, paste_window
 from mmdet_discobox.structures import BoxObjects, PseudoMasks
-from mmdet_discobox.utils.types import type_name
 
 from .boxed_image import BoxedImage, BoxMask
-from .coarse_masks import CoarseMaskPredictor, CoarseMasks
+from .coarse_masks import CoarseMaskPredictor, CoarseMasks, ellipse_logits
 from .crop_masks import CropMaskPredictor
+from .detector_files import load_detector
 from .fine_teacher import FineTeacher
 from .shipped import WEIGHTS, shipped_config
 
@@ -32,7 +29,8 @@ class AutoLabeler:
     """Predict masks of boxes with a trained network, or from colours alone.
 
     A box labeller looks at the crop of each box. A detector predicts the coarse mask of a box by
-    its own kernels (SOLOv2) or prototypes (YOLACT) at the cells or anchors assigned to the box. The
+    its own kernels (SOLOv2, CondInst, RTMDet-Ins) or prototypes (YOLACT), at the cells, points or
+    anchors assigned to the box. The
     structured teacher refines the mask at the full resolution of the image. Without a network, the
     coarse mask is the ellipse in the box, and the masks are worse. ::
 
@@ -88,7 +86,7 @@ class AutoLabeler:
             FileNotFoundError: if a file is missing.
             ValueError: if the model is no DiscoBox detector, or the weights do not fit it.
         """
-        model, transforms, classes = _load_detector(config, checkpoint, device)
+        model, transforms, classes = load_detector(config, checkpoint, device)
         return cls(model, transforms=transforms, classes=classes, **kwargs)
 
     @classmethod
@@ -235,52 +233,6 @@ def _predictor(model: Any, transforms: Sequence[Any]) -> CoarseMaskPredictor | C
     if isinstance(model, DiscoBoxLabeler):
         return CropMaskPredictor(model)
     return CoarseMaskPredictor(model, transforms)
-
-
-def _load_detector(
-    config: str | Path, checkpoint: str | Path, device: str | None
-) -> tuple[Any, list[Any], tuple[str, ...]]:
-    """Return a trained detector, its transforms between loading and packing, and its classes."""
-    model = build_detector(config, checkpoint, device)
-    if not isinstance(model, StructuredTeachingMixin):
-        raise ValueError(
-            f"Expected the model of '{config}' to be a DiscoBox detector but got "
-            f"{type(model).__name__}. Load a published student with the config of its training."
-        )
-    classes = model.dataset_meta.get("classes") or ()
-    if isinstance(model, DiscoBoxLabeler) and model.mask_head.num_classes is None:
-        return model, [], ()  # crops need no pipeline, and masks no class
-    if not classes:
-        raise ValueError(
-            f"Expected the names of the classes in '{checkpoint}' (`meta.dataset_meta.classes`) or "
-            f"in '{config}' (`test_dataloader.dataset.metainfo`), but neither has them."
-        )
-    transforms = [
-        TRANSFORMS.build(transform)
-        for transform in get_test_pipeline_cfg(model.cfg)
-        if not type_name(transform["type"]).startswith(("Load", "Pack"))
-    ]
-    return model, transforms, (classes,) if isinstance(classes, str) else tuple(classes)
-
-
-def ellipse_logits(boxes: Tensor, regions: Tensor, size: int) -> Tensor:
-    """Compute the log-odds of the ellipse in a box: 4 at its centre, 0 on the ellipse.
-
-    Args:
-        boxes: ``(G, 4)`` ``(x1, y1, x2, y2)``.
-        regions: ``(G, 4)`` region of each grid.
-        size: cells S along each side of the grids.
-
-    Returns:
-        ``(G, S, S)``.
-    """
-    steps = (torch.arange(size, device=boxes.device) + 0.5) / size  # (S,)
-    half = (boxes[:, 2:] - boxes[:, :2]).clamp_min(1e-6) / 2
-    centres = (boxes[:, 2:] + boxes[:, :2]) / 2
-    sides = regions[:, 2:] - regions[:, :2]
-    points = regions[:, None, :2] + steps[:, None] * sides[:, None]  # (G, S, 2)
-    squares = ((points - centres[:, None]) / half[:, None]) ** 2
-    return 4 * (1 - squares[:, None, :, 0] - squares[:, :, None, 1])
 
 
 def _tensor_objects(rgb: Tensor, boxes: Tensor, labels: Sequence[int]) -> BoxObjects:

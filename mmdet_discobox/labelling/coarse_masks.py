@@ -163,3 +163,23 @@ def _resized(objects: BoxObjects, image: ImageFeatures) -> BoxObjects:
         boxes=(objects.boxes * image.scale).clamp_min(0).minimum(limits),
         image_sizes=image.scale.new_tensor([[height, width]]),
     )
+
+
+def ellipse_logits(boxes: Tensor, regions: Tensor, size: int) -> Tensor:
+    """Compute the log-odds of the ellipse in a box: 4 at its centre, 0 on the ellipse.
+
+    Args:
+        boxes: ``(G, 4)`` ``(x1, y1, x2, y2)``.
+        regions: ``(G, 4)`` region of each grid.
+        size: cells S along each side of the grids.
+
+    Returns:
+        ``(G, S, S)``.
+    """
+    steps = (torch.arange(size, device=boxes.device) + 0.5) / size  # (S,)
+    half = (boxes[:, 2:] - boxes[:, :2]).clamp_min(1e-6) / 2
+    centres = (boxes[:, 2:] + boxes[:, :2]) / 2
+    sides = regions[:, 2:] - regions[:, :2]
+    points = regions[:, None, :2] + steps[:, None] * sides[:, None]  # (G, S, 2)
+    squares = ((points - centres[:, None]) / half[:, None]) ** 2
+    return 4 * (1 - squares[:, None, :, 0] - squares[:, :, None, 1])

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
 from collections.abc import Callable
 from contextlib import redirect_stdout
 from pathlib import Path
@@ -22,18 +21,14 @@ from mmdet_discobox.utils.images import read_image
 from mmdet_discobox.utils.last_checkpoint import newest_whole_checkpoint
 from mmdet_discobox.utils.types import Json
 
-from .labelled_boxes import is_accepted
-from .reviewed_masks import with_accepted_masks
-from .shipped import WEIGHTS, shipped_config
+from .fitting_config import default_epochs, fitting_config
+from .review.reviewed_masks import with_accepted_masks
+from .shipped import CONFIG, WEIGHTS
 
 #: takes the number of finished iterations, and the number of all
 OnIteration = Callable[[int, int], None]
 #: takes the kind of what is left out, ``'images'`` or ``'accepted masks'``, and the reasons
 OnLeftOut = Callable[[str, list[str]], None]
-#: passes over the boxes by default, and the fewest steps that these may make: a few change nothing
-_EPOCHS, _MIN_STEPS = 8, 50
-#: checkpoints in a training
-_SAVES = 20
 
 
 def fit_labeler(
@@ -72,27 +67,33 @@ def fit_labeler(
         ValueError: if ``work_dir`` has a training of other boxes, epochs or seed, or if there are
             no boxes to train on, or none of their images can be read.
     """
-    config = shipped_config()
-    epochs = epochs or _default_epochs(config, dataset)
-    # the runner writes its config there, under this name
-    config_file, weights = work_dir / Path(config.filename).name, work_dir / "box_labeler.pth"
+    epochs = epochs or default_epochs(dataset)
+    weights = work_dir / "box_labeler.pth"
     _check_same_training(work_dir / "training.json", dataset, epochs, seed)
-    if weights.is_file():
-        return config_file, weights
+    if not weights.is_file():
+        taught = _prepare(dataset, image_dir, on_left_out)
+        boxes = work_dir / "boxes.json"
+        write_json(boxes, taught)
+        config = fitting_config(taught, boxes, image_dir, epochs=epochs, seed=seed)
+        _train(config, work_dir, device, on_iteration)
+        _publish(work_dir, weights)
+    return work_dir / CONFIG.name, weights
+
+
+def _prepare(dataset: Json, image_dir: Path, on_left_out: OnLeftOut | None) -> Json:
+    """Return the boxes of readable images with the accepted masks; report what is left out."""
     dataset, unread = _readable(dataset, image_dir)
     _check_boxes(dataset)
-    accepted = with_accepted_masks(dataset)
-    unusable = list(map(str, find_mask_problems(accepted).values()))
+    taught = with_accepted_masks(dataset)
+    unusable = list(map(str, find_mask_problems(taught).values()))
     for kind, reasons in (("images", unread), ("accepted masks", unusable)):
         if reasons and on_left_out is not None:
             on_left_out(kind, reasons)
-    boxes = work_dir / "boxes.json"
-    write_json(boxes, accepted)
-    _set_boxes(config, dataset, boxes, image_dir)
-    if any(map(is_accepted, dataset["annotations"])):
-        use_true_masks(config, repeats=_mask_repeats(dataset))
-    _set_schedule(config, dataset, epochs)
-    config.randomness = dict(seed=seed)
+    return taught
+
+
+def _train(config: Config, work_dir: Path, device: str, on_iteration: OnIteration | None) -> None:
+    """Train by mmengine's runner, from the last checkpoint if there is one."""
     config.work_dir = str(work_dir)
     config.resume = newest_whole_checkpoint([work_dir]) is not None
     config.load_from = None if config.resume else str(WEIGHTS)
@@ -104,11 +105,14 @@ def fit_labeler(
         if on_iteration is not None:
             runner.register_hook(_Progress(on_iteration), priority="VERY_LOW")
         runner.train()
+
+
+def _publish(work_dir: Path, weights: Path) -> None:
+    """Write the weights of the average, and remove the checkpoints of the training."""
     latest = read_checkpoint(str(newest_whole_checkpoint([work_dir])))
     save_checkpoint(publish_checkpoint(latest, network="teacher"), weights)
     for checkpoint in work_dir.glob("iter_*.pth"):
         checkpoint.unlink()
-    return config_file, weights
 
 
 def _readable(dataset: Json, image_dir: Path) -> tuple[Json, list[str]]:
@@ -138,76 +142,6 @@ def _check_boxes(dataset: Json) -> None:
             f"{int(boxes.ignored.sum())} `ignore`, and the others are thinner than a pixel or "
             "outside their image. Unset the flags of single objects, or label without --fit."
         )
-
-
-def _set_boxes(config: Config, dataset: Json, boxes: Path, image_dir: Path) -> None:
-    """Train on the boxes of a COCO json, read as in labelling, and evaluate nothing."""
-    for transform in config.train_dataloader.dataset.pipeline:
-        if transform["type"] == "LoadImageFromFile":
-            transform["type"] = "LoadImageAsLabelled"
-    config.train_dataloader.dataset.dataset = dict(
-        type="CocoBoxDataset",
-        ann_file=str(boxes.resolve()),
-        data_prefix=dict(img=str(image_dir.resolve())),
-        metainfo=dict(classes=tuple(c["name"] for c in dataset["categories"])),
-    )
-    for part in ("val", "test"):
-        config[f"{part}_dataloader"] = config[f"{part}_cfg"] = config[f"{part}_evaluator"] = None
-
-
-def use_true_masks(config: Config, *, repeats: int = 1) -> None:
-    """Change the config of a labeller to mixed supervision, in place.
-
-    Args:
-        config: config of a labeller.
-        repeats: how often an epoch contains each box with a true mask.
-    """
-    data = config.train_dataloader.dataset
-    data.mask_repeats = repeats
-    loading = [transform["type"] for transform in data.pipeline].index("LoadAnnotations")
-    data.pipeline.insert(loading + 1, dict(type="LoadTrueMasks"))
-    data.dataset.use_masks = True
-    config.model.true_masks = True
-
-
-def _mask_repeats(dataset: Json) -> int:
-    """Return ``ceil(sqrt(1 / f))`` for a fraction f of objects with a true mask.
-
-    As the repeat factor of LVIS for rare classes (arXiv 1908.03195, Appendix): masks of 5 % of the
-    objects are seen 5 times as often as boxes, of 10 % 4 times, of 20 % 3 times. The steps stay as
-    many.
-    """
-    masks = sum(map(is_accepted, dataset["annotations"]))
-    return math.ceil(math.sqrt(len(dataset["annotations"]) / masks))
-
-
-def _default_epochs(config: Config, dataset: Json) -> int:
-    return max(_EPOCHS, math.ceil(_MIN_STEPS / _steps_per_epoch(config, dataset)))
-
-
-def _steps_per_epoch(config: Config, dataset: Json) -> int:
-    usable = sum(not (a.get("iscrowd") or a.get("ignore")) for a in dataset["annotations"])
-    return max(1, math.ceil(usable / config.train_dataloader.batch_size))
-
-
-def _set_schedule(config: Config, dataset: Json, epochs: int) -> None:
-    """Count in iterations, so that a training resumes between two epochs as well."""
-    config.train_dataloader.sampler = dict(type="InfiniteSampler", shuffle=True)
-    iterations = _steps_per_epoch(config, dataset) * epochs
-    config.train_cfg = dict(type="IterBasedTrainLoop", max_iters=iterations, val_interval=10**9)
-    config.param_scheduler = [
-        dict(
-            type="LinearLR", start_factor=0.01, by_epoch=False, end=min(50, max(1, iterations // 5))
-        ),
-        dict(type="CosineAnnealingLR", by_epoch=False, T_max=iterations, eta_min=4e-6),
-    ]
-    config.default_hooks.checkpoint = dict(
-        type="CheckpointHook",
-        by_epoch=False,
-        interval=math.ceil(iterations / _SAVES),
-        max_keep_ckpts=2,
-    )
-    config.log_level = "WARNING"
 
 
 def _check_same_training(path: Path, dataset: Json, epochs: int, seed: int) -> None:

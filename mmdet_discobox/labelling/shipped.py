@@ -8,7 +8,8 @@ from mmengine.config import Config
 
 #: weights of the average in float16; ``docs/third_party.md`` says what they were trained on
 WEIGHTS = Path(__file__).with_name("box_labeler_lite0.pth")
-_CONFIG = Path("configs", "lite0", "box_labeler_lite0.py")
+#: its config, in the checkout or the installed package
+CONFIG = Path("configs", "lite0", "box_labeler_lite0.py")
 
 
 def shipped_config() -> Config:
@@ -20,7 +21,7 @@ def shipped_config() -> Config:
         FileNotFoundError: if the package is installed without its configs.
     """
     package = Path(__file__).parents[1]
-    candidates = [package / ".mim" / _CONFIG, package.parent / _CONFIG]  # installed, or a checkout
+    candidates = [package / ".mim" / CONFIG, package.parent / CONFIG]  # installed, or a checkout
     for path in candidates:
         if path.is_file():
             # its data sets are not read here, wherever $DISCOBOX_DATA may be

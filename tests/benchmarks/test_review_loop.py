@@ -9,7 +9,7 @@ from tiny import write_boxes
 
 import review_loop
 import review_report
-from mmdet_discobox.labelling.review_order import proposed_order
+from mmdet_discobox.labelling.review.review_order import proposed_order
 
 
 def draw_other_masks(path):

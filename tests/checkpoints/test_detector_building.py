@@ -113,3 +113,17 @@ def test_a_bank_that_fits_is_loaded(trained, tmp_path):
     full = {**trained, f"{BANK}counts": torch.full((3,), 8)}
     detector = build_detector(config_of(tiny_solov2()), saved(tmp_path, full), "cpu")
     assert detector.state_dict()[f"{BANK}counts"].tolist() == [8, 8, 8]
+
+
+@pytest.mark.parametrize(
+    "meta",
+    [
+        dict(dataset_meta=dict(classes=("apple", "pear"))),
+        dict(dataset_meta=dict(CLASSES=("apple", "pear"))),
+        dict(CLASSES=("apple", "pear")),  # mmdet 2.x
+    ],
+)
+def test_class_names_of_a_checkpoint_are_read_in_every_spelling(trained, tmp_path, meta):
+    torch.save(dict(state_dict=trained, meta=meta), tmp_path / "weights.pth")
+    detector = build_detector(config_of(tiny_solov2()), tmp_path / "weights.pth", "cpu")
+    assert detector.dataset_meta["classes"] == ("apple", "pear")

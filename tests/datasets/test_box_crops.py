@@ -91,6 +91,16 @@ def test_a_window_past_the_image_is_black_there():
     assert not warp_window(image, np.array([30, 30, 40, 40]), 20).any()
 
 
+def test_a_box_past_the_image_ends_at_its_border():
+    image = np.full((100, 200, 3), 200, np.uint8)
+    box = HorizontalBoxes(np.array([[-60, 20, 60, 130]], np.float32))
+    results = CropBox(size=96, margin=(0.2, 0.2))(dict(img=image, gt_bboxes=box))
+    x1, y1, x2, y2 = results["gt_bboxes"].numpy()[0].round().astype(int)
+    assert (results["img"][y1 + 1 : y2 - 1, x1 + 1 : x2 - 1] == 200).all()
+    assert (results["img"][y2 + 1 :] == 0).all()
+    assert (results["img"][:, : x1 - 1] == 0).all()
+
+
 def test_shrinking_averages():
     noise = np.random.default_rng(0).integers(0, 256, (256, 256, 3), dtype=np.uint8)
     small = warp_window(noise, np.array([0, 0, 256, 256]), 16)

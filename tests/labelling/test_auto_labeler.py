@@ -11,7 +11,7 @@ from tiny import build, tiny_labeler, tiny_solov2
 
 from mmdet_discobox.apis import AutoLabeler, BoxedImage
 from mmdet_discobox.labelling import crop_masks
-from mmdet_discobox.labelling.auto_labeler import ellipse_logits
+from mmdet_discobox.labelling.coarse_masks import ellipse_logits
 from mmdet_discobox.structures import MaskProposals
 
 CLASSES = ("one", "two", "three")

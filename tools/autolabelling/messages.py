@@ -6,13 +6,13 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from mmdet_discobox.labelling.corrected_masks import CorrectedMasks
 from mmdet_discobox.labelling.labelled_boxes import (
     LabelledBoxes,
     has_mask,
     has_own_mask,
     is_accepted,
 )
+from mmdet_discobox.labelling.review.corrected_masks import CorrectedMasks
 from mmdet_discobox.utils.types import Json
 
 IGNORED = (

@@ -19,7 +19,7 @@ import numpy as np
 from mmdet_discobox.annotation_files.coco_values import is_number
 from mmdet_discobox.labelling.labelled_boxes import has_mask, is_accepted
 from mmdet_discobox.labelling.mask_encoding import decode_rle, mask_digest
-from mmdet_discobox.labelling.review_order import proposed_order
+from mmdet_discobox.labelling.review.review_order import proposed_order
 from mmdet_discobox.utils.files import write_bytes
 from mmdet_discobox.utils.images import read_image
 from mmdet_discobox.utils.rle import to_rle

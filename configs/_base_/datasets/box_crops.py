@@ -1,4 +1,4 @@
-"""Crops of boxes, 192 pixels, 16 a step. A data set adds its files."""
+"""Data loaders of the box labeller: crops of boxes, 192 pixels, 16 per step; without files."""
 
 labeler_size = 192
 labeler_train_pipeline = [

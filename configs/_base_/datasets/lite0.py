@@ -1,4 +1,4 @@
-"""Loaders of the small machines: boxes, 320 pixels, 8 images a step. A data set adds its files."""
+"""Data loaders for training on a CPU: boxes alone, 320 pixels, 8 images per step; without files."""
 
 lite0_train_pipeline = [
     dict(type="LoadImageFromFile"),

@@ -1,4 +1,4 @@
-"""Six epochs of AdamW on two CPU cores, 8 images a step, and the runtime of the small machines."""
+"""AdamW, six epochs, 8 images per step, and the runtime of a training on a CPU."""
 
 _base_ = "mmdet::_base_/default_runtime.py"
 custom_imports = dict(imports=["mmdet_discobox"], allow_failed_imports=False)

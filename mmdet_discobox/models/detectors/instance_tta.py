@@ -37,7 +37,8 @@ class InstanceTTAModel(BaseTTAModel):
     that what a view predicts twice remains twice, and one view alone gives the plain predictions.
     Merged are
 
-    - the score: the mean over all views, 0 in those that miss the object,
+    - the score, and the score of the mask of a YOLACT++: the mean over all views, 0 in those that
+      miss the object,
     - the mask: pixels that more than half of the views contain, weighted by their scores,
     - the box: the mean weighted by the scores, or the box of the merged mask without own boxes.
 
@@ -73,7 +74,7 @@ class InstanceTTAModel(BaseTTAModel):
         Returns:
             For each image the sample of a view that is not flipped, if there is one, with the
             merged ``pred_instances``: ``bboxes``, ``scores``, ``labels`` and boolean ``masks``,
-            by falling score.
+            and ``mask_scores`` if a view has them, by falling score.
 
         Raises:
             ValueError: if a sample has no ``flip`` in its meta information, or no boolean masks.
@@ -82,7 +83,10 @@ class InstanceTTAModel(BaseTTAModel):
         for samples in data_samples_list:
             views = [_unflipped(sample) for sample in samples]
             sample = min(samples, key=lambda sample: bool(sample.flip))
+            rescored = any("mask_scores" in each.pred_instances for each in samples)
             sample.pred_instances = self._merge_views(views)
+            if not rescored:
+                del sample.pred_instances.mask_scores
             merged.append(sample)
         return merged
 
@@ -103,19 +107,21 @@ class InstanceTTAModel(BaseTTAModel):
         scores = torch.stack(totals) / len(views) if totals else found.scores
         scores, order = scores.sort(descending=True, stable=True)
         chosen = [clusters[index] for index in order[: self.max_per_img].tolist()]
-        return self._merged_objects(found, chosen, scores[: self.max_per_img])
+        merged = self._merged_objects(found, chosen)
+        merged.scores = scores[: self.max_per_img]
+        merged.mask_scores /= len(views)
+        return merged
 
-    def _merged_objects(
-        self, found: InstanceData, clusters: Sequence[Tensor], scores: Tensor
-    ) -> InstanceData:
-        """Merge the detections of each cluster, given their indices."""
-        merged = InstanceData(scores=scores)
+    def _merged_objects(self, found: InstanceData, clusters: Sequence[Tensor]) -> InstanceData:
+        """Merge the detections of each cluster, given their indices; add up the scores of masks."""
+        merged = InstanceData(mask_scores=found.mask_scores.new_zeros(len(clusters)))
         merged.labels = found.labels.new_zeros(len(clusters))
         merged.bboxes = found.bboxes.new_zeros(len(clusters), 4)
         merged.masks = found.masks.new_zeros(len(clusters), *found.masks.shape[1:])
         for index, members in enumerate(clusters):
             weights = found.scores[members] / found.scores[members].sum()
             merged.labels[index] = found.labels[members[0]]
+            merged.mask_scores[index] = found.mask_scores[members].sum()
             merged.bboxes[index] = (weights[:, None] * found.bboxes[members]).sum(0)
             votes = (weights[:, None, None] * found.masks[members]).sum(0)
             merged.masks[index] = votes > 0.5
@@ -177,7 +183,13 @@ def _unflipped(sample: DetDataSample) -> InstanceData:
         masks = masks.flip(_FLIPPED_AXES[sample.flip_direction])
         boxes = bbox_flip(boxes, sample.ori_shape, sample.flip_direction)
     # The labels of an empty result of mmdet's SOLOv2 are floats.
-    return InstanceData(bboxes=boxes, scores=found.scores, labels=found.labels.long(), masks=masks)
+    return InstanceData(
+        bboxes=boxes,
+        scores=found.scores,
+        mask_scores=found.get("mask_scores", found.scores),
+        labels=found.labels.long(),
+        masks=masks,
+    )
 
 
 def _mask_overlaps(masks: Tensor, sizes: Sequence[int]) -> Tensor:

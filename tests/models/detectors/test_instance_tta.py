@@ -125,6 +125,24 @@ def test_equal_views_give_the_plain_predictions(network, views):
         assert_same(found.pred_instances, expected.pred_instances)
 
 
+def test_scores_of_masks_are_merged_as_scores_are():
+    masks = torch.zeros(1, 4, 20, dtype=torch.bool)
+    masks[:, :, :9] = True
+
+    def view(score, of_mask=None):
+        sample = planted([score], masks)
+        if of_mask is not None:
+            sample.pred_instances.mask_scores = torch.tensor([of_mask])
+        return sample
+
+    assert "mask_scores" not in merge(view(0.9), view(0.5))
+    empty = planted([], masks[:0])  # as a YOLACT++ gives it
+    found = merge(view(0.9, 0.6), view(0.5, 0.1), empty)
+    assert found.mask_scores.tolist() == pytest.approx([0.7 / 3])
+    assert found.scores.tolist() == pytest.approx([1.4 / 3])
+    assert merge(view(0.9, 0.6)).mask_scores.tolist() == pytest.approx([0.6])
+
+
 @pytest.mark.parametrize("direction", ["horizontal", "vertical", "diagonal"])
 def test_a_symmetric_detector_has_the_same_masks_in_a_flipped_view(direction):
     image = image_of_objects()

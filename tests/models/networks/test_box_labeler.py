@@ -183,7 +183,20 @@ def test_iou_is_measured_inside_the_box():
         pred_instances=dict(masks=torch.from_numpy(found)),
     )
     metric.process(None, [sample])
-    assert metric.results == [0.5]
-    assert metric.compute_metrics([0.5, 0.3]) == {"mean_iou": pytest.approx(0.4), "good": 0.5}
+    assert metric.results == [[0.5]]
+    both = dict(
+        gt_instances=dict(bboxes=box.repeat(2, 1), masks=BitmapMasks(truth.repeat(2, 0), 10, 10)),
+        pred_instances=dict(masks=torch.from_numpy(np.concatenate([found, truth > 0]))),
+    )
+    metric.process(None, [both])
+    # mmengine cuts what it collects to the number of samples, which are 2 with 3 boxes
+    figures = metric.evaluate(size=2)
+    assert figures["labels/mean_iou"] == pytest.approx(2 / 3)
+    assert figures["labels/good"] == 1
+    assert metric.compute_metrics([[0.5], [0.3]]) == {"mean_iou": pytest.approx(0.4), "good": 0.5}
+    with pytest.raises(ValueError, match="Expected boxes to compare the masks of"):
+        metric.compute_metrics([[], []])
+    with pytest.raises(ValueError, match=r"`threshold` in \[0, 1\] but got 7"):
+        BoxMaskIoU(threshold=7)
     with pytest.raises(ValueError, match="Expected true masks in `gt_instances`"):
         metric.process(None, [{**sample, "gt_instances": dict(bboxes=box)}])

@@ -9,11 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from mmdet_discobox.annotation_files.coco_values import quote
+from mmdet_discobox.labelling.labelled_boxes import has_mask, is_accepted
+from mmdet_discobox.labelling.mask_encoding import mask_digest
 from mmdet_discobox.utils.rle import to_rle
 from mmdet_discobox.utils.types import Json
-
-from .labelled_boxes import has_mask, is_accepted
-from .mask_encoding import mask_digest
 
 AnnId = int | str
 
@@ -28,7 +27,8 @@ class PageDecisions:
         rejected: ids of rejected masks; None if the file has no such list.
         left_out: ids of masks without room on the page.
         digests: of the masks that were accepted or rejected, by the json of their ids; see
-            :func:`~.mask_encoding.mask_digest`. Masks without one are not compared.
+            :func:`~mmdet_discobox.labelling.mask_encoding.mask_digest`. Masks without one are not
+            compared.
     """
 
     path: str | Path

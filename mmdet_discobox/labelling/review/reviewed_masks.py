@@ -8,9 +8,9 @@ from pathlib import Path
 
 from mmdet_discobox.annotation_files.coco_values import quote
 from mmdet_discobox.annotation_files.true_masks import PERSON, is_true_mask
+from mmdet_discobox.labelling.labelled_boxes import has_own_mask, is_accepted, without_mask
 from mmdet_discobox.utils.types import Json
 
-from .labelled_boxes import has_own_mask, is_accepted, without_mask
 from .page_decisions import PageDecisions
 
 

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from mmdet_discobox.labelling.mask_encoding import mask_digest
-from mmdet_discobox.labelling.reviewed_masks import (
+from mmdet_discobox.labelling.review.reviewed_masks import (
     check_loses_no_masks,
     images_to_correct,
     keep_accepted,

@@ -13,11 +13,11 @@ from pycocotools import mask as coco_mask
 from mmdet_discobox.annotation_files.annotated_masks import sensible_mask
 from mmdet_discobox.annotation_files.coco_values import quote
 from mmdet_discobox.annotation_files.true_masks import PERSON, find_mask_problems
+from mmdet_discobox.labelling.labelled_boxes import has_mask, without_mask
 from mmdet_discobox.utils.rle import to_rle
 from mmdet_discobox.utils.types import Json
 
 from .export_matching import ExportMatch, class_names, image_sizes, match_export
-from .labelled_boxes import has_mask, without_mask
 
 #: IoU above which masks that differ in their outermost pixels alone are the same: of tiny masks
 #: these pixels are most of them

@@ -7,10 +7,10 @@ import copy
 import numpy as np
 import pytest
 
-from mmdet_discobox.labelling.corrected_masks import merge_corrected
-from mmdet_discobox.labelling.export_matching import match_images
 from mmdet_discobox.labelling.mask_encoding import to_polygons
-from mmdet_discobox.labelling.reviewed_masks import with_accepted_masks
+from mmdet_discobox.labelling.review.corrected_masks import merge_corrected
+from mmdet_discobox.labelling.review.export_matching import match_images
+from mmdet_discobox.labelling.review.reviewed_masks import with_accepted_masks
 from mmdet_discobox.utils.rle import run_lengths, to_rle
 
 
