@@ -23,7 +23,7 @@ killed run resumes when started again. If boxes fail, they are listed at the end
 is 1. --accepted with two paths keeps the masks that were accepted on the page of --report, and
 drops the other boxes. With --keep-boxes, all boxes stay, and the accepted masks are marked as a
 person's: with --fit they teach beside the boxes of NEXT_JSON, and they are never overwritten.
---rejected writes the images of the masks that were rejected on the page, to be corrected in another
+--rejected writes a json of the images with rejected masks, to be corrected in another
 tool, and --corrected takes its masks over, from its COCO export. --report with two paths draws that
 page of masks that exist. For several processes:
 torchrun --nproc_per_node=N tools/autolabel.py ...
@@ -42,6 +42,8 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from autolabelling.messages import (
+    print_accepted,
+    print_clipped,
     print_corrected,
     print_left_out,
     print_listed,
@@ -60,7 +62,6 @@ from mmdet_discobox.labelling.formats import check_images, check_output, write_m
 from mmdet_discobox.labelling.label_run import LabelRun
 from mmdet_discobox.labelling.labelled_boxes import LabelledBoxes, add_masks, is_accepted
 from mmdet_discobox.labelling.review.corrected_masks import merge_corrected
-from mmdet_discobox.labelling.review.page_decisions import PageDecisions
 from mmdet_discobox.labelling.review.reviewed_masks import (
     check_loses_no_masks,
     images_to_correct,
@@ -107,20 +108,19 @@ def extract_rejected(args: argparse.Namespace) -> int:
 
 def accept(args: argparse.Namespace) -> int:
     """Keep the accepted masks; return the exit status."""
-    dataset, corrected = select_masks(args, read_coco(args.boxes))
+    labels = read_coco(args.boxes)
+    dataset, corrected = select_masks(args, labels)
     check_loses_no_masks(dataset, args.out_json, corrected)
     with sole_owner(journal_dir(args)):
         if args.keep_boxes:
             write_json(args.out_json, dataset)
             masks = sum(map(is_accepted, dataset["annotations"]))
             boxes = len(dataset["annotations"])
-            print(f"{boxes} boxes, {masks} with an accepted mask: {args.out_json}")
+            print(f"{boxes} boxes, {masks} with a mask of a person: {args.out_json}")
             return 0
         notes = write_masks(args.format, args.out_json, dataset)
-    accepted = len(set(PageDecisions.read(args.accepted).accepted))
-    others = len(dataset["annotations"]) - accepted
-    more = f" and {others} that were not on the page" if others else ""
-    print(f"{accepted} accepted masks{more}: {args.out_json}", *notes, sep="\n")
+    print_accepted(args, labels, dataset)
+    print("".join(f"{note}\n" for note in notes), end="")
     return 0
 
 
@@ -145,6 +145,8 @@ def label(args: argparse.Namespace) -> int:
     dataset, corrected = select_masks(args, read_boxes(args.boxes, args.img_dir))
     check_loses_no_masks(dataset, args.out_json, corrected)
     check_images(args.format, dataset)
+    if is_main_process():
+        print_clipped(dataset)
     truth = None if args.truth is None else read_coco(args.truth)
     if truth is not None:
         check_truth(dataset, truth)
@@ -257,4 +259,4 @@ def remove_journals(label_run: LabelRun, labelled: LabelledBoxes) -> None:
 
 
 if __name__ == "__main__":
-    run(main)
+    run(main, interrupted="Interrupted. The same command resumes.")

@@ -142,7 +142,15 @@ def check_val(args: argparse.Namespace, config: Config | None) -> DatasetReport:
     """Check the data set of ``--val`` against the written config."""
     folder, classes = args.val_img_dir or args.img_dir, None if config is None else config.classes
     with progress_bar() as advance:
-        return check_validation(args.val, folder, classes=classes, on_image=advance)
+        return check_validation(
+            args.val, folder, classes=classes, trained=trained_files(args), on_image=advance
+        )
+
+
+def trained_files(args: argparse.Namespace) -> set[Path]:
+    """Return the files of the images to train on."""
+    images = load_coco_json(args.ann_json)["images"]
+    return {(args.img_dir / image["file_name"]).resolve() for image in images}
 
 
 @contextmanager

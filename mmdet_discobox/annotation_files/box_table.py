@@ -72,6 +72,12 @@ class BoxTable:
         return beyond.any(1) & ~self.thin & ~self.ignored
 
     @cached_property
+    def past_border(self) -> np.ndarray:
+        """``(G,)`` boolean: reaches past the image by more than a pixel; mmdet clips the box."""
+        limits = self.image_sizes[self.image_inds]
+        return (self.corners[:, :2] < -1).any(1) | (self.corners[:, 2:] > limits + 1).any(1)
+
+    @cached_property
     def trained(self) -> np.ndarray:
         """``(G,)`` boolean: mmdet trains on the box as an object."""
         return ~(self.ignored | self.crowd | self.thin | self.outside)

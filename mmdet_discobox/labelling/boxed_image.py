@@ -29,7 +29,8 @@ class BoxedImage:
 
     Attributes:
         pixels: ``(H, W, 3)`` uint8 BGR, as mmdet loads an image.
-        boxes: ``(G, 4)`` ``(x1, y1, x2, y2)`` in pixels; they may reach past the image.
+        boxes: ``(G, 4)`` ``(x1, y1, x2, y2)`` in pixels, an array or lists of numbers; they may
+            reach past the image.
         classes: names of the G classes.
         image_id: id in the data set, a number or a name, under which the object bank stores the
             objects of the image; -1 if unknown.
@@ -41,7 +42,10 @@ class BoxedImage:
     image_id: int | str = -1
 
     def __post_init__(self) -> None:
-        pixels, boxes = np.shape(self.pixels), np.shape(self.boxes)
+        corners = np.asarray(self.boxes, np.float32)
+        corners = corners if corners.size else corners.reshape(-1, 4)
+        object.__setattr__(self, "boxes", corners)  # frozen
+        pixels, boxes = np.shape(self.pixels), corners.shape
         if len(pixels) != 3 or pixels[2] != 3 or 0 in pixels:
             raise ValueError(f"Expected `pixels` to have the shape (H, W, 3) but got {pixels}.")
         if len(boxes) != 2 or boxes[1] != 4 or boxes[0] != len(self.classes):

@@ -135,6 +135,8 @@ def _readable(dataset: Json, image_dir: Path) -> tuple[Json, list[str]]:
 
 def _check_boxes(dataset: Json) -> None:
     boxes = BoxTable(dataset)
+    if not dataset["annotations"]:
+        raise ValueError("Expected boxes to train on for --fit, but the data set has none.")
     if not boxes.trained.any():
         raise ValueError(
             f"Expected boxes to train on for --fit, but of the {len(boxes.trained)} boxes in "
@@ -145,18 +147,25 @@ def _check_boxes(dataset: Json) -> None:
 
 
 def _check_same_training(path: Path, dataset: Json, epochs: int, seed: int) -> None:
-    text = json.dumps([dataset, epochs, seed], sort_keys=True)
-    own: dict[str, Any] = dict(training=hashlib.sha256(text.encode()).hexdigest())
+    text = json.dumps(dataset, sort_keys=True)
+    boxes = hashlib.sha256(text.encode()).hexdigest()
+    own: dict[str, Any] = dict(boxes=boxes, epochs=epochs, seed=seed)
     started = (path.parent / "box_labeler.pth").is_file() or newest_whole_checkpoint([path.parent])
     if not (path.is_file() and started):
         path.parent.mkdir(parents=True, exist_ok=True)
         write_json(path, own)
-    elif json.loads(path.read_bytes()) != own:
+        return
+    before: dict[str, Any] = json.loads(path.read_bytes())
+    others = [
+        "other boxes or accepted masks" if key == "boxes" else f"{key} {before.get(key)}"
+        for key, value in own.items()
+        if before.get(key) != value
+    ]
+    if others:
         raise ValueError(
-            f"Expected the labeller in '{path.parent}' to be trained on the same boxes for as many "
-            "epochs, but it was trained on other boxes or accepted masks, for another number of "
-            "epochs, or with another seed. Name another OUT_JSON, finish it with these, or delete "
-            "the folder."
+            f"Expected the labeller in '{path.parent}' to be trained on these boxes with epochs "
+            f"{epochs} and seed {seed}, but its training has {' and '.join(others)}. Name another "
+            "OUT_JSON, finish it with these, or delete the folder."
         )
 
 

@@ -306,6 +306,17 @@ def test_ellipse_logits_are_zero_on_the_ellipse():
     assert (logits > 0).float().mean() == pytest.approx(np.pi / 4, abs=0.01)
 
 
+def test_boxes_may_be_lists():
+    image, _ = disc()
+    boxes = [(10, 10, 50, 50), [20.5, 20, 60, 70]]
+    (found,) = AutoLabeler()([BoxedImage(image, boxes, ["a", "b"])])
+    (same,) = AutoLabeler()([BoxedImage(image, np.array(boxes), ["a", "b"])])
+    size = image.shape[:2]
+    for mask, expected in zip(found, same, strict=True):
+        assert (mask.full(size) == expected.full(size)).all()
+    assert AutoLabeler()([BoxedImage(image, [], [])]) == [[]]
+
+
 def test_wrong_input():
     image, _ = disc()
     with pytest.raises(ValueError, match=r"the shape \(H, W, 3\)"):

@@ -76,9 +76,34 @@ def test_teacher_only_and_accepted_masks(autolabel, root, tmp_path):
     paths = ("--teacher-only", root / "boxes.json", root / "images")
     assert "box shapes and colours alone" in autolabel(*paths, out)
     accepted.write_text('{"accepted": [3, 5], "rejected": [1]}')
-    assert "2 accepted masks" in autolabel("--accepted", accepted, out, tmp_path / "good.json")
-    good = json.loads((tmp_path / "good.json").read_text())["annotations"]
-    assert [a["id"] for a in good] == [3, 5]
+    output = autolabel("--accepted", accepted, out, tmp_path / "good.json")
+    good = json.loads((tmp_path / "good.json").read_text())
+    assert [(a["id"], a["mask_source"]) for a in good["annotations"]] == [
+        (3, "person"), (5, "person")
+    ]  # fmt: skip
+    before = json.loads(out.read_text())
+    boxed, kept = (
+        {a["image_id"] for a in each["annotations"]} for each in (before, good)
+    )  # images without any box stay: they are background
+    empty = {image["id"] for image in before["images"]} - boxed
+    assert empty
+    assert kept < boxed
+    assert {image["id"] for image in good["images"]} == kept | empty
+    lost = len(boxed - kept)
+    assert f"2 accepted masks: {tmp_path / 'good.json'}\n6 boxes without an accepted" in output
+    assert f"are left out, and with them {lost} images that have no other box" in output
+
+
+def test_boxes_past_their_image_are_counted(autolabel, root, tmp_path):
+    dataset = json.loads((root / "boxes.json").read_text())
+    paths = (root / "images", tmp_path / "out.json")
+    assert "reach past" not in autolabel("--teacher-only", root / "boxes.json", *paths)
+    for annotation in dataset["annotations"][:2]:
+        x, y, width, height = annotation["bbox"]
+        annotation["bbox"] = [x + 30, y + 30, x + 30 + width, y + 30 + height]  # corners
+    (tmp_path / "corners.json").write_text(json.dumps(dataset))
+    output = autolabel("--teacher-only", tmp_path / "corners.json", *paths)
+    assert "2 of 8 boxes reach past their image by more than a pixel" in output
 
 
 def test_accepted_masks_stay_when_the_others_are_labelled_anew(autolabel, root, tmp_path):
@@ -156,7 +181,7 @@ def test_changes_of_boxes_by_another_tool_are_reported(autolabel, root, tmp_path
     assert "has no masks to compare with, so each of them counts as a person's" in output
     assert "- annotation 1 has the box [" in output
     assert "- annotation 2 is of 'three' instead of 'two'" in output
-    assert "8 boxes, 7 with an accepted mask" in output
+    assert "8 boxes, 7 with a mask of a person" in output
 
 
 def test_rejected_masks_are_corrected_in_another_tool_and_come_back(autolabel, root, tmp_path):

@@ -104,9 +104,11 @@ def test_a_killed_fit_goes_on_and_is_not_repeated(root, paths):
     again = paths[-1].with_name("again.json")
     finish(folder / "box_labeler_lite0.py", weights, *paths[:2], again)
     assert annotations(again) == first
-    for changed in (("--epochs", 3), ("--epochs", 10, "--seed", 1)):
-        other = finish(*paths, "--fit", *changed, status=1)
-        assert "to be trained on the same boxes for as many epochs" in other
+    for changed, found in (
+        (("--epochs", 3), "epochs 3 and seed 0, but its training has epochs 10. Name"),
+        (("--epochs", 10, "--seed", 1), "epochs 10 and seed 1, but its training has seed 0. Name"),
+    ):
+        assert found in finish(*paths, "--fit", *changed, status=1)
     finish(*options)  # the refused command has changed nothing
     assert weights.stat().st_mtime_ns == written
     assert annotations(paths[-1]) == first

@@ -28,6 +28,18 @@ def test_without_a_json_to_validate_on_tests_run_on_the_training_images(check, f
     assert config.test_evaluator.metric == "bbox"
 
 
+def test_images_that_are_trained_on_as_well_are_named(check, folder, tmp_path):
+    content = json.loads((folder / "boxes.json").read_text())
+    images = tmp_path / "others"
+    shutil.copytree(folder / "images", images)
+    (tmp_path / "val.json").write_text(json.dumps(dict(content, images=content["images"])))
+    options = ("--val", tmp_path / "val.json")
+    message = f"{len(content['images'])} of {len(content['images'])} images are trained on as well"
+    assert message in write(check, folder, tmp_path / "same.py", *options)
+    options += ("--val-img-dir", images)
+    assert "trained on as well" not in write(check, folder, tmp_path / "others.py", *options)
+
+
 def test_masks_and_folder_of_the_validation(check, folder, tmp_path):
     images = tmp_path / "others"
     shutil.copytree(folder / "images", images)

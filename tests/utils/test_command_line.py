@@ -26,6 +26,16 @@ def test_invalid_input_is_reported_without_a_traceback(kind):
     assert ending.value.code == "error: Expected a file."
 
 
+def test_an_interruption_is_reported_without_a_traceback(capsys):
+    def interrupt():
+        raise KeyboardInterrupt
+
+    with pytest.raises(SystemExit) as ending:
+        run(interrupt, interrupted="Run it again.")
+    assert ending.value.code == 130
+    assert capsys.readouterr().err == "Run it again.\n"
+
+
 def test_other_exceptions_keep_their_traceback():
     with pytest.raises(ZeroDivisionError):
         run(lambda: 1 // 0)

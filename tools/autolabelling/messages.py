@@ -6,6 +6,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 
+from mmdet_discobox.annotation_files.box_table import BoxTable
 from mmdet_discobox.labelling.labelled_boxes import (
     LabelledBoxes,
     has_mask,
@@ -13,6 +14,7 @@ from mmdet_discobox.labelling.labelled_boxes import (
     is_accepted,
 )
 from mmdet_discobox.labelling.review.corrected_masks import CorrectedMasks
+from mmdet_discobox.labelling.review.page_decisions import PageDecisions
 from mmdet_discobox.utils.types import Json
 
 IGNORED = (
@@ -34,6 +36,32 @@ def print_listed(title: str, lines: Sequence[str]) -> None:
     if len(lines) > LISTED:
         shown.append(f"... and {len(lines) - LISTED} more")
     print(*shown, sep="\n", file=sys.stderr)
+
+
+def print_clipped(dataset: Json) -> None:
+    """Warn of boxes that reach past their image, as corners in the place of sides do."""
+    clipped = int(BoxTable(dataset).past_border.sum())
+    if clipped:
+        print(
+            f"{clipped} of {len(dataset['annotations'])} boxes reach past their image by more than "
+            "a pixel, and are cut off at its border. Many of them suggest corners "
+            "(x1, y1, x2, y2) instead of [x, y, width, height], or images that were resized.",
+            file=sys.stderr,
+        )
+
+
+def print_accepted(args: argparse.Namespace, labels: Json, kept: Json) -> None:
+    """Print how many masks were accepted, and which boxes and images are left out."""
+    accepted = len(set(PageDecisions.read(args.accepted).accepted))
+    others = len(kept["annotations"]) - accepted
+    more = f" and {others} that were not on the page" if others else ""
+    print(f"{accepted} accepted masks{more}: {args.out_json}")
+    if dropped := len(labels["annotations"]) - len(kept["annotations"]):
+        images = len(labels["images"]) - len(kept["images"])
+        print(
+            f"{dropped} boxes without an accepted mask are left out, and with them {images} images "
+            "that have no other box. In the other images these objects count as background."
+        )
 
 
 def print_rejected(args: argparse.Namespace, dataset: Json) -> None:

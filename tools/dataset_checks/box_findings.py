@@ -61,10 +61,8 @@ def _dropped(table: BoxTable) -> list[Finding]:
 
 
 def _clipped(table: BoxTable) -> list[Finding]:
-    limits = table.image_sizes[table.image_inds]
-    clipped = (table.corners[:, :2] < -1).any(1) | (table.corners[:, 2:] > limits + 1).any(1)
     return _summarize_boxes(
-        "warning", table, clipped & table.trained,
+        "warning", table, table.past_border & table.trained,
         text="{count} boxes extend past the image border by more than a pixel and are clipped",
         fix="Many such boxes suggest corners (x1, y1, x2, y2) instead of [x, y, width, height], or "
         "images that were resized after labelling",

@@ -21,6 +21,7 @@ def check_validation(
     image_dir: str | Path,
     *,
     classes: Collection[str] | None = None,
+    trained: Collection[Path] = (),
     on_image: Callable[[], object] | None = None,
 ) -> DatasetReport:
     """Check a COCO json and its images as :func:`check_dataset` does, but not its use to train.
@@ -29,6 +30,7 @@ def check_validation(
         ann_file: The json.
         image_dir: Folder that the ``file_name`` of an image is relative to.
         classes: Names of the classes of the training; None does not compare them.
+        trained: Resolved files of the images of the training, for a warning if they are the same.
         on_image: Called after each image, for a progress bar.
 
     Raises:
@@ -44,6 +46,7 @@ def check_validation(
     findings = [
         *map(repair_finding, repairs),
         *_other_classes(dataset, classes),
+        *_trained_images(dataset, Path(image_dir), trained),
         *image_findings(dataset["images"], image_dir, on_image=on_image),
     ]
     return make_report(ann_file, dataset, findings)
@@ -63,4 +66,17 @@ def _other_classes(dataset: Json, classes: Collection[str] | None) -> list[Findi
         text=f"{others.total()} of {len(labels)} boxes are not evaluated: they belong to {{count}} "
         "classes that are not in the training",
         fix="No action needed if intended",
+    )
+
+
+def _trained_images(dataset: Json, image_dir: Path, trained: Collection[Path]) -> list[Finding]:
+    """Find images that are trained on as well, on which figures are too good."""
+    names = [image["file_name"] for image in dataset["images"]]
+    shared = [name for name in names if (image_dir / name).resolve() in trained]
+    return summarize(
+        "warning",
+        map(quote, shared),
+        count=len(shared),
+        text=f"{{count}} of {len(names)} images are trained on as well",
+        fix="Validate on other images: on these, the network is better than on new ones",
     )

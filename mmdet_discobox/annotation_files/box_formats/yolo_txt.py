@@ -24,6 +24,8 @@ _NAME_LISTS = (
     "labels.txt",
     "predefined_classes.txt",
 )
+#: fractions above this are pixels; boxes may reach past their image
+_LARGEST = 2.0
 #: files that are looked into for labels in sub-folders
 _SEARCHED = 1000
 
@@ -98,6 +100,11 @@ def _read_boxes(path: Path, size: tuple[int, int]) -> Iterator[Json]:
             raise ValueError(
                 f"Expected line {number} of '{path}' to be `class x y width height`, but got "
                 f"{quote(line)}. Export boxes, not polygons or key points."
+            )
+        if max(values[1:5]) > _LARGEST:
+            raise ValueError(
+                f"Expected line {number} of '{path}' to have fractions of the image's width and "
+                f"height, but got {quote(line)}. Divide pixels by the size of the image."
             )
         width, height = values[3] * size[0], values[4] * size[1]
         box = [values[1] * size[0] - width / 2, values[2] * size[1] - height / 2, width, height]

@@ -45,10 +45,11 @@ def mark_accepted(dataset: Json, path: str | Path) -> Json:
 
 
 def keep_accepted(dataset: Json, path: str | Path) -> Json:
-    """Keep the annotations that were accepted on the page of ``--report``.
+    """Keep the annotations that were accepted on the page of ``--report``, marked as a person's.
 
     The annotations that were not on the page stay, too: masks without room on the page, whose
-    qualities are higher than all on it, and crowds that kept their own mask.
+    qualities are higher than all on it, and crowds that kept their own mask. Images that lose all
+    their boxes are left out: their objects would count as background.
 
     Args:
         dataset: a COCO json; not changed.
@@ -59,11 +60,15 @@ def keep_accepted(dataset: Json, path: str | Path) -> Json:
         ValueError: as :func:`mark_accepted`.
     """
     decisions = PageDecisions.read(path)
-    chosen = {*_accepted(dataset, decisions), *decisions.left_out}
-    annotations = [
-        a for a in dataset["annotations"] if a["id"] in chosen or _never_rated(a) or is_accepted(a)
+    accepted = _accepted(dataset, decisions)
+    marked = [
+        {**a, "mask_source": PERSON} if a["id"] in accepted else a for a in dataset["annotations"]
     ]
-    return {**dataset, "annotations": annotations}
+    left_out = set(decisions.left_out)
+    kept = [a for a in marked if a["id"] in left_out or _never_rated(a) or is_accepted(a)]
+    lost = {a["image_id"] for a in marked} - {a["image_id"] for a in kept}
+    images = [image for image in dataset["images"] if image["id"] not in lost]
+    return {**dataset, "images": images, "annotations": kept}
 
 
 def images_to_correct(dataset: Json, path: str | Path) -> Json:

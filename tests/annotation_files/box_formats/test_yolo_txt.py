@@ -56,6 +56,7 @@ def test_class_names_default_to_numbers(folders):
         ("0 0.5 0.5 nan 1", "to be `class x y width height`"),
         ("7 0.5 0.5 1 1", r"class numbers below 2, .* but got 7"),
         ("0 0.5 0.5 -1 1", "no negative width"),
+        ("0 214 41 348 244", "line 1 of .* to have fractions .* Divide pixels by"),
     ],
 )
 def test_invalid_files_are_refused(folders, line, message):
