@@ -62,7 +62,8 @@ class SOLOv2Architecture:
             weights: weights of a SOLOv2 under stock keys.
 
         Raises:
-            ValueError: if a required tensor is missing, or the backbone is no ResNet.
+            ValueError: if a required tensor is missing, the backbone is no ResNet, or the mask
+                kernels are larger than 1 x 1, which :class:`.DiscoBoxSOLOv2Head` does not support.
         """
         if missing := [key for key in _ANCHORS if key not in weights]:
             raise ValueError(
@@ -134,7 +135,12 @@ def _neck(weights: Mapping[str, Tensor]) -> dict[str, Any]:
 def _mask_head(weights: Mapping[str, Tensor]) -> dict[str, Any]:
     first = weights["mask_head.cls_convs.0.conv.weight"]
     prediction = weights["mask_head.mask_feature_head.conv_pred.conv.weight"]
-    kernel_channels = len(weights["mask_head.conv_kernel.weight"])
+    size = isqrt(len(weights["mask_head.conv_kernel.weight"]) // len(prediction))
+    if size > 1:
+        raise ValueError(
+            f"Expected mask kernels of 1 x 1 but the weights have kernels of {size} x {size} "
+            "(`dynamic_conv_size`), which shift the masks: SOLOv2 convolves without padding."
+        )
     levels = _count(weights, r"mask_head\.mask_feature_head\.convs_all_levels\.")
     features: dict[str, Any] = dict(
         feat_channels=prediction.shape[1],
@@ -147,7 +153,6 @@ def _mask_head(weights: Mapping[str, Tensor]) -> dict[str, Any]:
         in_channels=first.shape[1],
         feat_channels=len(first),
         stacked_convs=_count(weights, r"mask_head\.cls_convs\."),
-        dynamic_conv_size=max(isqrt(kernel_channels // len(prediction)), 1),
         mask_feature_head=features,
     )
     if _any(weights, r"mask_head\.mask_feature_head\..*\.conv_offset\."):

@@ -3,7 +3,7 @@
 from .affinity import colour_affinity, gather_neighbours, neighbour_offsets, sum_messages
 from .appearance import appearance_evidence, colour_kernel
 from .boxes import box_masks, box_projections, expand_boxes, masks_to_boxes
-from .checks import check_shapes
+from .checks import check_ranges, check_shapes
 from .colour import rgb_to_lab
 from .consistency import consistency_ce, consistency_dice, mask_certainty
 from .contrast import dense_nce
@@ -21,6 +21,7 @@ __all__ = [
     "bag_logits",
     "box_masks",
     "box_projections",
+    "check_ranges",
     "check_shapes",
     "colour_affinity",
     "colour_kernel",

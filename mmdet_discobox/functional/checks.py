@@ -1,4 +1,4 @@
-"""Shape checks of public functions."""
+"""Checks of the arguments of public functions and constructors."""
 
 from __future__ import annotations
 
@@ -27,3 +27,24 @@ def check_shapes(**tensors: tuple[Tensor, str]) -> None:
                 raise ValueError(
                     f"{expected_shape} with {axis} = {expected} but got {tuple(tensor.shape)}."
                 )
+
+
+def check_ranges(**values: tuple[float | None, str]) -> None:
+    """Check numbers against intervals.
+
+    Args:
+        **values: argument name -> ``(value, interval)``. The interval is written with a square
+            bracket at a bound that belongs to it, for example ``'(0, 1]'`` or ``'[0, inf)'``. None,
+            which disables a part, is in every interval.
+
+    Raises:
+        ValueError: if a number is outside its interval or NaN.
+    """
+    for name, (value, interval) in values.items():
+        low, high = (float(bound) for bound in interval[1:-1].split(","))
+        if value is None:
+            continue
+        above = low <= value if interval[0] == "[" else low < value
+        below = value <= high if interval[-1] == "]" else value < high
+        if not (above and below):
+            raise ValueError(f"Expected `{name}` to be in {interval} but got {value}.")

@@ -166,10 +166,17 @@ class ImageDescriber:
         """Return the given boxes with scores of 1, and their masks."""
         masks = box_masks(boxes, source.image_size)
         if getattr(self.model, "structured_teacher", None) is not None:
-            known = ((labels >= 0) & (labels < self.model.num_classes)).nonzero()[:, 0]
+            known = self._known_classes(labels).nonzero()[:, 0]
             if len(known):
                 self._refine(source, boxes[known], labels[known], masks=masks, rows=known)
         return InstanceData(bboxes=boxes, labels=labels, scores=boxes.new_ones(len(boxes))), masks
+
+    def _known_classes(self, labels: Tensor) -> Tensor:
+        """Check which classes the model knows; a box labeller without classes needs none."""
+        classes = self.model.num_classes
+        if classes is None:
+            return torch.ones_like(labels, dtype=torch.bool)
+        return (labels >= 0) & (labels < classes)
 
     def _refine(
         self, source: _NetworkInput, boxes: Tensor, labels: Tensor, *, masks: Tensor, rows: Tensor

@@ -66,6 +66,7 @@ class EfficientNetLite(BaseModule):
 
     Raises:
         ImportError: if the ImageNet weights, in the extra ``[demo]``, are not installed.
+        ValueError: if ``out_indices`` are not some of 0 to 3 in increasing order.
     """
 
     #: channels of the four outputs, at strides 4, 8, 16 and 32
@@ -78,6 +79,11 @@ class EfficientNetLite(BaseModule):
         out_indices: Sequence[int] = (0, 1, 2, 3),
     ) -> None:
         super().__init__()
+        if list(out_indices) != sorted({0, 1, 2, 3}.intersection(out_indices)):
+            raise ValueError(
+                "Expected `out_indices` to be some of 0, 1, 2 and 3 in increasing order, which is "
+                f"that of the feature maps, but got {out_indices}."
+            )
         network = EfficientNet.from_name("efficientnet-lite0")
         if pretrained:
             network.load_state_dict(_imagenet_weights())

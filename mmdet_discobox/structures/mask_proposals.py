@@ -27,7 +27,9 @@ class BoxObjects:
         boxes: ``(G, 4)`` float32 ``(x1, y1, x2, y2)`` in pixels of the batch, clipped to the image.
         labels: ``(G,)`` class indices.
         image_inds: ``(G,)`` index of the object's image in the batch.
-        image_sizes: ``(B, 2)`` float32 ``(height, width)`` of each image without padding.
+        image_sizes: ``(B, 2)`` float32 ``(height, width)`` of each image, mmdet's ``img_shape``:
+            without the padding of the data preprocessor, but with that of a ``Pad`` in the training
+            pipeline, whose colour then counts as part of the image.
         image_ids: ``(G,)`` int64 id of the object's image in the data set, -1 if unknown.
         cut_sides: ``(G, 4)`` boolean, sides of the boxes that a crop of the pipeline has cut, where
             they need not be tight (:class:`.PackCutSides`); None: no side is cut.

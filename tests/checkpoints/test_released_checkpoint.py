@@ -118,6 +118,13 @@ def test_other_shapes_are_listed(plain):
         convert({**plain, "bbox_head.cate_convs.1.gn.bias": torch.zeros(3)})
 
 
+def test_mask_kernels_larger_than_a_cell_are_named(plain):
+    kernel = plain["bbox_head.solo_kernel.weight"]
+    larger = {"bbox_head.solo_kernel.weight": kernel.repeat(9, 1, 1, 1)}
+    with pytest.raises(ValueError, match="Expected mask kernels of 1 x 1 .* kernels of 3 x 3"):
+        convert({**plain, **larger})
+
+
 def test_another_backbone_is_named(plain):
     cut = {key: value for key, value in plain.items() if not key.startswith("backbone.layer4.1")}
     with pytest.raises(ValueError, match=r"its stages have \(2, 2, 2, 1\) basic blocks"):

@@ -230,7 +230,9 @@ def places(stacks, known):
 def test_the_running_loss_is_read_only_where_a_shut_gate_follows_it(opening, looks):
     model = build(tiny_solov2())
     loader = SimpleNamespace(dataset=[])
-    runner = SimpleNamespace(model=model, iter=0, max_iters=100, train_dataloader=loader, hooks=[])
+    runner = SimpleNamespace(
+        model=model, iter=0, max_iters=100, train_dataloader=loader, hooks=[TeacherEMAHook()]
+    )
     hook = StructuredTeacherHook(consistency=opening, interval=10)
     hook.before_train(runner)
     losses = dict(loss_mil=torch.tensor(1.0))

@@ -160,6 +160,40 @@ def test_a_resumed_training_loads_every_key(data_root, tmp_path):
     assert log_of(tmp_path / "work").count("Start from") == 1
 
 
+ARGUMENTS = ("model", "work_dir", "train_dataloader", "train_cfg", "optim_wrapper", "load_from")
+HOOKS = ("default_hooks", "custom_hooks", "default_scope", "randomness")
+
+
+@pytest.mark.parametrize("with_config", [False, True])
+@pytest.mark.parametrize("named", [False, True])
+def test_a_runner_without_a_config_resumes_its_teacher(data_root, tmp_path, with_config, named):
+    """`Runner(resume=True)`, with or without a `cfg` that has `resume = False` as mmdet's."""
+    stock_checkpoint("solov2", tmp_path / "coco.pth")
+    config = start_config("solov2", data_root, tmp_path / "work", tmp_path / "coco.pth")
+    config.default_hooks.checkpoint.interval = 1
+    config.default_hooks.resume = dict(type="ResumeHook")
+    runner, _ = start(config)
+    saved = {key: value.clone() for key, value in runner.model.state_dict().items()}
+    assert int(saved["teacher.steps"]) == 1
+    last = tmp_path / "work/last_checkpoint"
+    config.load_from = last.read_text() if named else None
+    if not named:
+        last.write_text("")  # a kill during a save, which ResumeHook repairs
+    config.train_cfg.max_iters, config.resume = 2, False
+    runner = Runner(
+        **{key: config[key] for key in (*ARGUMENTS, *HOOKS)},
+        resume=True,
+        cfg=config if with_config else None,
+        experiment_name=f"{config.experiment_name}_resumed",
+    )
+    steps = FirstSteps()
+    runner.register_hook(steps)
+    runner.train()
+    assert all(torch.equal(steps.student[key], value) for key, value in saved.items())
+    assert runner.iter == 2
+    assert log_of(tmp_path / "work").count("Start from") == 1
+
+
 def test_resuming_without_a_checkpoint_starts_from_the_weights_of_the_config(data_root, tmp_path):
     """As mmdet's `--resume`, which removes `load_from`, after a kill before the first save."""
     stock = stock_checkpoint("solov2", tmp_path / "coco.pth")

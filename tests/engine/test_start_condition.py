@@ -30,6 +30,14 @@ def test_no_condition_is_an_error():
         StartCondition()
 
 
-def test_a_fraction_is_a_fraction():
-    with pytest.raises(ValueError, match=r"in \[0, 1\] but got 25"):
-        StartCondition(fraction=25)
+@pytest.mark.parametrize(
+    ("name", "wrong", "interval"),
+    [
+        ("fraction", 25, r"\[0, 1\]"),
+        ("iteration", -3, r"\[0, inf\)"),
+        ("mil_below", -1.0, r"\[0, inf\]"),
+    ],
+)
+def test_a_value_out_of_range_is_an_error(name, wrong, interval):
+    with pytest.raises(ValueError, match=f"Expected `{name}` to be in {interval} but got {wrong}"):
+        StartCondition(**{name: wrong})

@@ -11,7 +11,7 @@ import torch
 from mmdet.registry import MODELS, TRANSFORMS
 from mmengine.logging import HistoryBuffer
 
-from mmdet_discobox.engine.hooks import StructuredTeacherHook
+from mmdet_discobox.engine.hooks import StructuredTeacherHook, TeacherEMAHook
 from mmdet_discobox.models.teachers import StructuredTeacher
 
 TERM = dict(type="CrossImageTerm", num_classes=3, channels=4, size=4)
@@ -106,10 +106,32 @@ def test_a_collapse_is_told_once_until_it_ends(monkeypatch, caplog, name):
     assert 54 < told[1] < 66
 
 
+@pytest.mark.parametrize(
+    ("name", "wrong"), [("smoothing", 0.0), ("smoothing", 5.0), ("interval", 0)]
+)
+def test_settings_out_of_range_are_errors(name, wrong):
+    with pytest.raises(ValueError, match=rf"Expected `{name}` to be in .* but got {wrong}\."):
+        StructuredTeacherHook(**{name: wrong})
+
+
 def test_a_forgotten_setting_of_mixed_supervision_stops_the_training():
     runner = runner_of()
     runner.train_dataloader.dataset.use_masks = True
     with pytest.raises(ValueError, match="Expected all three settings of mixed supervision"):
+        StructuredTeacherHook().before_train(runner)
+
+
+@pytest.mark.parametrize("others", [[], [StructuredTeacherHook()], [TeacherEMAHook()]])
+@pytest.mark.parametrize("teacher_network", [None, torch.nn.Identity()])
+def test_a_teacher_network_that_no_hook_updates_stops_the_training(others, teacher_network):
+    runner = runner_of()
+    runner.hooks, runner.model.teacher = others, teacher_network
+    updated = any(isinstance(hook, TeacherEMAHook) for hook in others)
+    if updated or teacher_network is None:
+        StructuredTeacherHook().before_train(runner)
+        assert runner.model.structured_teacher.consistency_gate.is_open
+        return
+    with pytest.raises(ValueError, match="Expected a TeacherEMAHook .* set `teacher_network=None`"):
         StructuredTeacherHook().before_train(runner)
 
 

@@ -1,11 +1,14 @@
-"""The shape check that every public function opens with."""
+"""The checks that public functions and constructors open with."""
 
 from __future__ import annotations
+
+import math
+import re
 
 import pytest
 import torch
 
-from mmdet_discobox.functional import check_shapes
+from mmdet_discobox.functional import check_ranges, check_shapes
 
 
 def test_axis_names_are_shared_between_tensors():
@@ -31,3 +34,21 @@ def test_wrong_shapes_are_named(shape, pattern, message):
 def test_the_error_names_the_tensor_that_disagrees():
     with pytest.raises(ValueError, match=r"Expected `b` .* with N = 2 but got \(3,\)"):
         check_shapes(a=(torch.zeros(2), "N"), b=(torch.zeros(3), "N"))
+
+
+@pytest.mark.parametrize(
+    ("interval", "inside", "outside"),
+    [
+        ("(0, 1]", (1e-9, 1), (0, 1.1)),
+        ("[0, 1)", (0, 0.99), (-1e-9, 1)),
+        ("[1, inf)", (1, 1e300), (0.5, math.inf)),
+        ("(0, inf]", (0.1, math.inf), (0, -math.inf)),
+    ],
+)
+def test_numbers_are_in_the_interval_or_named(interval, inside, outside):
+    for value in (*inside, None):
+        check_ranges(a=(value, interval))
+    for value in (*outside, math.nan):
+        message = re.escape(f"Expected `b` to be in {interval} but got {value}.")
+        with pytest.raises(ValueError, match=message):
+            check_ranges(a=(inside[0], interval), b=(value, interval))

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 from mmdet.datasets.transforms import LoadAnnotations, Resize
-from tiny import build, tiny_condinst, tiny_rtmdet_ins, tiny_solov2, tiny_yolact
+from tiny import build, tiny_condinst, tiny_labeler, tiny_rtmdet_ins, tiny_solov2, tiny_yolact
 from tiny_matching import config_of, inferencer_of, shifted, texture
 from torch.utils._python_dispatch import TorchDispatchMode
 
@@ -125,6 +125,16 @@ def test_every_kind_of_detector(model):
         assert match.positions.shape == (8, 8, 2)
         assert ((match.certainty >= 0) & (match.certainty <= 1 + 1e-5)).all()
         torch.testing.assert_close(match.target_box, sides[1].boxes[n])
+
+
+def test_a_labeller_without_classes_has_masks_for_boxes_of_every_class():
+    infer = inferencer_of(tiny_labeler(num_classes=None))
+    full = torch.zeros(96, 96, dtype=torch.bool)
+    full[24:72, 16:64] = True
+    for labels in ([[0, 7]], None):
+        (objects,) = infer([texture()], boxes=[[BOX, BOX]], labels=labels).objects
+        assert torch.equal(objects.masks[0], objects.masks[1])
+        assert not torch.equal(objects.masks[0], full)
 
 
 @every_network

@@ -53,6 +53,12 @@ def test_rejects_an_interval_below_one():
         build("DCNResNet", dcn_interval=0)
 
 
+@pytest.mark.parametrize("wrong", [(3, 1), (1, 1), (2, 4), (-1,)])
+def test_levels_of_efficientnet_lite_out_of_order_are_an_error(wrong):
+    with pytest.raises(ValueError, match="Expected `out_indices` to be .* in increasing order"):
+        MODELS.build(dict(type="EfficientNetLite", pretrained=False, out_indices=wrong))
+
+
 def test_chosen_levels_of_efficientnet_lite_are_those_of_all():
     torch.manual_seed(0)
     every = MODELS.build(dict(type="EfficientNetLite", pretrained=False)).eval()

@@ -15,6 +15,7 @@ from torch import Tensor
 from mmdet_discobox.models.teachers import ADDITIONS
 
 from .model_access import unwrap
+from .resume_hook import resumes, runner_argument
 
 #: groups of keys that a line of the log names
 _NAMED = 8
@@ -40,10 +41,10 @@ class PretrainedStartHook(Hook):
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict[str, Any]) -> None:
         """Replace the weights of the checkpoint by a complete state of the model."""
         trains = isinstance(runner.optim_wrapper, (OptimWrapper, OptimWrapperDict))
-        if runner.cfg.get("resume") or not trains:
+        if resumes(runner) or not trains:
             return
         model = unwrap(runner)
-        source = runner.cfg.get("load_from")
+        source = runner_argument(runner, "load_from")
         state = model.state_dict()
         raw = checkpoint.get("state_dict", checkpoint)
         given = {key.removeprefix("module."): value for key, value in raw.items()}

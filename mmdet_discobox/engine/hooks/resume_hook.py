@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any, Literal
 
 from mmdet.registry import HOOKS
 from mmengine.config import Config
@@ -22,14 +23,17 @@ class ResumeHook(Hook):
 
     Without any checkpoint, a killed training starts again: mmdet's ``--resume`` has removed
     ``load_from`` from the config, so its weights are read from the file of the config.
+
+    Attributes:
+        start: these weights, if the training starts again from them; else None.
     """
 
     priority = "VERY_HIGH"  # before the teacher network copies the weights of the student
-    _start: str | None = None
+    start: str | None = None
 
     def before_run(self, runner: Runner) -> None:
         """Repair ``last_checkpoint`` in the first process."""
-        if not runner.cfg.get("resume") or runner.cfg.get("load_from"):
+        if not runner_argument(runner, "resume") or runner_argument(runner, "load_from"):
             return
         if is_main_process():
             work_dir = Path(runner.work_dir)
@@ -42,19 +46,31 @@ class ResumeHook(Hook):
                 runner.logger.warning(message)
         barrier()
         if not (Path(runner.work_dir) / "last_checkpoint").is_file():
-            self._start = _load_from(runner)
+            self.start = _load_from(runner)
 
     def before_train(self, runner: Runner) -> None:
         """Start from the weights of the config, if there is nothing to resume from."""
-        if self._start is None:
+        if self.start is None:
             return
         runner.logger.warning(
             f"There is no checkpoint to resume from in '{runner.work_dir}': the training starts "
-            f"from `load_from` of '{runner.cfg.filename}', '{self._start}'. If it was given on the "
+            f"from `load_from` of '{runner.cfg.filename}', '{self.start}'. If it was given on the "
             "command line, start without --resume."
         )
-        runner.cfg.resume, runner.cfg.load_from = False, self._start
-        runner.load_checkpoint(self._start)
+        runner.cfg.resume, runner.cfg.load_from = False, self.start
+        runner.load_checkpoint(self.start)
+
+
+def runner_argument(runner: Runner, name: Literal["resume", "load_from"]) -> Any:
+    """Return an argument of a runner, which has it from its config or from its constructor."""
+    # what `Runner(resume=True)` was given without a config, mmengine keeps in a private attribute
+    return runner.cfg.get(name) or getattr(runner, f"_{name}", None)
+
+
+def resumes(runner: Runner) -> bool:
+    """Check whether a runner resumes, and does not start again for want of a checkpoint."""
+    again = any(isinstance(hook, ResumeHook) and hook.start is not None for hook in runner.hooks)
+    return bool(runner_argument(runner, "resume")) and not again
 
 
 def _load_from(runner: Runner) -> str | None:

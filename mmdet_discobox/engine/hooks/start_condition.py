@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 from mmengine.runner import Runner
 
+from mmdet_discobox.functional import check_ranges
+
 
 @dataclass(frozen=True)
 class StartCondition:
@@ -21,7 +23,7 @@ class StartCondition:
             includes its weight ``alpha_mil``, so the threshold scales with the weight.
 
     Raises:
-        ValueError: if no condition is set, or the fraction is not in [0, 1].
+        ValueError: if no condition is set, the fraction is not in [0, 1], or another is negative.
     """
 
     iteration: int | None = None
@@ -34,8 +36,11 @@ class StartCondition:
                 "Expected one of `iteration`, `fraction` and `mil_below` to be set but all are "
                 "None. dict(iteration=0) starts at once."
             )
-        if self.fraction is not None and not 0 <= self.fraction <= 1:
-            raise ValueError(f"Expected `fraction` to be in [0, 1] but got {self.fraction}.")
+        check_ranges(
+            iteration=(self.iteration, "[0, inf)"),
+            fraction=(self.fraction, "[0, 1]"),
+            mil_below=(self.mil_below, "[0, inf]"),
+        )
 
     def reason(self, runner: Runner, iteration: int, running_mil: float) -> str | None:
         """Return the condition that holds as text for the log, None if none holds.

@@ -11,6 +11,7 @@ from mmengine.dist import all_reduce
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
+from mmdet_discobox.functional import check_ranges
 from mmdet_discobox.models.teachers import Gate
 
 from .mixed_settings import (
@@ -19,7 +20,7 @@ from .mixed_settings import (
     check_moves_masks,
     check_switched_pipelines,
 )
-from .model_access import require_part, unwrap
+from .model_access import require_hook, require_part, unwrap
 from .start_condition import StartCondition
 
 #: iterations after which nothing in common is a collapse, and what counts as nothing
@@ -53,14 +54,16 @@ class StructuredTeacherHook(Hook):
         correspondence: arguments of the :class:`StartCondition` of the cross-image term and
             ``L_nce``, if the teacher has them; they never start before ``L_con``.
         smoothing: weight of a new value in the running mean of the MIL loss, in (0, 1].
-        interval: iterations between two reads of the running mean, each of which synchronises with
-            the device. Only a closed gate with ``mil_below`` reads it; conditions on the iteration
-            are exact.
+        interval: iterations between two reads of the running mean, at least 1. Each read
+            synchronises with the device. Only a closed gate with ``mil_below`` reads it; conditions
+            on the iteration are exact.
 
     Raises:
         TypeError: at the start of training, if the model has no structured teacher.
-        ValueError: then, if a transform or a batch augment moves boxes without their true masks, or
-            model, data set and pipeline do not agree on whether there are any.
+        ValueError: if a setting is out of range. At the start of training, if a transform or a
+            batch augment moves boxes without their true masks, model, data set and pipeline do not
+            agree on whether there are any, or the model has a teacher network that no
+            ``TeacherEMAHook`` updates.
     """
 
     priority = "NORMAL"
@@ -72,6 +75,7 @@ class StructuredTeacherHook(Hook):
         smoothing: float = 0.1,
         interval: int = 10,
     ) -> None:
+        check_ranges(smoothing=(smoothing, "(0, 1]"), interval=(interval, "[1, inf)"))
         self.consistency = StartCondition(**(consistency or dict(iteration=0)))
         self.correspondence = StartCondition(**(correspondence or dict(fraction=0.4)))
         self.smoothing = smoothing
@@ -90,6 +94,13 @@ class StructuredTeacherHook(Hook):
             check_moves_masks(data)
             check_batch_augments(model)
         teacher = self._teacher(runner)
+        if getattr(model, "teacher", None) is not None:
+            require_hook(
+                runner,
+                "TeacherEMAHook",
+                reason="the model has a `teacher_network`, which never starts without its updates",
+                otherwise="set `teacher_network=None` in the model",
+            )
         if runner.iter == 0:
             teacher.reset()
             self._open_gates(runner, iteration=0)

@@ -9,9 +9,8 @@ from mmdet.registry import HOOKS
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
-from .model_access import require_part, unwrap
+from .model_access import require_hook, require_part, unwrap
 from .start_condition import StartCondition
-from .structured_teacher_hook import StructuredTeacherHook
 
 
 @HOOKS.register_module()
@@ -43,7 +42,12 @@ class TeacherEMAHook(Hook):
         """Check that there is a teacher network, and reset that of a new training."""
         teacher = require_part(self, runner, "teacher")
         if self.start.mil_below is not None:
-            _check_running_mil(runner)
+            require_hook(
+                runner,
+                "StructuredTeacherHook",
+                reason="`start` of TeacherEMAHook has `mil_below` and needs the running MIL loss",
+                otherwise="start at an `iteration` or a `fraction`",
+            )
         if runner.iter == 0:
             teacher.restart()
 
@@ -65,16 +69,3 @@ class TeacherEMAHook(Hook):
                 f"The teacher network starts after iteration {runner.iter + 1}: {reason}."
             )
         model.teacher.update_parameters(model)
-
-
-def _check_running_mil(runner: Runner) -> None:
-    """Check that a hook updates the running loss."""
-    hooks = [type(hook) for hook in runner.hooks]
-    if not any(issubclass(hook, StructuredTeacherHook) for hook in hooks):
-        names = ", ".join(hook.__name__ for hook in hooks)
-        raise ValueError(
-            "Expected a StructuredTeacherHook beside TeacherEMAHook because `start` has "
-            f"`mil_below`, and it updates the running MIL loss, but got {names}. Add "
-            "dict(type='StructuredTeacherHook') to `custom_hooks`, or start at an `iteration` or "
-            "a `fraction`."
-        )

@@ -35,8 +35,8 @@ class TaskNetwork(Protocol):
     """
 
     @property
-    def num_classes(self) -> int:
-        """Number of classes C; labels are in [0, C)."""
+    def num_classes(self) -> int | None:
+        """Number of classes C; labels are in [0, C). None for a network that knows no classes."""
 
     @property
     def feature_channels(self) -> int:

@@ -19,6 +19,7 @@ from mmdet_discobox.functional import (
 from mmdet_discobox.structures import MaskProposals
 
 _FORMS = {"dice": mil_dice_loss, "bce": mil_bce_loss}
+_REDUCTIONS = ("none", "mean", "sum")
 
 
 @MODELS.register_module()
@@ -31,10 +32,12 @@ class BoxMILLoss(nn.Module):
     Args:
         form: ``'dice'`` (the paper's for SOLOv2) or ``'bce'`` (for YOLACT++).
         loss_weight: ``alpha_mil``; the paper has 1 for SOLOv2 and 10 for YOLACT++ (Sec. 4.2).
-        reduction: ``'none'``, ``'mean'`` or ``'sum'``.
+        reduction: ``'none'``, ``'mean'`` or ``'sum'`` of a direct call, as for the losses of mmdet.
+            DiscoBox detectors average over the masks of a batch and accept ``'mean'`` alone, see
+            :func:`mil_loss`; the head of a stock SOLOv2 averages by itself.
 
     Raises:
-        ValueError: for an unknown form.
+        ValueError: for an unknown form or reduction.
     """
 
     def __init__(
@@ -46,6 +49,10 @@ class BoxMILLoss(nn.Module):
         super().__init__()
         if form not in _FORMS:
             raise ValueError(f"Expected `form` to be one of {sorted(_FORMS)} but got {form!r}.")
+        if reduction not in _REDUCTIONS:
+            raise ValueError(
+                f"Expected `reduction` to be one of {_REDUCTIONS} but got {reduction!r}."
+            )
         self.form = form
         self.loss_weight = loss_weight
         self.reduction = reduction
@@ -96,16 +103,24 @@ class BoxMILLoss(nn.Module):
         return self.loss_weight * weight_reduce_loss(losses, weight, reduction, avg_factor)
 
 
-def mil_loss(loss: nn.Module, proposals: MaskProposals) -> Tensor:
+def mil_loss(loss: BoxMILLoss, proposals: MaskProposals) -> Tensor:
     """Average ``L_mil`` over the mask proposals of a batch.
 
     Args:
-        loss: a :class:`BoxMILLoss`.
+        loss: a loss with the reduction ``'mean'``.
         proposals: the N masks and their boxes.
 
     Returns:
         Scalar; zero and attached to the graph without a proposal.
+
+    Raises:
+        ValueError: if the loss has another reduction, which would have no effect.
     """
+    if loss.reduction != "mean":
+        raise ValueError(
+            "Expected `reduction` of the MIL loss to be 'mean', because a detector averages over "
+            f"its masks, but got {loss.reduction!r}. Remove it, and scale with `loss_weight`."
+        )
     losses = loss(
         proposals.logits,
         proposals.boxes / proposals.stride,

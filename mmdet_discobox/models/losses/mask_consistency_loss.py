@@ -9,7 +9,7 @@ import torch.nn as nn
 from mmdet.registry import MODELS
 from torch import Tensor
 
-from mmdet_discobox.functional import consistency_ce, consistency_dice
+from mmdet_discobox.functional import check_ranges, consistency_ce, consistency_dice
 
 #: lower bound of the sum of the weights; with less, no mask counts
 _LEAST = 1e-3
@@ -37,7 +37,7 @@ class MaskConsistencyLoss(nn.Module):
 
     Raises:
         ValueError: for an unknown form, bounds that are not ``0 <= low <= high <= 1``, or a
-            negative ``true_weight``.
+            negative weight.
     """
 
     def __init__(
@@ -57,8 +57,11 @@ class MaskConsistencyLoss(nn.Module):
             )
         if form not in _FORMS:
             raise ValueError(f"Expected `form` to be one of {sorted(_FORMS)} but got {form!r}.")
-        if true_weight < 0:
-            raise ValueError(f"Expected `true_weight` to be at least 0 but got {true_weight}.")
+        check_ranges(
+            outside=(outside, "[0, inf)"),
+            true_weight=(true_weight, "[0, inf)"),
+            loss_weight=(loss_weight, "[0, inf)"),
+        )
         self.form = form
         self.hard = hard
         self.outside = outside

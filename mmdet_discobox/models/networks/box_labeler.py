@@ -12,7 +12,7 @@ from mmcv.cnn import ConvModule
 from mmdet.models.detectors.single_stage_instance_seg import SingleStageInstanceSegmentor
 from mmdet.registry import MODELS
 from mmdet.structures import DetDataSample
-from mmdet.utils import OptConfigType, OptMultiConfig
+from mmdet.utils import ConfigType, OptConfigType, OptMultiConfig
 from mmengine.model import BaseModule
 from mmengine.structures import InstanceData
 from torch import Tensor
@@ -145,7 +145,8 @@ class DiscoBoxLabeler(StructuredTeachingMixin, SingleStageInstanceSegmentor):
     and average are those of every task network.
 
     It has a :class:`BoxMaskHead`. Further arguments are those of
-    :class:`.StructuredTeachingMixin`.
+    :class:`.StructuredTeachingMixin`, without ``prediction_refiner``: its own structured teacher
+    refines the masks that it predicts.
 
     Args:
         crop_size: side of the crops in pixels outside of training, where the pipeline decides.
@@ -154,7 +155,8 @@ class DiscoBoxLabeler(StructuredTeachingMixin, SingleStageInstanceSegmentor):
 
     Raises:
         TypeError: if the mask head has another class.
-        ValueError: if the teacher has an object bank, but the head no classes.
+        ValueError: if the teacher has an object bank, but the head no classes, or for a
+            ``prediction_refiner``.
     """
 
     def __init__(
@@ -166,19 +168,28 @@ class DiscoBoxLabeler(StructuredTeachingMixin, SingleStageInstanceSegmentor):
     ) -> None:
         super().__init__(*args, **kwargs)
         check_module_type("mask_head", self.mask_head, BoxMaskHead)
+        if self.prediction_refiner is not None:
+            raise ValueError(
+                "Expected no `prediction_refiner` for a DiscoBoxLabeler, whose predictions its "
+                "`structured_teacher` refines, but got one. Set `prediction_refiner=None`, and "
+                "configure the teacher instead."
+            )
         self.crop_size = crop_size
         self.margins = tuple(margins)
 
     @property
-    def num_classes(self) -> int:
-        """Number of classes of the object bank."""
-        classes = self.mask_head.num_classes
-        if classes is None:
+    def num_classes(self) -> int | None:
+        """Number of classes that condition the masks; None if the labeller knows no classes."""
+        classes: int | None = self.mask_head.num_classes
+        return classes
+
+    def _with_bank_sizes(self, structured_teacher: ConfigType) -> ConfigType:
+        if structured_teacher.get("cross_image") is not None and self.num_classes is None:
             raise ValueError(
                 "Expected `mask_head.num_classes` with a cross-image term, which compares objects "
                 "of one class, but got None. Set it, or `structured_teacher.cross_image=None`."
             )
-        return int(classes)
+        return super()._with_bank_sizes(structured_teacher)
 
     @property
     def feature_channels(self) -> int:

@@ -6,7 +6,7 @@ import torch
 from mmdet.registry import MODELS
 from torch import Tensor
 
-from mmdet_discobox.functional import iterated_conditional_modes, step_mass
+from mmdet_discobox.functional import check_ranges, iterated_conditional_modes, step_mass
 from mmdet_discobox.structures import Correspondences
 
 #: smallest ``eps`` in units of the cosine: votes are at most 1, so exponents stay within 100
@@ -31,7 +31,8 @@ class CorrespondenceSolver:
             0.6 (Appendix B).
 
     Raises:
-        ValueError: if ``eps`` is not above 0.
+        ValueError: if ``gamma`` or ``eps`` is not above 0, ``background`` is negative, or a number
+            of iterations is below 1.
     """
 
     def __init__(
@@ -43,8 +44,13 @@ class CorrespondenceSolver:
         sinkhorn_iterations: int = 30,
         background: float = 0.6,
     ) -> None:
-        if not eps > 0:
-            raise ValueError(f"Expected `eps` > 0 but got {eps}.")
+        check_ranges(
+            gamma=(gamma, "(0, inf)"),
+            eps=(eps, "(0, inf)"),
+            iterations=(iterations, "[1, inf)"),
+            sinkhorn_iterations=(sinkhorn_iterations, "[1, inf)"),
+            background=(background, "[0, inf)"),
+        )
         self.gamma = gamma
         self.eps = eps
         self.iterations = iterations

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from mmdet_discobox.functional import (
     appearance_evidence,
+    check_ranges,
     colour_affinity,
     colour_kernel,
     mean_field,
@@ -61,6 +62,7 @@ class MaskRefiner:
         dilations: distances of the neighbours in cells; the paper has ``(1,)``.
         iterations: total number of mean-field updates; the paper iterates "until convergence". The
             appearance model is estimated twice, before the first update and after a third of them.
+            With 0, no label propagates between cells.
         unary_rms: root mean square of the log-odds of a start in its box, before ``unary_scale``;
             see :func:`normalise_logits` (soft; departure). None keeps the log-odds of the network.
         unary_scale: factor on the log-odds of the predicted probabilities (soft).
@@ -76,8 +78,9 @@ class MaskRefiner:
         appearance_bandwidth: bandwidth of its kernel, in units of the colour space.
 
     Raises:
-        ValueError: for an unknown algorithm or colour space, a ``unary_rms`` or ``unary_scale``
-            that is not positive, or wrong dilations.
+        ValueError: for an unknown algorithm or colour space, wrong dilations, a ``zeta``,
+            ``unary_rms``, ``unary_scale``, ``unary_limit`` or ``appearance_bandwidth`` that is not
+            positive, negative ``iterations`` or ``appearance``, or a ``fullness`` not in [0, 1).
     """
 
     def __init__(
@@ -104,13 +107,20 @@ class MaskRefiner:
             raise ValueError(
                 f"Expected `colour_space` to be 'lab' or 'rgb' but got {colour_space!r}."
             )
-        if unary_rms is not None and unary_rms <= 0:
-            raise ValueError(f"Expected `unary_rms` to be positive or None but got {unary_rms}.")
         if unary_scale <= 0:
             raise ValueError(
                 f"Expected `unary_scale` to be positive but got {unary_scale}. Use a small value "
                 "to let colours alone decide."
             )
+        check_ranges(
+            zeta=(zeta, "(0, inf)"),
+            iterations=(iterations, "[0, inf)"),
+            unary_rms=(unary_rms, "(0, inf)"),
+            unary_limit=(unary_limit, "(0, inf)"),
+            fullness=(fullness, "[0, 1)"),
+            appearance=(appearance, "[0, inf)"),
+            appearance_bandwidth=(appearance_bandwidth, "(0, inf)"),
+        )
         self.algorithm = algorithm
         self.colour_space = colour_space
         self.w1 = w1

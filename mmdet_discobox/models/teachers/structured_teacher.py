@@ -14,7 +14,12 @@ from mmdet.registry import MODELS
 from mmdet.utils import OptConfigType
 from torch import Tensor
 
-from mmdet_discobox.functional import expand_boxes, mask_certainty, without_autocast
+from mmdet_discobox.functional import (
+    check_ranges,
+    expand_boxes,
+    mask_certainty,
+    without_autocast,
+)
 from mmdet_discobox.structures import (
     BoxObjects,
     ContrastivePairs,
@@ -51,16 +56,17 @@ class StructuredTeacher(nn.Module):
 
     Args:
         crop_size: S, a multiple of 4.
-        margin: fraction of the width and height of the box added on every side.
-        valid_area: range of the fraction of its box that a valid mask covers.
+        margin: fraction of the width and height of the box added on every side, at least 0.
+        valid_area: bounds ``0 <= low < high <= 1`` of the fraction of its box that a valid mask
+            covers.
         cross_image: config of a :class:`CrossImageTerm`; None disables it.
         competition: weight of the objects of the same class that overlap (:func:`.compete`);
             0, the paper's choice, refines every object alone.
         refiner: arguments of :class:`MaskRefiner`, the settings of the mean field.
 
     Raises:
-        ValueError: if ``crop_size`` is not a positive multiple of 4, for a negative
-            ``competition``, or for wrong settings of the mean field.
+        ValueError: if ``crop_size`` is not a positive multiple of 4, for a negative ``margin`` or
+            ``competition``, for wrong bounds, or for wrong settings of the mean field.
     """
 
     running_mil: Tensor
@@ -80,13 +86,15 @@ class StructuredTeacher(nn.Module):
             raise ValueError(
                 f"Expected `crop_size` to be at least 4 and a multiple of 4 but got {crop_size}."
             )
-        if competition < 0:
+        low, high = valid_area
+        if not 0 <= low < high <= 1:
             raise ValueError(
-                f"Expected `competition` to be at least 0 (0 disables it) but got {competition}."
+                f"Expected `valid_area` to be bounds 0 <= low < high <= 1 but got {valid_area}."
             )
+        check_ranges(margin=(margin, "[0, inf)"), competition=(competition, "[0, inf)"))
         self.crop_size = crop_size
         self.margin = margin
-        self.valid_area = tuple(valid_area)
+        self.valid_area = (low, high)
         self.competition = competition
         self.refiner = MaskRefiner(**(refiner or {}))
         self.cross_image: Any = None if cross_image is None else MODELS.build(cross_image)

@@ -81,6 +81,13 @@ def test_the_mil_loss_of_a_head_alone_is_an_error_in_a_detector_with_its_own():
         MODELS.build(config)
 
 
+def test_mask_kernels_larger_than_a_cell_are_an_error():
+    config = tiny_solov2()
+    config.mask_head.dynamic_conv_size = 3
+    with pytest.raises(ValueError, match="Expected `dynamic_conv_size` to be 1 but got 3"):
+        MODELS.build(config)
+
+
 def test_a_head_alone_needs_a_mil_loss():
     config = tiny_solov2(box_supervised=False)
     config.mask_head.type = "DiscoBoxSOLOv2Head"

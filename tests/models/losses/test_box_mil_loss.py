@@ -94,6 +94,24 @@ def test_unknown_form():
         BoxMILLoss("iou")
 
 
+def test_unknown_reduction():
+    with pytest.raises(ValueError, match=r"Expected `reduction` to be one of .* but got 'max'"):
+        BoxMILLoss(reduction="max")
+
+
+@pytest.mark.parametrize("reduction", ["none", "sum"])
+@pytest.mark.parametrize("detector", ["DiscoBoxSOLOv2", "SOLOv2"])
+def test_a_detector_refuses_the_reduction_that_it_would_ignore(detector, reduction):
+    loss = dict(type="BoxMILLoss", reduction=reduction)
+    if detector == "SOLOv2":  # with our head
+        config = tiny_solov2(box_supervised=False)
+        config.mask_head.type, config.mask_head.loss_mask = "DiscoBoxSOLOv2Head", loss
+    else:
+        config = tiny_solov2(loss_mil=loss)
+    with pytest.raises(ValueError, match=f"MIL loss to be 'mean', .* but got '{reduction}'"):
+        losses_of(build(config), batch((1,)))
+
+
 @pytest.mark.parametrize("shape", [(3,), (3, 1, 7, 10)])
 def test_rejects_targets_of_other_dimensions(shape):
     with pytest.raises(ValueError, match=r"Expected `target` to be boxes \(N, 4\) or masks"):

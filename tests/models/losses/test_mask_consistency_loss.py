@@ -103,6 +103,12 @@ def test_bounds_that_are_none():
         MaskConsistencyLoss(ignore=(0.7, 0.3))
 
 
+@pytest.mark.parametrize("name", ["outside", "true_weight", "loss_weight"])
+def test_negative_weights_are_errors(name):
+    with pytest.raises(ValueError, match=rf"Expected `{name}` to be in \[0, inf\) but got -1"):
+        MaskConsistencyLoss(**{name: -1.0})
+
+
 def test_unknown_form():
     with pytest.raises(ValueError, match=r"Expected `form` to be one of \['ce', 'dice'\] .*'l2'"):
         MaskConsistencyLoss("l2")

@@ -1,10 +1,12 @@
 from __future__ import annotations
 
 import copy
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
+from mmdet.engine.hooks import NumClassCheckHook
 from mmdet.registry import MODELS
 from mmdet.structures.mask import BitmapMasks
 from tiny import batch, build, losses_of, tiny_labeler, tiny_solov2
@@ -77,6 +79,25 @@ def test_classes_condition_the_masks_only_if_there_are_any():
 def test_a_bank_needs_classes():
     with pytest.raises(ValueError, match=r"Expected `mask_head.num_classes` with a cross-image"):
         build(tiny_labeler(num_classes=None, structured_teacher=tiny_labeler().structured_teacher))
+
+
+def test_the_check_of_class_counts_names_the_labeller_without_classes():
+    """mmdet's hook reads `num_classes` of every module, with or without an object bank."""
+    dataset = SimpleNamespace(metainfo=dict(classes=("one", "two", "three")))
+    runner = SimpleNamespace(
+        model=build(tiny_labeler(num_classes=None)),
+        train_dataloader=SimpleNamespace(dataset=dataset),
+    )
+    assert runner.model.num_classes is None
+    with pytest.raises(AssertionError, match=r"`num_classes` \(None\) in DiscoBoxLabeler"):
+        NumClassCheckHook().before_train_epoch(runner)
+    runner.model = build(tiny_labeler())
+    NumClassCheckHook().before_train_epoch(runner)
+
+
+def test_predictions_have_one_refiner():
+    with pytest.raises(ValueError, match="Expected no `prediction_refiner` for a DiscoBoxLabeler"):
+        build(tiny_labeler(prediction_refiner=dict(min_score=0.0)))
 
 
 def test_another_head_is_an_error():

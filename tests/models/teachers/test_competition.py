@@ -144,7 +144,7 @@ def test_objects_of_a_class_share_fewer_cells(dtype):
 
 
 def test_a_negative_weight_is_refused():
-    with pytest.raises(ValueError, match=r"`competition` to be at least 0 .* but got -0.25"):
+    with pytest.raises(ValueError, match=r"`competition` to be in \[0, inf\) but got -0.25"):
         StructuredTeacher(competition=-0.25)
 
 

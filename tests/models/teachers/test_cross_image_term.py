@@ -64,8 +64,21 @@ def test_eps_scales_with_the_spread_of_the_cosines():
     assert wide == pytest.approx(2 / 12**0.5, rel=0.05)  # twice the deviation of what is uniform
     assert narrow == pytest.approx(0.3 * wide, rel=0.05)
     assert none == pytest.approx(0.01)
-    with pytest.raises(ValueError, match="Expected `eps` > 0 but got 0"):
-        CorrespondenceSolver(eps=0)
+
+
+@pytest.mark.parametrize(
+    ("name", "wrong"),
+    [
+        ("gamma", 0.0),
+        ("eps", 0),
+        ("iterations", 0),
+        ("sinkhorn_iterations", 0),
+        ("background", -1.0),
+    ],
+)
+def test_settings_of_the_solver_out_of_range_are_errors(name, wrong):
+    with pytest.raises(ValueError, match=rf"Expected `{name}` to be in .* but got {wrong}\."):
+        CorrespondenceSolver(**{name: wrong})
 
 
 def test_objects_without_features_have_a_plan():

@@ -45,7 +45,24 @@ class DiscoBoxSOLOv2Head(SOLOV2Head):
     2. Assignment, masks and losses are methods of their own, for :class:`.TaskNetwork`. In a stock
        ``SOLOv2``, the head computes ``L_mil`` with ``loss_mask``, which must be a ``BoxMILLoss``.
     3. Predicted boxes are tight around the predicted masks; the parent returns zeros.
+
+    Args:
+        *args: arguments of the parent.
+        **kwargs: keyword arguments of the parent.
+
+    Raises:
+        ValueError: if ``dynamic_conv_size`` is not 1, the default. SOLOv2 convolves without
+            padding, so the masks of larger kernels are shifted.
     """
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        if self.dynamic_conv_size != 1:
+            raise ValueError(
+                "Expected `dynamic_conv_size` to be 1 but got "
+                f"{self.dynamic_conv_size}: SOLOv2 convolves without padding, so larger kernels "
+                "shift the masks. Remove it."
+            )
 
     def loss(
         self, x: Sequence[Tensor], batch_data_samples: Sequence[DetDataSample], **_: Any
@@ -89,8 +106,7 @@ class DiscoBoxSOLOv2Head(SOLOV2Head):
         features = outputs.mask_features
         flat = torch.cat([level.flatten(2) for level in outputs.kernels], 2)  # (B, C, cells)
         kernels = positives.select(flat.transpose(1, 2), objects)  # (N, C)
-        size = self.dynamic_conv_size
-        weights = kernels.view(len(kernels), features.shape[1], size, size)
+        weights = kernels[:, :, None, None]  # 1 x 1
         logits = [
             F.conv2d(image[None], image_weights)[0]
             for image, image_weights in zip(

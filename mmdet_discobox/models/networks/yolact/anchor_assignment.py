@@ -6,8 +6,9 @@ Python and synchronises for each.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from mmdet.structures.bbox import bbox_overlaps
@@ -15,6 +16,10 @@ from torch import Tensor
 
 from mmdet_discobox.models.networks.positives import Positives
 from mmdet_discobox.structures import BoxObjects
+from mmdet_discobox.utils.types import type_name
+
+#: the defaults of mmdet
+_SAMPLER, _CALCULATOR = dict(type="PseudoSampler"), dict(type="BboxOverlaps2D")
 
 
 @dataclass(frozen=True)
@@ -29,6 +34,39 @@ class AnchorAssignment(Positives):
 
     labels: Tensor
     counted: Tensor
+
+
+def check_assignment(train_cfg: Mapping[str, Any]) -> None:
+    """Check that the settings of mmdet's assignment are those of :func:`assign_anchors`.
+
+    These are the settings of mmdet's YOLACT configs, of which the thresholds can change. Others
+    would have no effect.
+
+    Args:
+        train_cfg: training settings of the box head.
+
+    Raises:
+        ValueError: if a setting has another value; the error lists all such settings.
+    """
+    assigner, sampler = train_cfg["assigner"], train_cfg.get("sampler") or _SAMPLER
+    calculator = assigner.get("iou_calculator", _CALCULATOR)
+    implemented = {
+        "assigner.type='MaxIoUAssigner'": type_name(assigner["type"]) == "MaxIoUAssigner",
+        "a number as assigner.neg_iou_thr": isinstance(assigner.get("neg_iou_thr"), (int, float)),
+        "assigner.gt_max_assign_all=False": not assigner.get("gt_max_assign_all", True),
+        "assigner.match_low_quality=True": assigner.get("match_low_quality", True),
+        "assigner.ignore_iof_thr=-1": assigner.get("ignore_iof_thr", -1) <= 0,
+        "no assigner.iou_calculator": calculator == _CALCULATOR,
+        "no assigner.perm_repeat_gt_cfg": assigner.get("perm_repeat_gt_cfg") is None,
+        "sampler.type='PseudoSampler'": type_name(sampler["type"]) == "PseudoSampler",
+        "allowed_border=-1": train_cfg.get("allowed_border", -1) < 0,
+        "pos_weight=-1": train_cfg.get("pos_weight", -1) <= 0,
+    }
+    if wrong := [text for text, holds in implemented.items() if not holds]:
+        raise ValueError(
+            f"Expected {', '.join(wrong)} in `train_cfg` of a DiscoBoxYOLACTHead, but got "
+            f"{dict(train_cfg)}. Use the settings of mmdet's YOLACT configs."
+        )
 
 
 def assign_anchors(

@@ -14,7 +14,12 @@ from torch import Tensor
 from mmdet_discobox.functional import constants_like
 from mmdet_discobox.structures import BoxObjects
 
-from .anchor_assignment import AnchorAssignment, assign_anchors, flatten_levels
+from .anchor_assignment import (
+    AnchorAssignment,
+    assign_anchors,
+    check_assignment,
+    flatten_levels,
+)
 
 
 class BboxOutputs(NamedTuple):
@@ -60,10 +65,12 @@ class DiscoBoxYOLACTHead(YOLACTHead):
     3. Outputs, assignment and losses are methods of their own, for :class:`.TaskNetwork`, and no
        state is kept between steps.
 
-    ``train_cfg.assigner`` is a ``MaxIoUAssigner``, of which the thresholds are used.
+    Of ``train_cfg.assigner``, a ``MaxIoUAssigner``, the thresholds are used; other settings are
+    those of mmdet's YOLACT configs, see :func:`.check_assignment`.
 
     Raises:
-        ValueError: if ``use_ohem`` is False, or ``loss_cls`` uses a sigmoid.
+        ValueError: if ``use_ohem`` is False, ``loss_cls`` uses a sigmoid, or ``train_cfg`` has
+            another assignment.
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -74,6 +81,8 @@ class DiscoBoxYOLACTHead(YOLACTHead):
                 f"use_ohem={self.use_ohem} and use_sigmoid={self.use_sigmoid_cls}. "
                 "Use the settings of mmdet's YOLACT configs."
             )
+        if self.train_cfg:
+            check_assignment(self.train_cfg)
 
     def outputs(self, features: Sequence[Tensor]) -> BboxOutputs:
         """Run the head and generate its anchors.

@@ -6,10 +6,14 @@ import numpy as np
 import pytest
 import torch
 from mmdet.models.task_modules import MaxIoUAssigner
+from mmengine.config import Config
 from mmengine.structures import InstanceData
+from tiny import build, tiny_yolact
+from tiny_detectors import CONFIGS
 
 from mmdet_discobox.models.networks.yolact.anchor_assignment import (
     assign_anchors,
+    check_assignment,
     flatten_levels,
 )
 from mmdet_discobox.structures import BoxObjects
@@ -121,3 +125,49 @@ def test_predictions_are_in_the_order_of_the_anchors():
     row, col, anchor = 1, 2, 2
     index = 3 * 30 + (row * 3 + col) * 3 + anchor
     assert torch.equal(flat[1, index], levels[1][1, 4 * anchor : 4 * anchor + 4, row, col])
+
+
+@pytest.mark.parametrize(
+    ("part", "change", "named"),
+    [
+        ("assigner", dict(type="GridAssigner"), "assigner.type='MaxIoUAssigner'"),
+        ("assigner", dict(neg_iou_thr=(0.1, 0.4)), "a number as assigner.neg_iou_thr"),
+        ("assigner", dict(gt_max_assign_all=True), "assigner.gt_max_assign_all=False"),
+        ("assigner", dict(match_low_quality=False), "assigner.match_low_quality=True"),
+        ("assigner", dict(ignore_iof_thr=0.5), "assigner.ignore_iof_thr=-1"),
+        ("assigner", dict(iou_calculator=dict(type="BboxDistanceMetric")), "no .*iou_calculator"),
+        ("assigner", dict(perm_repeat_gt_cfg=dict(iou_thr=0.7)), "no assigner.perm_repeat_gt_cfg"),
+        ("sampler", dict(type="RandomSampler"), "sampler.type='PseudoSampler'"),
+        ("", dict(allowed_border=0), "allowed_border=-1"),
+        ("", dict(pos_weight=2.0), "pos_weight=-1"),
+    ],
+)
+def test_settings_that_the_assignment_would_ignore_are_errors(part, change, named):
+    config = tiny_yolact()
+    settings = config.train_cfg[part] if part else config.train_cfg
+    for key, value in change.items():
+        settings[key] = value
+    with pytest.raises(ValueError, match=f"^Expected {named} in `train_cfg` of a DiscoBoxYOLACTH"):
+        check_assignment(config.train_cfg)
+
+
+def test_left_out_settings_have_the_defaults_of_mmdet():
+    config = tiny_yolact().train_cfg
+    del config.sampler, config.allowed_border, config.pos_weight, config.assigner.ignore_iof_thr
+    config.assigner.update(type=MaxIoUAssigner, iou_calculator=dict(type="BboxOverlaps2D"))
+    check_assignment(config)
+    del config.assigner.gt_max_assign_all  # True in mmdet
+    with pytest.raises(ValueError, match="Expected assigner.gt_max_assign_all=False in"):
+        check_assignment(config)
+
+
+@pytest.mark.parametrize("path", sorted((CONFIGS / "yolact").glob("*.py")), ids=lambda p: p.stem)
+def test_the_settings_of_mmdet_are_accepted(path):
+    check_assignment(Config.fromfile(path).model.train_cfg)
+
+
+def test_the_head_checks_its_settings():
+    config = tiny_yolact()
+    config.train_cfg.assigner.match_low_quality = False
+    with pytest.raises(ValueError, match="Expected assigner.match_low_quality=True"):
+        build(config)
