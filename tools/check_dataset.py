@@ -202,7 +202,7 @@ def cpu_hint(args: argparse.Namespace, steps: int) -> str:
         "takes seconds to tens of seconds on a CPU core. Less work is\n"
         f"{smaller if args.network != SMALLEST else ''}"
         "- a network for CPUs, of configs/lite0/: docs/own_data.md, 'Without a GPU'\n"
-        "- to train the labeller of the package on these boxes, and to label them with it:\n"
+        "- to train the shipped labeller on these boxes, and to label them with it:\n"
         f"  python tools/autolabel.py --fit {boxes} OUT_JSON"
     )
 

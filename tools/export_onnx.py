@@ -27,7 +27,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     )
     parser.add_argument("paths", nargs="+", type=Path, metavar="PATH", help="see above")
     parser.add_argument(
-        "--shipped-labeler", action="store_true", help="export the labeller of the package"
+        "--shipped-labeler", action="store_true", help="export the shipped labeller"
     )
     args = parser.parse_args(argv)
     form = "OUT.onnx" if args.shipped_labeler else "CONFIG CHECKPOINT OUT.onnx"
