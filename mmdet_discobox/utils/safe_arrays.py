@@ -1,8 +1,9 @@
-"""numpy's arrays as a checkpoint describes them, checked before they are built.
+"""numpy's arrays, and mmengine's buffers of them, checked before a checkpoint builds them.
 
 numpy believes a pickle: the fields and offsets in the state of a dtype, the strides and the buffer
-given to ``ndarray``, or a dtype of Python objects point to memory that is not the array's. Here
-only what numpy itself writes for numbers is built: a type of numbers and their bytes.
+given to ``ndarray``, a dtype of Python objects, or an object that claims to be an array point to
+memory that is not the array's. Here only what numpy itself writes for numbers is built: a type of
+numbers and their bytes.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from pickle import UnpicklingError
 from typing import Any, NoReturn
 
 import numpy as np
+from mmengine.logging import HistoryBuffer
 
 #: types of the numbers in mmengine's checkpoints, as numpy writes them
 NUMBERS = ("f8", "f4", "i8", "i4")
@@ -73,6 +75,35 @@ class CheckedArray(np.ndarray):
         return np.array(self).__reduce_ex__(protocol)
 
 
+class CheckedHistory(HistoryBuffer):
+    """A buffer of logged numbers, in the place of ``HistoryBuffer``; it is pickled as one."""
+
+    def __init__(self, *arguments: object) -> None:
+        """Refuse arguments, of which a buffer makes arrays."""
+        if arguments:
+            _refuse(f"`HistoryBuffer{arguments!r}`")
+        super().__init__()
+
+    def __setstate__(self, state: Any) -> None:
+        """Take arrays of numbers; the statistics are those of this mmengine."""
+        match state:
+            case {
+                "max_length": int() as max_length,
+                "_log_history": np.ndarray() as log,
+                "_count_history": np.ndarray() as counts,
+                **rest,
+            } if rest.keys() <= {"statistics_methods"} and {log.dtype.kind, counts.dtype.kind} <= {
+                *"fi"
+            }:
+                history = dict(_log_history=np.array(log), _count_history=np.array(counts))
+                super().__setstate__(dict(max_length=max_length, **history))
+            case _:
+                _refuse("a `HistoryBuffer` with another state")
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        return HistoryBuffer, (), self.__getstate__()
+
+
 def reconstruct_array(*arguments: object) -> np.ndarray:
     """Create the empty array that its state fills, in the place of numpy's ``_reconstruct``.
 
@@ -118,7 +149,7 @@ def _count(shape: tuple[object, ...]) -> int:
 
 def _refuse(what: str) -> NoReturn:
     raise UnpicklingError(
-        f"Expected the checkpoint to have arrays of numbers ({', '.join(NUMBERS)}) as numpy "
-        f"writes them, but got {what}. mmengine does not write such checkpoints: download the file "
-        "from a trusted source."
+        f"Expected the checkpoint to have arrays of numbers ({', '.join(NUMBERS)}) as numpy and "
+        f"mmengine write them, but got {what}. mmengine does not write such checkpoints: download "
+        "the file from a trusted source."
     )

@@ -9,10 +9,9 @@ load its own checkpoints, neither for testing nor for resuming.
 :func:`register_safe_globals` adds exactly the names in such checkpoints to torch's allow-list, by
 the documented :func:`torch.serialization.add_safe_globals`. Everything else is still refused:
 
-- ``HistoryBuffer``;
-- under the names of numpy's arrays, scalars and dtypes, the checked ones of :mod:`.safe_arrays`,
-  because numpy believes shapes, offsets and strides in a file. The module names are those of numpy
-  1 and numpy 2 (a checkpoint contains those of the numpy that wrote it);
+- under the names of ``HistoryBuffer`` and of numpy's arrays, scalars and dtypes, the checked ones
+  of :mod:`.safe_arrays`, because numpy believes shapes, offsets and strides in a file. The module
+  names are those of numpy 1 and numpy 2 (a checkpoint contains those of the numpy that wrote it);
 - ``builtins.getattr``, by which pickle stores the four methods, is **not** allowed, because it
   gives a file access to any code of the process. :func:`history_buffer_getattr` replaces it and
   returns only the four methods.
@@ -33,7 +32,14 @@ import torch
 from mmengine.logging import HistoryBuffer
 from packaging.version import Version
 
-from .safe_arrays import NUMBERS, CheckedArray, CheckedDtype, checked_scalar, reconstruct_array
+from .safe_arrays import (
+    NUMBERS,
+    CheckedArray,
+    CheckedDtype,
+    CheckedHistory,
+    checked_scalar,
+    reconstruct_array,
+)
 
 _STATISTICS = ("min", "max", "current", "mean")
 _DTYPES = tuple(type(np.dtype(number)) for number in NUMBERS)
@@ -54,7 +60,8 @@ def history_buffer_getattr(*arguments: object) -> Callable[..., object]:
     """
     if len(arguments) == 2:
         owner, name = arguments
-        if owner is HistoryBuffer and isinstance(name, str) and name in _STATISTICS:
+        ours = owner is CheckedHistory or owner is HistoryBuffer
+        if ours and isinstance(name, str) and name in _STATISTICS:
             return getattr(HistoryBuffer, name)
     raise UnpicklingError(
         f"Expected the checkpoint to request only the attributes {', '.join(_STATISTICS)} of "
@@ -65,7 +72,7 @@ def history_buffer_getattr(*arguments: object) -> Callable[..., object]:
 
 #: what stands for each name in a checkpoint of mmengine, written with numpy 1 or 2
 SAFE_GLOBALS: dict[str, Any] = {
-    f"{HistoryBuffer.__module__}.{HistoryBuffer.__qualname__}": HistoryBuffer,
+    f"{HistoryBuffer.__module__}.{HistoryBuffer.__qualname__}": CheckedHistory,
     "builtins.getattr": history_buffer_getattr,
     "numpy.ndarray": CheckedArray,
     "numpy.dtype": CheckedDtype,
@@ -84,7 +91,7 @@ def register_safe_globals() -> None:
         return
     # Beside a list with numpy's own classes, such as the fork's, states are built on these. No file
     # can name them: a name in a pickle ends at the first line break.
-    states: tuple[type, ...] = (CheckedArray, CheckedDtype, *_DTYPES)
+    states: tuple[type, ...] = (CheckedArray, CheckedDtype, CheckedHistory, *_DTYPES)
     # Entries have names, because the fork's loader removes equal entries after each load.
     torch.serialization.add_safe_globals(
         [

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+import tarfile
 from contextlib import nullcontext
 
 import numpy as np
@@ -198,7 +199,11 @@ def test_checkpoints_of_trainings_are_read_on_old_torch(tmp_path):
 def test_foreign_objects_and_programs_are_refused_on_old_torch(tmp_path):
     torch.save(dict(weight=torch.ones(1), meta=Foreign()), tmp_path / "foreign.pth")
     torch.jit.script(torch.nn.Identity()).save(tmp_path / "program.pth")
-    for name, message in (("foreign", "uses .*Foreign"), ("program", "TorchScript")):
+    with tarfile.open(tmp_path / "old.pth", "w") as archive:
+        archive.addfile(tarfile.TarInfo("storages"))
+    for name, message in (
+        ("foreign", "uses .*Foreign"), ("program", "TorchScript"), ("old", "a tar archive")
+    ):  # fmt: skip
         with pytest.raises(ValueError, match=f"(?s)reading it safely failed: .*{message}"):
             read_checkpoint(tmp_path / f"{name}.pth")
 

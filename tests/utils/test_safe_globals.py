@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import pickle
 import re
@@ -278,6 +279,76 @@ def test_arrays_are_those_that_were_saved(
     np.testing.assert_array_equal(load(tmp_path / "again.pth"), saved)
 
 
+def buffer_with(**fields: object) -> HistoryBuffer:
+    """Return a buffer with other fields, which it pickles."""
+    buffer = HistoryBuffer([1.0], [1])
+    vars(buffer).update(fields)
+    return buffer
+
+
+#: numpy would take this buffer for an array at an address of the file's choice
+INTERFACE = buffer_with(
+    __array_interface__=dict(shape=(4,), typestr="<f8", data=(8, True), version=3)
+)
+
+
+@pytest.mark.parametrize(
+    "payload",
+    [
+        Call(HistoryBuffer, [1.0], [1]),
+        Call(HistoryBuffer, INTERFACE, [1]),
+        INTERFACE,
+        buffer_with(_log_history=INTERFACE),
+        buffer_with(_log_history=[1.0]),
+        buffer_with(max_length="1"),
+    ],
+    ids=("call", "call with an interface", "interface", "nested", "list", "length"),
+)
+def test_buffers_that_mmengine_does_not_write_are_refused(
+    tmp_path: Path, load: Callable[[Path], Any], payload: object
+) -> None:
+    """numpy would read memory at an address in the file."""
+    torch.save({"state_dict": payload}, tmp_path / "bad.pth")
+    with pytest.raises(pickle.UnpicklingError):
+        load(tmp_path / "bad.pth")
+
+
+class Changed(Call):
+    """Pickles as a function whose attributes the file sets."""
+
+    def __init__(self, module: str, name: str, **slots: object) -> None:
+        self.module, self.name, self.slots = module, name, slots
+
+    def pickled(self) -> bytes:
+        state = pickle.dumps((None, self.slots), protocol=2)[2:-1]
+        return b"\x80\x02" + f"c{self.module}\n{self.name}\n".encode() + state + b"b."
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        Changed("torch._utils", "_rebuild_tensor_v2", __defaults__=(1,)),
+        Changed("torch._utils", "_rebuild_tensor", dump_patches=True),
+        Changed("builtins", "getattr", anything=1),
+        Changed("collections", "OrderedDict", anything=1),
+        Changed(HistoryBuffer.__module__, "HistoryBuffer", mean=1),
+        Changed("numpy", "ndarray", __setstate__=1),
+    ],
+    ids=lambda changed: changed.name,
+)
+def test_a_file_changes_no_function(changed: Changed) -> None:
+    with pytest.raises((pickle.UnpicklingError, TypeError)):
+        restricted_pickle.load(io.BytesIO(changed.pickled()))
+
+
+def test_objects_beside_the_pickle_are_storages(tmp_path: Path) -> None:
+    """torch would look for the source code of a module, and write a patch of it."""
+    unpickler = restricted_pickle.Unpickler(io.BytesIO(b"\x80\x02U\x06moduleQ."))
+    unpickler.persistent_load = lambda key: key
+    with pytest.raises(pickle.UnpicklingError, match="Expected a storage"):
+        unpickler.load()
+
+
 def test_history_buffer_round_trip(tmp_path: Path, load: Callable[[Path], Any]) -> None:
     buffer = HistoryBuffer([1.0, 2.0, 6.0], [1, 1, 1])
     torch.save(buffer, tmp_path / "buffer.pth")
@@ -285,6 +356,11 @@ def test_history_buffer_round_trip(tmp_path: Path, load: Callable[[Path], Any]) 
     assert loaded.statistics("mean") == (1 + 2 + 6) / 3
     assert loaded.statistics("max") == 6
     np.testing.assert_array_equal(loaded.data, buffer.data)
+    loaded.update(3.0)
+    torch.save(loaded, tmp_path / "again.pth")  # readable without this package
+    with zipfile.ZipFile(tmp_path / "again.pth") as archive:
+        assert b"discobox" not in archive.read("again/data.pkl")
+    assert load(tmp_path / "again.pth").statistics("mean") == (1 + 2 + 6 + 3) / 4
 
 
 @pytest.mark.usefixtures("registered")
