@@ -149,8 +149,10 @@ def check_val(args: argparse.Namespace, config: Config | None) -> DatasetReport:
 
 def trained_files(args: argparse.Namespace) -> set[Path]:
     """Return the files of the images to train on."""
-    images = load_coco_json(args.ann_json)["images"]
-    return {(args.img_dir / image["file_name"]).resolve() for image in images}
+    dataset = load_coco_json(args.ann_json)
+    if find_training_problems(dataset, image_dir=args.img_dir):
+        return set()  # reported elsewhere
+    return {(args.img_dir / image["file_name"]).resolve() for image in dataset["images"]}
 
 
 @contextmanager

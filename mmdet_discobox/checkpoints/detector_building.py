@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import warnings
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -135,9 +136,14 @@ def _load_weights(detector: Any, weights: str | Path) -> None:
 
 def _dataset_meta(checkpoint: Json) -> Json:
     """Return what a checkpoint says about its data set, also one of mmdet 2.x (``CLASSES``)."""
-    meta = checkpoint.get("meta") or {}
-    old = {key.lower(): meta[key] for key in ("CLASSES", "PALETTE") if key in meta}
-    return {**old, **{key.lower(): v for key, v in (meta.get("dataset_meta") or {}).items()}}
+    meta = _mapping(checkpoint.get("meta"))
+    own: Json = {key: value for key, value in meta.items() if key in ("CLASSES", "PALETTE")}
+    own.update(_mapping(meta.get("dataset_meta")))
+    return {str(key).lower(): value for key, value in own.items() if value is not None}
+
+
+def _mapping(value: Any) -> Json:
+    return dict(value) if isinstance(value, Mapping) else {}
 
 
 def _classes_of(config: Config) -> tuple[str, ...]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from numbers import Real
+
 from torch import Tensor
 
 
@@ -39,11 +41,14 @@ def check_ranges(**values: tuple[float | None, str]) -> None:
 
     Raises:
         ValueError: if a number is outside its interval or NaN.
+        TypeError: for anything else, such as text.
     """
     for name, (value, interval) in values.items():
         low, high = (float(bound) for bound in interval[1:-1].split(","))
         if value is None:
             continue
+        if not isinstance(value, Real):
+            raise TypeError(f"Expected `{name}` to be a number in {interval} but got {value!r}.")
         above = low <= value if interval[0] == "[" else low < value
         below = value <= high if interval[-1] == "]" else value < high
         if not (above and below):

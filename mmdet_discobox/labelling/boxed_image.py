@@ -29,8 +29,8 @@ class BoxedImage:
 
     Attributes:
         pixels: ``(H, W, 3)`` uint8 BGR, as mmdet loads an image.
-        boxes: ``(G, 4)`` ``(x1, y1, x2, y2)`` in pixels, an array or lists of numbers; they may
-            reach past the image.
+        boxes: ``(G, 4)`` ``(x1, y1, x2, y2)`` in pixels, an array, a tensor or
+            lists of numbers; they may reach past the image.
         classes: names of the G classes.
         image_id: id in the data set, a number or a name, under which the object bank stores the
             objects of the image; -1 if unknown.
@@ -42,17 +42,22 @@ class BoxedImage:
     image_id: int | str = -1
 
     def __post_init__(self) -> None:
-        corners = np.asarray(self.boxes, np.float32)
+        boxes = self.boxes
+        if isinstance(boxes, torch.Tensor):
+            boxes = boxes.detach().float().cpu().numpy()
+        corners = np.asarray(boxes, np.float32)
         corners = corners if corners.size else corners.reshape(-1, 4)
         object.__setattr__(self, "boxes", corners)  # frozen
-        pixels, boxes = np.shape(self.pixels), corners.shape
+        pixels, shape = np.shape(self.pixels), corners.shape
         if len(pixels) != 3 or pixels[2] != 3 or 0 in pixels:
             raise ValueError(f"Expected `pixels` to have the shape (H, W, 3) but got {pixels}.")
-        if len(boxes) != 2 or boxes[1] != 4 or boxes[0] != len(self.classes):
+        if len(shape) != 2 or shape[1] != 4 or shape[0] != len(self.classes):
             raise ValueError(
-                f"Expected `boxes` of the shape (G, 4) and as many `classes` but got {boxes} and "
+                f"Expected `boxes` of the shape (G, 4) and as many `classes` but got {shape} and "
                 f"{len(self.classes)} classes."
             )
+        if not np.isfinite(corners).all():
+            raise ValueError("Expected `boxes` of finite numbers but got NaN or infinity.")
 
     def objects(self, labels: Sequence[int]) -> BoxObjects:
         """Return the boxes as objects for the structured teacher, clipped to the image.

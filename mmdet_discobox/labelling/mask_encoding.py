@@ -9,6 +9,8 @@ import cv2
 import numpy as np
 from pycocotools import mask as coco_mask
 
+from mmdet_discobox.utils.rle import to_rle
+
 #: pixels are enlarged by this before their outline is followed
 _ENLARGED = 4
 
@@ -61,9 +63,15 @@ def decode_rle(rle: dict[str, Any]) -> np.ndarray:
     return np.asarray(coco_mask.decode(rle), dtype=bool)
 
 
-def mask_digest(rle: dict[str, Any]) -> str:
-    """Return a short hash of compressed run lengths, by which a changed mask is noticed."""
-    counts = rle["counts"]
+def mask_digest(segmentation: Any, *, height: int, width: int) -> str:
+    """Return a short hash of a mask, by which a changed one is noticed.
+
+    Args:
+        segmentation: polygons or run lengths, see :func:`.to_rle`.
+        height: of the image in pixels.
+        width: of the image in pixels.
+    """
+    counts = to_rle(segmentation, height=height, width=width)["counts"]
     code = counts.encode("ascii") if isinstance(counts, str) else counts
     return hashlib.sha256(code).hexdigest()[:12]
 

@@ -121,6 +121,7 @@ def test_a_bank_that_fits_is_loaded(trained, tmp_path):
         dict(dataset_meta=dict(classes=("apple", "pear"))),
         dict(dataset_meta=dict(CLASSES=("apple", "pear"))),
         dict(CLASSES=("apple", "pear")),  # mmdet 2.x
+        dict(CLASSES=None, dataset_meta=dict(classes=("apple", "pear"), palette=None)),
     ],
 )
 def test_class_names_of_a_checkpoint_are_read_in_every_spelling(trained, tmp_path, meta):

@@ -89,9 +89,14 @@ def test_teacher_only_and_accepted_masks(autolabel, root, tmp_path):
     assert empty
     assert kept < boxed
     assert {image["id"] for image in good["images"]} == kept | empty
-    lost = len(boxed - kept)
-    assert f"2 accepted masks: {tmp_path / 'good.json'}\n6 boxes without an accepted" in output
-    assert f"are left out, and with them {lost} images that have no other box" in output
+    assert f"2 accepted masks: {tmp_path / 'good.json'}\n" in output
+    assert f"{len(boxed - kept)} images without an accepted mask are left out." in output
+    same = sum(a["image_id"] in kept for a in before["annotations"]) - 2
+    assert same
+    assert f"{same} boxes without an accepted mask in the other images count as backgr" in output
+    accepted.write_text('{"accepted": [], "rejected": [1]}')
+    with pytest.raises(ValueError, match="but nothing would be left"):
+        autolabel("--accepted", accepted, out, tmp_path / "none.json")
 
 
 def test_boxes_past_their_image_are_counted(autolabel, root, tmp_path):
@@ -143,7 +148,7 @@ def test_masks_beyond_the_limit_of_the_page_are_kept(autolabel, root, tmp_path):
     worst, rest = ([a["id"] for a in part] for part in (best[:5], best[5:]))
     page = (tmp_path / "page" / "index.html").read_text()
     data = json.loads(re.search(r'id="data">(.*?)</script>', page, re.DOTALL)[1])
-    assert data["leftOut"] == [json.dumps(one) for one in rest]  # text to the page
+    assert [one for one, _ in data["leftOut"]] == [json.dumps(one) for one in rest]  # text
     accepted.write_text(json.dumps(dict(accepted=worst[:2], left_out=rest)))
     output = autolabel("--accepted", accepted, out, tmp_path / "good.json")
     assert "2 accepted masks and 3 that were not on the page" in output

@@ -14,7 +14,6 @@ from mmdet_discobox.labelling.labelled_boxes import (
     is_accepted,
 )
 from mmdet_discobox.labelling.review.corrected_masks import CorrectedMasks
-from mmdet_discobox.labelling.review.page_decisions import PageDecisions
 from mmdet_discobox.utils.types import Json
 
 IGNORED = (
@@ -52,15 +51,17 @@ def print_clipped(dataset: Json) -> None:
 
 def print_accepted(args: argparse.Namespace, labels: Json, kept: Json) -> None:
     """Print how many masks were accepted, and which boxes and images are left out."""
-    accepted = len(set(PageDecisions.read(args.accepted).accepted))
+    accepted = sum(map(is_accepted, kept["annotations"]))
     others = len(kept["annotations"]) - accepted
     more = f" and {others} that were not on the page" if others else ""
     print(f"{accepted} accepted masks{more}: {args.out_json}")
-    if dropped := len(labels["annotations"]) - len(kept["annotations"]):
-        images = len(labels["images"]) - len(kept["images"])
+    if images := len(labels["images"]) - len(kept["images"]):
+        print(f"{images} images without an accepted mask are left out.")
+    stay = {image["id"] for image in kept["images"]}
+    shown = sum(a["image_id"] in stay for a in labels["annotations"])
+    if background := shown - len(kept["annotations"]):
         print(
-            f"{dropped} boxes without an accepted mask are left out, and with them {images} images "
-            "that have no other box. In the other images these objects count as background."
+            f"{background} boxes without an accepted mask in the other images count as background."
         )
 
 

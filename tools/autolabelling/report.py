@@ -8,9 +8,10 @@ import html
 import json
 import tempfile
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import cv2
@@ -82,7 +83,10 @@ def write_report(
     accepted = sum(map(is_accepted, dataset["annotations"]))
     rated = [a for a in dataset["annotations"] if is_rated(a) and not is_accepted(a)]
     rated.sort(key=lambda a: a["mask_quality"])
-    left_out = [a["id"] for a in rated[limit:]]
+    sizes = {i["id"]: dict(height=i["height"], width=i["width"]) for i in dataset["images"]}
+    left_out = {
+        a["id"]: mask_digest(a["segmentation"], **sizes[a["image_id"]]) for a in rated[limit:]
+    }
     path = check_report_folder(folder)
     unread: list[str] = []
     items = report_items(dataset, rated[:limit], image_dir, on_unread=unread.append)
@@ -161,7 +165,7 @@ def report_items(
                 image=pixels,
                 mask=decode_rle(code),
                 box=tuple(a["bbox"]),
-                digest=mask_digest(code),
+                digest=mask_digest(code, height=height, width=width),
             )
 
 
@@ -170,7 +174,7 @@ def write_label_report(
     items: Iterable[ReportItem],
     *,
     title: str,
-    left_out: Sequence[int | str] = (),
+    left_out: Mapping[int | str, str] = MappingProxyType({}),
     accepted: int = 0,
 ) -> None:
     """Write the page: the proposed masks first, sortable, filterable, with keyboard shortcuts.
@@ -185,16 +189,17 @@ def write_label_report(
         path: the html file to write; its folder must exist.
         items: the masks.
         title: title of the page, usually the name of the data set.
-        left_out: ids of masks that are not shown; the page reports their number and exports them.
+        left_out: digests of masks that are not shown, by their ids; the page reports their number
+            and exports them.
         accepted: number of masks accepted in earlier rounds, which are not shown.
     """
     rows = list(_rows(items))
-    texts = [json.dumps(value) for value in left_out]
+    others = [(json.dumps(value), digest) for value, digest in left_out.items()]
     key = _key(title, rows)
     order = proposed_order([row["name"] for row in rows], [row["quality"] for row in rows])
     for turn, index in enumerate(order):
         rows[index]["turn"] = turn
-    data = dict(title=title, key=key, leftOut=texts, items=rows, earlier=accepted)
+    data = dict(title=title, key=key, leftOut=others, items=rows, earlier=accepted)
     # escape "<": a name in the data could otherwise close the script element
     text = json.dumps(data, ensure_ascii=False).replace("<", "\\u003c")
     page = _TEMPLATE.read_text(encoding="utf-8")

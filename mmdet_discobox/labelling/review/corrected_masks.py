@@ -9,6 +9,7 @@ from typing import Any
 import cv2
 import numpy as np
 from pycocotools import mask as coco_mask
+from scipy.ndimage import binary_fill_holes
 
 from mmdet_discobox.annotation_files.annotated_masks import sensible_mask
 from mmdet_discobox.annotation_files.coco_values import quote
@@ -46,7 +47,7 @@ def merge_corrected(dataset: Json, corrected: Json, *, name: str) -> CorrectedMa
 
     Annotations are matched to boxes by :func:`match_export`. A mask that differs from that of the
     data set in its outermost pixels alone, with an IoU of at least 0.7, was encoded anew, not
-    corrected, and changes nothing.
+    corrected, and changes nothing. Nor do the holes that polygons cannot have.
 
     Args:
         dataset: a COCO json; not changed.
@@ -134,6 +135,8 @@ def _is_corrected(ours: Json, theirs: Json, size: Json) -> bool:
     if coco_mask.iou(codes[:1], codes[1:], [0])[0, 0] < _SAME:
         return True
     before, after = map(coco_mask.decode, codes)
+    if isinstance(mask, list):  # polygons have no holes
+        before = binary_fill_holes(before).astype(np.uint8)
     kernel = np.ones((3, 3), np.uint8)
     border = cv2.dilate(before, kernel) > cv2.erode(before, kernel)
     return bool(((before != after) & ~border).any())

@@ -5,16 +5,17 @@ from __future__ import annotations
 import json
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
 from mmdet_discobox.annotation_files.coco_values import quote
 from mmdet_discobox.labelling.labelled_boxes import has_mask, is_accepted
 from mmdet_discobox.labelling.mask_encoding import mask_digest
-from mmdet_discobox.utils.rle import to_rle
 from mmdet_discobox.utils.types import Json
 
 AnnId = int | str
+_LISTS = ("accepted", "rejected", "left_out")
 
 
 @dataclass(frozen=True)
@@ -26,7 +27,7 @@ class PageDecisions:
         accepted: ids of accepted masks.
         rejected: ids of rejected masks; None if the file has no such list.
         left_out: ids of masks without room on the page.
-        digests: of the masks that were accepted or rejected, by the json of their ids; see
+        digests: of all these masks, by the json of their ids; see
             :func:`~mmdet_discobox.labelling.mask_encoding.mask_digest`. Masks without one are not
             compared.
     """
@@ -43,7 +44,7 @@ class PageDecisions:
 
         Raises:
             FileNotFoundError: if the file is missing.
-            ValueError: if the file has no such lists, or an id is both accepted and rejected.
+            ValueError: if the file has no such lists, or an id is in several of them.
         """
         content = _read(path)
         decisions = cls(
@@ -53,12 +54,18 @@ class PageDecisions:
             left_out=_ids(content.get("left_out", []), "left_out", path),
             digests=_digests(content.get("masks", {}), path),
         )
-        if both := set(decisions.accepted) & set(decisions.rejected or ()):
-            raise ValueError(
-                f"Expected '{path}' to accept or reject a mask, but it does both with {len(both)}, "
-                f"first {quote(next(iter(both)))}. Save the file of the page again."
-            )
+        decisions._check_disjoint()
         return decisions
+
+    def _check_disjoint(self) -> None:
+        lists = map(set, (self.accepted, self.rejected or (), self.left_out))
+        for (one, ids), (other, others) in combinations(zip(_LISTS, lists, strict=True), 2):
+            if both := ids & others:
+                raise ValueError(
+                    f"Expected '{self.path}' to have a mask in one list, but {len(both)} are in "
+                    f"`{one}` and `{other}`, first {quote(next(iter(both)))}. Save the file of the "
+                    "page again."
+                )
 
     def check_ids(self, wanted: Collection[AnnId], dataset: Json) -> None:
         """Check that ids are of a data set.
@@ -74,28 +81,35 @@ class PageDecisions:
             )
 
     def check_masks(self, wanted: Collection[AnnId], dataset: Json) -> None:
-        """Check that the masks of some ids exist, and are those that the page showed.
-
-        A mask that a person has drawn since may differ.
+        """Check that the masks of some ids exist.
 
         Raises:
-            ValueError: if a mask is missing, as in the json of the boxes, or is another one.
+            ValueError: if a mask is missing, as in the json of the boxes.
         """
-        masks = {a["id"]: a for a in dataset["annotations"] if has_mask(a)}
+        masks = {a["id"] for a in dataset["annotations"] if has_mask(a)}
         if empty := [value for value in wanted if value not in masks]:
             raise ValueError(
                 f"Expected the annotations of '{self.path}' to have a mask, but {len(empty)} of "
                 f"its {len(wanted)} have none, first {quote(empty[0])}. Pass the labelled json "
                 "that the page shows, OUT_JSON, instead of the json of the boxes."
             )
+
+    def check_unchanged(self, dataset: Json) -> None:
+        """Check that the masks of a data set are those of the page.
+
+        Masks that are gone, or that a person has drawn since, may differ.
+
+        Raises:
+            ValueError: if a mask is another one.
+        """
         sizes = {image["id"]: (image["height"], image["width"]) for image in dataset["images"]}
-        chosen = [masks[value] for value in wanted]
-        if changed := [a["id"] for a in chosen if not self._is_of(a, sizes[a["image_id"]])]:
+        masks = [a for a in dataset["annotations"] if has_mask(a)]
+        if changed := [a["id"] for a in masks if not self._is_of(a, sizes[a["image_id"]])]:
             raise ValueError(
-                f"Expected the masks that '{self.path}' is about, but {len(changed)} of "
-                f"{len(wanted)} are others than the page showed, first that of annotation "
-                f"{quote(changed[0])}. Pass the json of which the page was drawn, or draw a new "
-                "page with --report and decide there."
+                f"Expected the masks that '{self.path}' is about, but {len(changed)} are others "
+                f"than those of the page, first that of annotation {quote(changed[0])}. Pass the "
+                "json of which the page was drawn, or draw a new page with --report and decide "
+                "there."
             )
 
     def _is_of(self, annotation: Json, size: tuple[int, int]) -> bool:
@@ -104,8 +118,7 @@ class PageDecisions:
         if digest is None or is_accepted(annotation):
             return True
         height, width = size
-        rle = to_rle(annotation["segmentation"], height=height, width=width)
-        return mask_digest(rle) == digest
+        return mask_digest(annotation["segmentation"], height=height, width=width) == digest
 
 
 def _read(path: str | Path) -> Json:

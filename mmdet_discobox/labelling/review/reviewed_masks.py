@@ -8,7 +8,12 @@ from pathlib import Path
 
 from mmdet_discobox.annotation_files.coco_values import quote
 from mmdet_discobox.annotation_files.true_masks import PERSON, is_true_mask
-from mmdet_discobox.labelling.labelled_boxes import has_own_mask, is_accepted, without_mask
+from mmdet_discobox.labelling.labelled_boxes import (
+    has_mask,
+    has_own_mask,
+    is_accepted,
+    without_mask,
+)
 from mmdet_discobox.utils.types import Json
 
 from .page_decisions import PageDecisions
@@ -57,7 +62,7 @@ def keep_accepted(dataset: Json, path: str | Path) -> Json:
 
     Raises:
         FileNotFoundError: if the file is missing.
-        ValueError: as :func:`mark_accepted`.
+        ValueError: as :func:`mark_accepted`, or if nothing was accepted.
     """
     decisions = PageDecisions.read(path)
     accepted = _accepted(dataset, decisions)
@@ -65,7 +70,13 @@ def keep_accepted(dataset: Json, path: str | Path) -> Json:
         {**a, "mask_source": PERSON} if a["id"] in accepted else a for a in dataset["annotations"]
     ]
     left_out = set(decisions.left_out)
-    kept = [a for a in marked if a["id"] in left_out or _never_rated(a) or is_accepted(a)]
+    kept = [
+        a
+        for a in marked
+        if (a["id"] in left_out and has_mask(a)) or _never_rated(a) or is_accepted(a)
+    ]
+    if not kept:
+        raise ValueError(f"Expected accepted masks in '{path}', but nothing would be left.")
     lost = {a["image_id"] for a in marked} - {a["image_id"] for a in kept}
     images = [image for image in dataset["images"] if image["id"] not in lost]
     return {**dataset, "images": images, "annotations": kept}
@@ -95,6 +106,7 @@ def images_to_correct(dataset: Json, path: str | Path) -> Json:
         )
     decisions.check_ids(decisions.rejected, dataset)
     decisions.check_masks(decisions.rejected, dataset)
+    decisions.check_unchanged(dataset)
     accepted = {a["id"] for a in dataset["annotations"] if is_accepted(a)}
     rejected = set(decisions.rejected) - accepted
     if not rejected:
@@ -115,6 +127,7 @@ def _accepted(dataset: Json, decisions: PageDecisions) -> set[int | str]:
     """Return the accepted ids, after checking that they and their masks are in the data set."""
     decisions.check_ids([*decisions.accepted, *decisions.left_out], dataset)
     decisions.check_masks(decisions.accepted, dataset)
+    decisions.check_unchanged(dataset)
     return set(decisions.accepted)
 
 

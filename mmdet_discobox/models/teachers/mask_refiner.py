@@ -116,7 +116,7 @@ class MaskRefiner:
             zeta=(zeta, "(0, inf)"),
             iterations=(iterations, "[0, inf)"),
             unary_rms=(unary_rms, "(0, inf)"),
-            unary_limit=(unary_limit, "(0, inf)"),
+            unary_limit=(unary_limit, "(0, inf]"),
             fullness=(fullness, "[0, 1)"),
             appearance=(appearance, "[0, inf)"),
             appearance_bandwidth=(appearance_bandwidth, "(0, inf)"),

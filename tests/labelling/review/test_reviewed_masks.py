@@ -61,16 +61,18 @@ def test_accepted_boxes_without_a_mask_are_an_error(tmp_path, select):
 def test_decisions_are_about_the_masks_that_were_seen(tmp_path, select, name):
     """Boxes that were labelled anew under the same names have masks that nobody has seen."""
     dataset = boxes()
-    codes = [to_rle(a["segmentation"], height=20, width=30) for a in dataset["annotations"][:2]]
-    digests = dict(zip(("7", '"x"'), map(mask_digest, codes), strict=True))
+    size = dict(height=20, width=30)
+    first, second = (a["segmentation"] for a in dataset["annotations"][:2])
+    digests = {"7": mask_digest(first, **size), '"x"': mask_digest(second, **size)}
     lists = {**dict(accepted=[], rejected=[]), name: [7, "x", 9]}
     (tmp_path / "a.json").write_text(json.dumps(dict(lists, masks=digests)))
     select(dataset, tmp_path / "a.json")
-    dataset["annotations"][0]["segmentation"] = dict(codes[0], counts=codes[0]["counts"].decode())
+    code = to_rle(first, **size)
+    dataset["annotations"][0]["segmentation"] = dict(code, counts=code["counts"].decode())
     select(dataset, tmp_path / "a.json")
     dataset["annotations"][1]["segmentation"] = [[1, 0, 9, 0, 9, 9]]
     dataset["annotations"][2]["segmentation"] = [[1, 0, 9, 0, 9, 9]]  # never compared
-    with pytest.raises(ValueError, match="1 of 3 are others than the page showed, .* 'x'"):
+    with pytest.raises(ValueError, match="but 1 are others than those of the page, .* 'x'"):
         select(dataset, tmp_path / "a.json")
     dataset["annotations"][1]["mask_source"] = "person"  # corrected since
     select(dataset, tmp_path / "a.json")
@@ -112,7 +114,8 @@ def test_images_with_a_rejected_mask_are_corrected_with_all_their_masks(tmp_path
         ('{"accepted": [], "rejected": []}', "a list `rejected` of ids in .* nothing to correct"),
         ('{"accepted": [], "rejected": [8]}', "1 of its 1 ids are not among theirs, first 8"),
         ("[7]", "a list `rejected` of ids"),
-        ('{"accepted": [7, 9], "rejected": [9]}', "does both with 1, first 9"),
+        ('{"accepted": [7, 9], "rejected": [9]}', "1 are in `accepted` and `rejected`, first 9"),
+        ('{"accepted": [7], "rejected": [9], "left_out": [9]}', "in `rejected` and `left_out`"),
     ):
         (tmp_path / "a.json").write_text(text)
         with pytest.raises(ValueError, match=message):

@@ -35,7 +35,7 @@ ITEMS = [
 ]
 
 
-LEFT_OUT = [5, "b-6", HUGE + 2]
+LEFT_OUT = {5: "of 5", "b-6": "of b-6", HUGE + 2: "of the last"}
 
 
 @pytest.fixture
@@ -180,8 +180,11 @@ def test_the_page_in_a_browser(page, tmp_path):
     assert json.loads(seen["saved"]) == {
         "accepted": ["b-2", 4],
         "rejected": [HUGE],
-        "left_out": LEFT_OUT,
-        "masks": {TWO: "of b-2", THREE: f"of {HUGE}", "4": "of 4"},
+        "left_out": [*LEFT_OUT],
+        "masks": {
+            **{TWO: "of b-2", THREE: f"of {HUGE}", "4": "of 4"},
+            **{json.dumps(key): digest for key, digest in LEFT_OUT.items()},
+        },
     }
     assert seen["count"] == "2 of 4 shown, 2 accepted, 1 rejected"
     assert seen["note"] == "3 masks of higher quality are not shown. They stay in the data set."
@@ -193,7 +196,7 @@ def test_the_page_in_a_browser(page, tmp_path):
         images=[dict(id=1, width=80, height=60)],
         annotations=[dict(id=i, image_id=1, segmentation=[[0, 0, 9, 0, 9, 9]]) for i in ids],
     )
-    with pytest.raises(ValueError, match="2 of 2 are others than the page showed"):
+    with pytest.raises(ValueError, match="but 6 are others than those of the page"):
         keep_accepted(dataset, accepted)
     accepted.write_text(json.dumps({**json.loads(seen["saved"]), "masks": {}}))
     kept = keep_accepted(dataset, accepted)

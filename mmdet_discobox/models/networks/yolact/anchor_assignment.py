@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from numbers import Real
 from typing import Any
 
 import torch
@@ -52,15 +53,16 @@ def check_assignment(train_cfg: Mapping[str, Any]) -> None:
     calculator = assigner.get("iou_calculator", _CALCULATOR)
     implemented = {
         "assigner.type='MaxIoUAssigner'": type_name(assigner["type"]) == "MaxIoUAssigner",
-        "a number as assigner.neg_iou_thr": isinstance(assigner.get("neg_iou_thr"), (int, float)),
+        "a number as assigner.neg_iou_thr": isinstance(assigner.get("neg_iou_thr"), Real),
         "assigner.gt_max_assign_all=False": not assigner.get("gt_max_assign_all", True),
         "assigner.match_low_quality=True": assigner.get("match_low_quality", True),
         "assigner.ignore_iof_thr=-1": assigner.get("ignore_iof_thr", -1) <= 0,
-        "no assigner.iou_calculator": calculator == _CALCULATOR,
+        "no assigner.iou_calculator": type_name(calculator["type"]) == "BboxOverlaps2D"
+        and len(calculator) == 1,
         "no assigner.perm_repeat_gt_cfg": assigner.get("perm_repeat_gt_cfg") is None,
         "sampler.type='PseudoSampler'": type_name(sampler["type"]) == "PseudoSampler",
         "allowed_border=-1": train_cfg.get("allowed_border", -1) < 0,
-        "pos_weight=-1": train_cfg.get("pos_weight", -1) <= 0,
+        "pos_weight=-1": (train_cfg.get("pos_weight") or -1) <= 0,
     }
     if wrong := [text for text, holds in implemented.items() if not holds]:
         raise ValueError(
