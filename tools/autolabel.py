@@ -259,4 +259,4 @@ def remove_journals(label_run: LabelRun, labelled: LabelledBoxes) -> None:
 
 
 if __name__ == "__main__":
-    run(main, interrupted="Interrupted. The same command resumes.")
+    run(main, interrupted="Interrupted. The same command resumes a labelling or training.")
