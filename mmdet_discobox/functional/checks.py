@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from numbers import Real
-
 from torch import Tensor
 
 
@@ -47,7 +45,7 @@ def check_ranges(**values: tuple[float | None, str]) -> None:
         low, high = (float(bound) for bound in interval[1:-1].split(","))
         if value is None:
             continue
-        if not isinstance(value, Real):
+        if not hasattr(value, "__float__"):
             raise TypeError(f"Expected `{name}` to be a number in {interval} but got {value!r}.")
         above = low <= value if interval[0] == "[" else low < value
         below = value <= high if interval[-1] == "]" else value < high

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 
+import numpy as np
 import pytest
 import torch
 
@@ -52,3 +53,9 @@ def test_numbers_are_in_the_interval_or_named(interval, inside, outside):
         message = re.escape(f"Expected `b` to be in {interval} but got {value}.")
         with pytest.raises(ValueError, match=message):
             check_ranges(a=(inside[0], interval), b=(value, interval))
+
+
+def test_text_is_no_number_and_scalars_of_numpy_and_torch_are():
+    check_ranges(a=(np.float32(0.5), "[0, 1]"), b=(torch.tensor(0.5), "[0, 1]"))
+    with pytest.raises(TypeError, match=r"Expected `b` to be a number in \[0, 1\] but got '1'"):
+        check_ranges(a=(1, "[0, 1]"), b=("1", "[0, 1]"))
