@@ -91,6 +91,7 @@ def test_what_describes_the_weights_is_kept_as_plain_data(detector, tmp_path):
         cfg="model = dict()",
         seed=1,
         env_info="secret",
+        CLASSES=("one", "two"),  # mmdet 2.x
     )
     source = dict(state_dict=detector.state_dict(), meta=meta, optimizer={}, message_hub=object())
     published = publish_checkpoint(source)
@@ -99,6 +100,7 @@ def test_what_describes_the_weights_is_kept_as_plain_data(detector, tmp_path):
         dataset_meta=dict(classes=("one", "two"), palette=[[1, 2, 3]]),
         epoch=7,
         cfg="model = dict()",
+        CLASSES=("one", "two"),
         published_network="student",
     )
     none = getattr(torch.serialization, "safe_globals", nullcontext)

@@ -81,6 +81,11 @@ def test_nothing_is_written_for_data_with_errors(check, folder, tmp_path):
     content["annotations"][0]["bbox"] = [1, 2]
     (tmp_path / "boxes.json").write_text(json.dumps(content))
     assert "No config was written" in check(*arguments, status=1)
+    del content["images"][1]["file_name"]
+    (tmp_path / "boxes.json").write_text(json.dumps(content))
+    output = check(*arguments, "--val", folder / "boxes.json", status=1)
+    assert "file_name" in output
+    assert "No config was written" in output
     assert not (tmp_path / "own.py").exists()
 
 

@@ -313,8 +313,8 @@ def test_buffers_that_mmengine_does_not_write_are_refused(
         load(tmp_path / "bad.pth")
 
 
-class Changed(Call):
-    """Pickles as a function whose attributes the file sets."""
+class Changed:
+    """A pickle that sets attributes of what it names."""
 
     def __init__(self, module: str, name: str, **slots: object) -> None:
         self.module, self.name, self.slots = module, name, slots
@@ -337,11 +337,12 @@ class Changed(Call):
     ids=lambda changed: changed.name,
 )
 def test_a_file_changes_no_function(changed: Changed) -> None:
-    with pytest.raises((pickle.UnpicklingError, TypeError)):
+    reasons = "changes a function|cannot set '|missing 1 required positional argument"
+    with pytest.raises((pickle.UnpicklingError, TypeError), match=reasons):
         restricted_pickle.load(io.BytesIO(changed.pickled()))
 
 
-def test_objects_beside_the_pickle_are_storages(tmp_path: Path) -> None:
+def test_objects_beside_the_pickle_are_storages() -> None:
     """torch would look for the source code of a module, and write a patch of it."""
     unpickler = restricted_pickle.Unpickler(io.BytesIO(b"\x80\x02U\x06moduleQ."))
     unpickler.persistent_load = lambda key: key

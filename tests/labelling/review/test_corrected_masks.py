@@ -7,7 +7,7 @@ import copy
 import numpy as np
 import pytest
 
-from mmdet_discobox.labelling.mask_encoding import to_polygons
+from mmdet_discobox.labelling.mask_encoding import encode_rle, to_polygons
 from mmdet_discobox.labelling.review.corrected_masks import merge_corrected
 from mmdet_discobox.labelling.review.export_matching import match_images
 from mmdet_discobox.labelling.review.reviewed_masks import with_accepted_masks
@@ -81,6 +81,22 @@ def test_masks_that_a_tool_only_encoded_anew_were_not_corrected(encode):
     for annotation in after["annotations"]:
         annotation["segmentation"] = encode(annotation["segmentation"])
     assert merge(before, after).dataset == before
+
+
+def test_holes_that_polygons_lose_are_not_a_correction():
+    before, after = labels(), labels()
+    mask = np.zeros((20, 60), np.uint8)
+    mask[2:10, 2:12] = 1
+    mask[4:8, 5:9] = 0
+    ring = dict(size=[20, 60], counts=encode_rle(mask > 0)["counts"])
+    before["annotations"][0]["segmentation"] = ring
+    after["annotations"][0]["segmentation"] = to_polygons(mask > 0)
+    assert merge(before, after).changed == set()
+    after["annotations"][0]["segmentation"] = corrected(2)
+    assert merge(before, after).changed == {7}
+    mask[4:8, 5:9] = 1  # run lengths can have holes: the person filled it
+    after["annotations"][0]["segmentation"] = encode_rle(mask > 0)
+    assert merge(before, after).changed == {7}
 
 
 def test_a_round_shape_traced_as_polygons_is_not_a_correction():

@@ -43,6 +43,15 @@ def test_a_crowd_whose_mask_was_made_has_to_be_accepted(tmp_path):
     assert [a["id"] for a in kept["annotations"]] == [7, "x"]
 
 
+def test_boxes_that_were_not_on_the_page_need_a_mask_to_stay(tmp_path):
+    """In the json of the next round they have none any more."""
+    (tmp_path / "a.json").write_text('{"accepted": [7], "left_out": ["x", 9]}')
+    dataset = boxes()
+    del dataset["annotations"][1]["segmentation"]
+    kept = keep_accepted(dataset, tmp_path / "a.json")
+    assert [a["id"] for a in kept["annotations"]] == [7, 9, 10]
+
+
 @pytest.mark.parametrize("select", [keep_accepted, mark_accepted])
 def test_accepted_boxes_without_a_mask_are_an_error(tmp_path, select):
     """The json of the boxes was passed instead of the labels."""
