@@ -6,6 +6,8 @@ export STACK VENV
 export PATH := $(abspath $(VENV)/bin):$(PATH)
 
 PY := $(VENV)/bin/python
+# A file of tests stays in one process, because its tests share trainings.
+PYTEST := $(PY) -m pytest --numprocesses=logical --maxprocesses=8 --dist=loadfile
 SPELLED := $(wildcard README.md CHANGELOG.md Makefile benchmarks configs demo docs mmdet_discobox scripts tests tools) CONTRIBUTING.md
 
 .DEFAULT_GOAL := help
@@ -20,11 +22,11 @@ setup: ## make the environment (the other targets do it by themselves)
 demo: setup ## train, test and draw box-supervised masks on a generated data set
 	@$(PY) demo/demo.py
 
-test: setup ## run the whole test suite
-	$(PY) -m pytest $(PYTEST_ARGS)
+test: setup ## run the whole test suite, on all cores
+	$(PYTEST) $(PYTEST_ARGS)
 
 test-fast: setup ## run the tests without the slow end-to-end ones
-	$(PY) -m pytest -m "not slow" $(PYTEST_ARGS)
+	$(PYTEST) -m "not slow" $(PYTEST_ARGS)
 
 lint: setup ## check style, format, spelling and types
 	$(PY) -m ruff check .
