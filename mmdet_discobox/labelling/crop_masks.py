@@ -26,7 +26,7 @@ class CropMaskPredictor:
     """Predict the coarse masks of given boxes with a :class:`.DiscoBoxLabeler`.
 
     Every box is cut out of the image at its full resolution. The logits of crops with several
-    margins are averaged; every second one is mirrored. Masks come from the averaged network if
+    margins are averaged; every second one is mirrored. Masks come from the teacher network if
     the checkpoint has one.
 
     Args:

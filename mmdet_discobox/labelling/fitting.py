@@ -61,7 +61,7 @@ def fit_labeler(
         on_left_out: called before the training for images or accepted masks that are left out.
 
     Returns:
-        Paths of the config and of the weights of the average.
+        Paths of the config and of the weights of the teacher network.
 
     Raises:
         ValueError: if ``work_dir`` has a training of other boxes, epochs or seed, or if there are
@@ -108,7 +108,7 @@ def _train(config: Config, work_dir: Path, device: str, on_iteration: OnIteratio
 
 
 def _publish(work_dir: Path, weights: Path) -> None:
-    """Write the weights of the average, and remove the checkpoints of the training."""
+    """Write the weights of the teacher network, and remove the checkpoints of the training."""
     latest = read_checkpoint(str(newest_whole_checkpoint([work_dir])))
     save_checkpoint(publish_checkpoint(latest, network="teacher"), weights)
     for checkpoint in work_dir.glob("iter_*.pth"):

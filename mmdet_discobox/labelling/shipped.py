@@ -6,7 +6,7 @@ from pathlib import Path
 
 from mmengine.config import Config
 
-#: weights of the average in float16; ``docs/third_party.md`` says what they were trained on
+#: weights of the teacher network in float16; ``docs/third_party.md`` says what they were trained on
 WEIGHTS = Path(__file__).with_name("box_labeler_lite0.pth")
 #: its config, in the checkout or the installed package
 CONFIG = Path("configs", "lite0", "box_labeler_lite0.py")

@@ -13,7 +13,7 @@ from .mask_proposals import MaskProposals
 
 @dataclass(frozen=True)
 class View:
-    """Everything that one task network, the student or its average, computed from a batch.
+    """Everything that one task network, the student or the teacher network, computed from a batch.
 
     Backbone, neck and heads ran once for it; later stages read it and run nothing again.
 
@@ -21,7 +21,7 @@ class View:
         features: outputs of the neck, ``(B, C, h, w)`` each.
         outputs: raw outputs of the heads, which only the network itself reads.
         positives: the assignment of places (cells, anchors, priors) to objects; places are common
-            to the student and its average, so both can share it.
+            to the student and the teacher network, so both can share it.
         proposals: mask logits of the objects.
     """
 

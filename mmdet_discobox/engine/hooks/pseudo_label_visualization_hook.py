@@ -32,7 +32,7 @@ class PseudoLabelVisualizationHook(Hook):
         TypeError: at the start of training, if the model has no structured teacher.
     """
 
-    # after the updates of the average and the gates
+    # after the updates of the teacher network and the gates
     priority = "LOW"
 
     def __init__(self, interval: int = 500, max_images: int = 2) -> None:

@@ -9,8 +9,8 @@ from torch import Tensor
 class ColourJitter:
     """Perturb the colours of normalised images, each image by random amounts of its own.
 
-    The average and the mean field see the clean image, so the student learns masks that do not
-    depend on the light (BoxTeacher, arXiv 2210.05174, Sec. 3.4; not in the paper). Needs no
+    The teacher network and the mean field see the clean image, so the student learns masks that do
+    not depend on the light (BoxTeacher, arXiv 2210.05174, Sec. 3.4; not in the paper). Needs no
     synchronisation with the device. Amounts are relative to normalised images, whose values have a
     standard deviation of about 1.
 

@@ -30,10 +30,10 @@ class StructuredTeachingMixin:
     :class:`.TaskNetwork`. A training step has three acts:
 
     1. Look: the student runs backbone, neck and heads once and predicts the masks of the
-       ground-truth objects. So does its average (the teacher network), if it has started and the
-       gate of ``L_con`` is open.
+       ground-truth objects. So does the teacher network, if it has started and
+       the gate of ``L_con`` is open.
     2. Teach, without gradients and only while this gate is open: the structured teacher refines the
-       masks of the average, or of the student before the average has started.
+       masks of the teacher network, or of the student before the teacher network has started.
     3. Losses: those of the network, ``L_mil``, ``L_con`` and ``L_nce``. Then the objects are pushed
        into the bank.
 
@@ -52,7 +52,7 @@ class StructuredTeachingMixin:
         prediction_refiner: arguments of a :class:`PredictionRefiner` for the masks of
             :meth:`predict`; None does not refine them.
         colour_jitter: arguments of :class:`.ColourJitter`, which perturbs the images of the student
-            while those of the average and of the mean field stay clean; None, the paper's choice,
+            while the teacher network and the mean field see clean ones; None, the paper's choice,
             shows the student clean images.
         true_masks: whether some objects have a true mask (mixed supervision). It replaces their
             refined mask, and teaches before the gate of ``L_con`` opens, too. The data set needs
@@ -69,7 +69,7 @@ class StructuredTeachingMixin:
     data_preprocessor: Any
     dataset_meta: Any
     cfg: Any
-    #: class attributes, because the average is copied before the instance has its own
+    #: class attributes, because the teacher network is copied before the instance has its own
     prediction_refiner: Any = None
     true_masks: bool = False
 
@@ -185,7 +185,7 @@ class StructuredTeachingMixin:
 
     @property
     def teaching_network(self: Any) -> TaskNetwork:
-        """The network whose masks are refined: the average if it has started, else the student."""
+        """The network whose masks are refined: the teacher network if it has started."""
         started = self.teacher is not None and self.teacher.started
         return self.teacher.module if started else self
 
@@ -194,7 +194,7 @@ class StructuredTeachingMixin:
         """Run the teaching network on a batch with the student's assignment.
 
         Args:
-            student: view of the student, returned unchanged until the average has started.
+            student: view of the student, returned unchanged until the teacher network has started.
             batch_inputs: ``(B, 3, H, W)`` normalised images.
         """
         network = self.teaching_network

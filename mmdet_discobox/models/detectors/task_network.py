@@ -7,9 +7,9 @@ a small config of it in ``NETWORKS`` of ``tests/tiny.py``, the tests of all netw
 
 In a training step, :class:`.StructuredTeachingMixin` uses these members in three acts:
 
-1. Look (student, then average): ``extract_feat``, ``head_outputs``, ``assign`` (student only) and
-   ``mask_proposals``, in the order of :func:`look`. Labelling and matching do the same.
-2. Teach: the structured teacher refines the proposals of the average, without the network.
+1. Look (student, then teacher network): ``extract_feat``, ``head_outputs``, ``assign`` (student
+   only) and ``mask_proposals``, in the order of :func:`look`. Labelling and matching do the same.
+2. Teach: the structured teacher refines the proposals of the teacher network. It runs no network.
 3. Losses (student): ``task_losses``. The mixin computes ``L_mil``, ``L_con`` and ``L_nce`` from the
    proposals.
 
@@ -75,8 +75,8 @@ class TaskNetwork(Protocol):
             objects: the G objects.
 
         Returns:
-            The positive places and their objects, for example :class:`.Positives`. The average
-            uses the assignment of the student, so it must not contain predictions.
+            The positive places and their objects, for example :class:`.Positives`. The teacher
+            network uses the assignment of the student, so it must not contain predictions.
         """
 
     def mask_proposals(
@@ -146,7 +146,7 @@ def look(
     """Run a network once on a batch and predict the masks of its objects.
 
     Args:
-        network: the student or its average.
+        network: the student or the teacher network.
         batch_inputs: ``(B, 3, H, W)`` normalised images.
         objects: the ground-truth objects of the images.
         positives: an existing assignment; None computes it.

@@ -229,7 +229,7 @@ class DiscoBoxLabeler(StructuredTeachingMixin, SingleStageInstanceSegmentor):
     ) -> list[DetDataSample]:
         """Predict the masks of the boxes in ``gt_instances``, as for pseudo-labels.
 
-        The average predicts them, if there is one, and the structured teacher refines them.
+        The teacher network predicts them, if there is one, and the structured teacher refines them.
 
         Args:
             batch_inputs: ``(B, 3, H, W)`` normalised crops.

@@ -1,4 +1,4 @@
-"""The exponentially averaged network of Sec. 3.5."""
+"""The teacher network: the student, exponentially averaged over the steps (Sec. 3.5)."""
 
 from __future__ import annotations
 
