@@ -32,7 +32,7 @@ from mmdet_discobox.matching import MATCHERS, KeypointTransfer, MultiObjectMatch
 from mmdet_discobox.matching.correspondence_tasks import BOXES, SPREADS
 from mmdet_discobox.utils.command_line import run
 
-#: arguments of the reader of each benchmark, and the length of PCK's threshold in papers
+#: arguments of the reader of each benchmark
 FILES = {
     "pf_pascal": ("pairs_csv", "root"),
     "pf_willow": ("pairs_csv", "root"),
@@ -40,7 +40,8 @@ FILES = {
     "coco": ("ann_file", "image_root"),
     "multi_object": ("pairs", "image_root"),
 }
-LENGTHS = {"pf_pascal": "img", "pf_willow": "keypoints", "spair": "bbox", "coco": "bbox"}
+#: length of PCK's threshold in papers; on PF-PASCAL it is that of the protocol
+LENGTHS = {"pf_willow": "keypoints", "spair": "bbox", "coco": "bbox"}
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -79,7 +80,7 @@ def build_benchmark(args: argparse.Namespace, inferencer: Any) -> tuple[Any, Any
         files |= dict(csv_long_side=args.csv_long_side, annotations=args.annotations)
     if args.benchmark == "spair":
         files["split"] = args.split
-    metric = PCKMetric(args.protocol, length=args.length or LENGTHS[args.benchmark])
+    metric = PCKMetric(args.protocol, length=args.length or LENGTHS.get(args.benchmark))
     return (
         KeypointPairDataset(args.benchmark, limit=args.limit, **files),
         KeypointTransfer(inferencer.describe, compared_in=metric.protocol.compared_in, **settings),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import cv2
 import numpy as np
@@ -20,11 +21,15 @@ TOOLS = Path(__file__).parents[2] / "tools"
 NETWORK = ("--features", "backbone", 0, "--size", 8, "--device", "cpu")
 
 
-def tool(name, *arguments):
+def module_of(name):
     spec = importlib.util.spec_from_file_location(name, TOOLS / f"{name}.py")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    module.main([str(argument) for argument in arguments])
+    return module
+
+
+def tool(name, *arguments):
+    module_of(name).main([str(argument) for argument in arguments])
 
 
 @pytest.fixture(scope="module")
@@ -94,6 +99,29 @@ def test_evaluate_key_points(folder, files, tmp_path, capsys):
     table = capsys.readouterr().out
     assert "PCK@0.15" in table
     assert "scot" in table
+
+
+@pytest.mark.parametrize(
+    ("benchmark", "protocol", "length"),
+    [
+        ("pf_pascal", "scot", "img"),
+        ("pf_pascal", "ncnet_pf", "keypoints"),
+        ("pf_pascal", "dift", "bbox"),
+        ("pf_willow", "scot", "keypoints"),
+        ("pf_willow", "dift", "keypoints"),
+    ],
+)
+def test_the_length_is_that_of_the_protocol_or_of_the_benchmark(
+    folder, files, benchmark, protocol, length
+):
+    x = ";".join(["20"] * 10)
+    (folder / "one.csv").write_text(f"s,t,c,xa,ya,xb,yb\ncar/a.png,car/b.png,7,{x},{x},{x},{x}\n")
+    tool = module_of("eval_correspondence")
+    line = [benchmark, folder / "one.csv", folder, "--config", "c.py", "--protocol", protocol]
+    model = SimpleNamespace(dataset_meta=dict(classes=()))
+    inferencer = SimpleNamespace(model=model, describe=None)
+    _, _, metric = tool.build_benchmark(tool.parse_args([*map(str, line)]), inferencer)
+    assert metric.protocol.length == length
 
 
 @pytest.mark.parametrize("boxes", ["annotated", "detected"])
