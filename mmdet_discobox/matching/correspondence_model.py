@@ -55,6 +55,7 @@ class CorrespondenceModel(BaseModel):
         self, state_dict: dict[str, Any], prefix: str, *args: Any, **kwargs: Any
     ) -> None:
         """Load the checkpoint of a detector into ``detector``."""
+        self.task.forget_images()
         inner = f"{prefix}detector."
         for key in [key for key in state_dict if not key.startswith(inner)]:
             state_dict[inner + key.removeprefix(prefix)] = state_dict.pop(key)

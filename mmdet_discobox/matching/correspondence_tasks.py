@@ -56,6 +56,10 @@ class CorrespondenceTask:
         self.boxes = boxes
         self._cache = DescriptorCache(describe, cache_bytes)
 
+    def forget_images(self) -> None:
+        """Describe all images anew, because the network has other weights."""
+        self._cache.clear()
+
     def _describe(self, path: Any, boxes: Any = None, labels: Any = None) -> DescribedObjects:
         """Return the objects in boxes of an image; None detects them."""
         if boxes is None:

@@ -43,3 +43,8 @@ class DescriptorCache:
         while self.num_bytes > self._limit and len(self._images) > 1:
             self.num_bytes -= self._images.popitem(last=False)[1].num_bytes
         return objects
+
+    def clear(self) -> None:
+        """Forget all images."""
+        self._images.clear()
+        self.num_bytes = 0

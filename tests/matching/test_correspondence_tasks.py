@@ -259,6 +259,20 @@ def test_a_checkpoint_of_its_own_fits_too():
     assert torch.equal(*weights)
 
 
+def test_images_are_described_anew_with_other_weights(pair):
+    init_default_scope("mmdet")
+    models = [CorrespondenceModel(**_arguments()).eval() for _ in range(2)]
+    weights = [build(tiny_solov2(), seed=seed).state_dict() for seed in (1, 2)]
+    models[0].load_state_dict(dict(weights[0]), strict=False)
+    first = models[0]([pair])[0]["predicted_points"]
+    found = []
+    for model in models:
+        model.load_state_dict(dict(weights[1]), strict=False)
+        found.append(model([pair])[0]["predicted_points"])
+    np.testing.assert_array_equal(*found)
+    assert not np.allclose(found[0], first, equal_nan=True)
+
+
 def _arguments():
     arguments = correspondence_model()
     del arguments["type"]
