@@ -184,6 +184,10 @@ class MultiObjectMatching(CorrespondenceTask):
             _prediction(match, self._mask(sources, match), int(source_labels[match.source[1]]))
             for match in matches
         ]
+        if self.boxes == "annotated":  # the matched boxes are clipped to the image
+            for prediction, (source, target) in zip(predictions, pairs.tolist(), strict=True):
+                prediction["source_box"] = sample["source"]["boxes"][source]
+                prediction["target_box"] = sample["target"]["boxes"][target]
         return {**sample, "predicted_pairs": predictions}
 
     def _mask(self, sources: DescribedObjects, match: ObjectMatch) -> Tensor:

@@ -160,6 +160,20 @@ def test_multi_object_matches_of_annotated_boxes():
     assert average_precision(sample) == 0
 
 
+def test_annotated_boxes_far_past_the_image_are_matched(describe, pair):
+    """Less than half of the box is inside: the box that is described."""
+    side = dict(
+        image=pair.source.path,
+        boxes=np.array([[-60.0, 10, 40, 60]]),
+        labels=np.array([0]),
+        keypoints=np.array([[[20.0, 20], [30, 40]]]),
+        visible=np.ones((1, 2), bool),
+    )
+    sample = dict(source=side, target=side, object_pairs=np.array([[0, 0]]), classes=("one",))
+    found = MultiObjectMatching(describe, classes=("one",))(sample, build_matcher("identity"))
+    assert average_precision(found) == 1
+
+
 def test_multi_object_matches_of_detections():
     truth = multi_object_sample()
     boxes = truth["source"]["boxes"].tolist()
