@@ -152,12 +152,13 @@ class ImageDescriber:
         found = result.pred_instances
         found = found[found.scores >= self.score_thr]
         if "masks" not in found:
+            found = found[_have_area(found.bboxes)]
             return found, box_masks(found.bboxes, source.image_size)
         masks = torch.as_tensor(found.masks, device=found.scores.device).bool()
         # the boxes of mmdet's SOLOv2 are zeros
-        empty = (found.bboxes[:, 2:] <= found.bboxes[:, :2]).any(1)
-        found.bboxes = torch.where(empty[:, None], masks_to_boxes(masks), found.bboxes)
-        valid = (found.bboxes[:, 2:] > found.bboxes[:, :2]).all(1)
+        given = _have_area(found.bboxes)[:, None]
+        found.bboxes = torch.where(given, found.bboxes, masks_to_boxes(masks))
+        valid = _have_area(found.bboxes)
         return found[valid], masks[valid]
 
     def _accept(
@@ -193,6 +194,10 @@ class ImageDescriber:
             masks[rows[index], y1:y2, x1:x2] = mask
 
 
+def _have_area(boxes: Tensor) -> Tensor:
+    return (boxes[:, 2:] > boxes[:, :2]).all(1)
+
+
 def _checked(boxes: Any, labels: Any, source: _NetworkInput) -> tuple[Tensor, Tensor]:
     """Validate boxes and labels, and clip the boxes to the image."""
     device = source.inputs.device
@@ -212,7 +217,7 @@ def _checked(boxes: Any, labels: Any, source: _NetworkInput) -> tuple[Tensor, Te
         )
     height, width = source.image_size
     clipped = boxes.clamp_min(0).minimum(boxes.new_tensor([width, height, width, height]))
-    empty = ~(clipped[:, 2:] > clipped[:, :2]).all(1)  # also NaN
+    empty = ~_have_area(clipped)  # also NaN
     if empty.any():
         first = int(empty.nonzero()[0])
         raise ValueError(

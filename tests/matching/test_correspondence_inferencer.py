@@ -7,6 +7,8 @@ import numpy as np
 import pytest
 import torch
 from mmdet.datasets.transforms import LoadAnnotations, Resize
+from mmdet.structures import DetDataSample
+from mmengine.structures import InstanceData
 from tiny import build, tiny_condinst, tiny_labeler, tiny_rtmdet_ins, tiny_solov2, tiny_yolact
 from tiny_matching import config_of, inferencer_of, shifted, texture
 from torch.utils._python_dispatch import TorchDispatchMode
@@ -248,6 +250,22 @@ def test_nothing_found():
     assert inferencer_of(tiny_solov2())([]).matches == ()
     nothing = inferencer_of(tiny_solov2())([texture()], boxes=[np.zeros((0, 4))])
     assert len(nothing.objects[0]) == 0
+
+
+def test_boxes_of_detections_without_area_are_dropped():
+    """Detectors without masks have them at the border of the image, where boxes are clipped."""
+    infer = inferencer_of(tiny_solov2())
+
+    def predict(inputs, samples, **_):
+        infer.model.extract_feat(inputs)
+        boxes = torch.tensor([BOX, [96, 20, 96, 50], [10, 0, 40, 0]])
+        found = InstanceData(bboxes=boxes, labels=torch.zeros(3).long(), scores=torch.ones(3))
+        return [DetDataSample(pred_instances=found) for _ in samples]
+
+    infer.model.predict = predict
+    (objects,) = infer([texture()]).objects
+    assert objects.boxes.tolist() == [BOX]
+    assert objects.masks.shape == (1, 96, 96)
 
 
 def test_boxes_for_some_images(inferencer):
