@@ -90,7 +90,8 @@ class ImageDescriber:
 
         Args:
             image: path, or ``(H, W, 3)`` uint8 BGR.
-            boxes: ``(n, 4)`` ``(x1, y1, x2, y2)`` in pixels of the image; None detects the objects.
+            boxes: ``(n, 4)`` ``(x1, y1, x2, y2)`` in pixels of the image, a tensor, an array or
+                lists of numbers; None detects the objects.
             labels: ``(n,)`` classes of the boxes; None for boxes of one class that is unknown to
                 the model.
 
@@ -198,10 +199,18 @@ def _have_area(boxes: Tensor) -> Tensor:
     return (boxes[:, 2:] > boxes[:, :2]).all(1)
 
 
+def _as_tensor(values: Any, dtype: torch.dtype, device: torch.device) -> Tensor:
+    """Convert a tensor of any device and type, an array, or lists of numbers."""
+    if not isinstance(values, Tensor):
+        values = torch.tensor(np.asarray(values, dtype=np.float64))
+    return values.detach().to(device, dtype)
+
+
 def _checked(boxes: Any, labels: Any, source: _NetworkInput) -> tuple[Tensor, Tensor]:
     """Validate boxes and labels, and clip the boxes to the image."""
     device = source.inputs.device
-    boxes = torch.as_tensor(np.asarray(boxes, dtype=np.float32), device=device)
+    boxes = _as_tensor(boxes, torch.float32, device)
+    boxes = boxes if boxes.numel() else boxes.reshape(-1, 4)  # of an image without objects
     if boxes.ndim != 2 or boxes.shape[1] != 4:
         raise ValueError(
             f"Expected `boxes` of an image{source.name} of shape (n, 4), but got "
@@ -209,7 +218,7 @@ def _checked(boxes: Any, labels: Any, source: _NetworkInput) -> tuple[Tensor, Te
         )
     if labels is None:
         labels = [-1] * len(boxes)
-    labels = torch.as_tensor(np.asarray(labels, dtype=np.int64), device=device)
+    labels = _as_tensor(labels, torch.int64, device)
     if labels.shape != boxes.shape[:1]:
         raise ValueError(
             f"Expected a label for each of the {len(boxes)} boxes of an image{source.name}, but "

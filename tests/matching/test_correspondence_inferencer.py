@@ -274,6 +274,23 @@ def test_boxes_for_some_images(inferencer):
     assert len(found.objects[1]) > 0
 
 
+def test_images_without_boxes_among_others(inferencer):
+    images = [texture(0), texture(1)]
+    found = inferencer(images, boxes=[[BOX], []], labels=[[0], []])
+    assert [len(objects) for objects in found.objects] == [1, 0]
+    assert found.objects[1].masks.shape == (0, 96, 96)
+    assert found.matches == ()
+
+
+def test_boxes_may_be_tensors_of_any_type(inferencer):
+    """As a network predicts them: of a half type, and with gradients."""
+    (expected,) = inferencer([texture()], boxes=[[BOX]], labels=[[1]]).objects
+    boxes = torch.tensor([BOX], dtype=torch.bfloat16, requires_grad=True)
+    (objects,) = inferencer([texture()], boxes=[boxes], labels=[torch.tensor([1])]).objects
+    assert torch.equal(objects.boxes, expected.boxes)
+    assert torch.equal(objects.masks, expected.masks)
+
+
 def test_best_matches_have_each_object_once(inferencer):
     boxes = [[BOX, [8, 8, 40, 40]], [BOX, [8, 8, 40, 40]]]
     matches = inferencer([texture()] * 2, boxes=boxes, across_images=True).matches
