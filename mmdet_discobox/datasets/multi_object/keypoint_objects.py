@@ -11,6 +11,7 @@ import numpy as np
 from mmengine.logging import print_log
 
 from mmdet_discobox.annotation_files.coco_reading import read_coco
+from mmdet_discobox.annotation_files.coco_values import FLAGS, is_set
 from mmdet_discobox.utils.types import Json
 
 from .objects import KeypointObjects
@@ -19,9 +20,10 @@ from .objects import KeypointObjects
 def read_coco_keypoints(path: str | Path, *, min_visibility: int = 2) -> KeypointObjects:
     """Read boxes and visible key points; COCO has no orientations.
 
-    Crowds are skipped, and so are objects whose box has no area inside the image, with a warning:
-    they have neither features nor a score. Objects without key points belong to no pair, but are
-    kept, because detections of them must not be assigned to their neighbours.
+    Crowds (``iscrowd`` or ``ignore``) are skipped, and so are objects whose box has no area inside
+    the image, with a warning: they have neither features nor a score. Objects without key points
+    belong to no pair, but are kept, because detections of them must not be assigned to their
+    neighbours.
 
     Args:
         path: A COCO json whose annotations have ``keypoints``, ``[x1, y1, v1, x2, ...]``.
@@ -38,7 +40,7 @@ def read_coco_keypoints(path: str | Path, *, min_visibility: int = 2) -> Keypoin
     content = read_coco(path, masks=False)
     images = {image["id"]: place for place, image in enumerate(content["images"])}
     categories = {category["id"]: place for place, category in enumerate(content["categories"])}
-    annotations = [item for item in content["annotations"] if not item.get("iscrowd", 0)]
+    annotations = [item for item in content["annotations"] if not is_set(item, *FLAGS)]
     lengths = _num_keypoints(content["categories"], annotations, str(path))
     annotations = _with_area(annotations, content["images"], str(path))
     records = [

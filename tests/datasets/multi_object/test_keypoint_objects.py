@@ -73,6 +73,15 @@ def test_boxes_without_area_are_skipped(write, monkeypatch, bbox, place):
     assert len(make_object_pairs(found)) == (place == 4)
 
 
+@pytest.mark.parametrize("flag", [{"ignore": 1}, {"ignore": True, "iscrowd": 0}, {"iscrowd": "1"}])
+def test_every_mark_of_a_crowd_is_read(write, flag):
+    """As in training and in the other metrics."""
+    content = copy.deepcopy(CONTENT)
+    content["annotations"][0].update(flag)
+    found = read_coco_keypoints(write(content))
+    np.testing.assert_array_equal(found.image_index, [0, 2, 2])
+
+
 def test_hidden_key_points_on_demand(write):
     found = read_coco_keypoints(write(CONTENT), min_visibility=1)
     np.testing.assert_array_equal(found.visible[1], [1, 1])
