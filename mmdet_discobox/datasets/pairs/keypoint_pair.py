@@ -9,15 +9,11 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
+
+from mmdet_discobox.utils.images import image_size
+from mmdet_discobox.utils.paths import require_paths
 
 Size = tuple[int, int]  # width, height
-
-
-def stored_size(path: Path) -> Size:
-    """Read width and height of an image in pixels from its header."""
-    with Image.open(path) as image:
-        return image.size
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,8 +59,9 @@ class KeypointImage:
 
     @cached_property
     def size(self) -> Size:
-        """Width and height in pixels, read from the header of the file on first access."""
-        return stored_size(self.path)
+        """Width and height in pixels of the image as it is loaded, read on first access."""
+        require_paths([self.path], source="The key points are of this image: restore it.")
+        return image_size(self.path)
 
 
 @dataclass(frozen=True, eq=False)

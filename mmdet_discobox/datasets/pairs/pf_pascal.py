@@ -22,11 +22,12 @@ from numpy.typing import NDArray
 from scipy.io import loadmat
 from scipy.io.matlab import MatReadError
 
+from mmdet_discobox.utils.images import image_size
 from mmdet_discobox.utils.paths import require_paths
 from mmdet_discobox.utils.voc import VOC_CLASSES
 
 from .csv_rows import Row, find_images, read_rows
-from .keypoint_pair import KeypointImage, KeypointPair, stored_size
+from .keypoint_pair import KeypointImage, KeypointPair
 
 _SOURCE = (
     "PF-PASCAL is at https://www.di.ens.fr/willow/research/proposalflow/, its lists of pairs are "
@@ -145,7 +146,7 @@ def _csv_image(path: Path, row: Row, column: int, long_side: float | None) -> Ke
     points = row.points(x, y)
     visible = np.ones(len(points), bool)
     if long_side is not None:
-        points *= max(stored_size(path)) / long_side
+        points *= max(image_size(path)) / long_side
     return KeypointImage(path, points - 1, visible)
 
 

@@ -4,7 +4,8 @@ import dataclasses
 
 import numpy as np
 import pytest
-from PIL import Image
+from mmcv.transforms import LoadImageFromFile
+from PIL import ExifTags, Image
 
 from mmdet_discobox.datasets.pairs import KeypointImage, KeypointPair
 from mmdet_discobox.evaluation import PCKMetric
@@ -35,6 +36,15 @@ def test_the_size_is_read_on_access(pair, tmp_path):
     with pytest.raises(FileNotFoundError, match=r"not there\.png"):
         _ = lost.size
     assert (pair.source.size, pair.target.size) == ((30, 20), (16, 24))
+
+
+def test_the_size_is_that_of_the_loaded_image(tmp_path):
+    """mmdet's loader applies the EXIF orientation: width and height are swapped."""
+    turned = Image.Exif()
+    turned[ExifTags.Base.Orientation] = 6
+    Image.new("RGB", (30, 20)).save(tmp_path / "a.jpg", exif=turned)
+    height, width = LoadImageFromFile()(dict(img_path=str(tmp_path / "a.jpg")))["img_shape"]
+    assert image(tmp_path / "a.jpg").size == (width, height) == (20, 30)
 
 
 def test_the_metric_accepts_a_sample(pair):
