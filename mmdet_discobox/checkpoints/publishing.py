@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Literal
 
+import torch
 from torch import Tensor
 
 from mmdet_discobox.models.teachers import ADDITIONS
@@ -61,13 +62,13 @@ def publish_checkpoint(
         ``meta`` and ``state_dict``.
 
     Raises:
-        ValueError: see :func:`publish_weights`.
+        ValueError: see :func:`publish_weights`, or a weight is too large for float16.
     """
     meta = checkpoint.get("meta") or {}
     keys = [key for key in _KEPT_META if key in meta and (config or key != "cfg")]
     weights = publish_weights(checkpoint["state_dict"], network=network)
     if half:
-        weights = {k: v.half() if v.is_floating_point() else v for k, v in weights.items()}
+        weights = {key: _half(key, value) for key, value in weights.items()}
     return dict(
         meta=dict({key: _plain(meta[key]) for key in keys}, published_network=network),
         state_dict=weights,
@@ -98,6 +99,18 @@ def _teacher_weights(
             f"of them alone: {', '.join(difference[:10])}."
         )
     return teacher
+
+
+def _half(key: str, value: Tensor) -> Tensor:
+    if not value.is_floating_point():
+        return value
+    half = value.half()
+    if (half.isinf() & value.isfinite()).any():
+        raise ValueError(
+            f"Expected weights up to {torch.finfo(torch.float16).max:.0f} for float16, but "
+            f"{key!r} has {value.abs().max():g}. Publish with half=False (without --half)."
+        )
+    return half
 
 
 def _plain(value: Any) -> Any:

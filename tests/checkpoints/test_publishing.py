@@ -222,3 +222,13 @@ def test_half_precision_and_no_config():
     assert model.state_dict()[key].dtype == torch.float32
     assert torch.equal(model.state_dict()[key].half(), weights[key])
     assert publish_checkpoint(checkpoint)["meta"]["cfg"] == "work_dir = '/home'"
+
+
+def test_weights_too_large_for_half_precision_are_an_error():
+    """A variance of 1e5 would become infinite, and the features 0."""
+    weights = {"norm.running_mean": torch.tensor([-65504.0]), "norm.running_var": torch.ones(2)}
+    published = publish_checkpoint(dict(state_dict=weights), half=True)
+    assert published["state_dict"]["norm.running_mean"].item() == -65504
+    weights["norm.running_var"][1] = 1e5
+    with pytest.raises(ValueError, match=r"up to 65504 .* 'norm\.running_var' has 100000.*--half"):
+        publish_checkpoint(dict(state_dict=weights), half=True)
