@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from mmdet.registry import MODELS
 from mmengine.config import Config
+from mmengine.fileio import list_from_file
 from mmengine.logging import MMLogger
 from mmengine.model import revert_sync_batchnorm
 from mmengine.registry import init_default_scope
@@ -148,4 +149,10 @@ def _mapping(value: Any) -> Json:
 
 def _classes_of(config: Config) -> tuple[str, ...]:
     dataset = (config.get("test_dataloader") or {}).get("dataset") or {}
-    return tuple((dataset.get("metainfo") or {}).get("classes") or ())
+    classes = (dataset.get("metainfo") or {}).get("classes") or ()
+    if isinstance(classes, str):  # a file with a name per line, which mmengine's data sets read
+        try:
+            classes = list_from_file(classes)
+        except FileNotFoundError:  # of another machine
+            classes = ()
+    return tuple(classes)

@@ -128,3 +128,13 @@ def test_class_names_of_a_checkpoint_are_read_in_every_spelling(trained, tmp_pat
     torch.save(dict(state_dict=trained, meta=meta), tmp_path / "weights.pth")
     detector = build_detector(config_of(tiny_solov2()), tmp_path / "weights.pth", "cpu")
     assert detector.dataset_meta["classes"] == ("apple", "pear")
+
+
+def test_class_names_of_a_config_may_be_a_file(tmp_path):
+    """As for mmengine's data sets."""
+    (tmp_path / "classes.txt").write_text("apple\npear\n")
+    config = config_of(tiny_solov2())
+    config.test_dataloader.dataset.metainfo.classes = str(tmp_path / "classes.txt")
+    assert build_detector(config, device="cpu").dataset_meta["classes"] == ("apple", "pear")
+    (tmp_path / "classes.txt").unlink()  # of the machine of the training
+    assert build_detector(config, device="cpu").dataset_meta["classes"] == ()
