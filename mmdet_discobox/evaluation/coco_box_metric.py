@@ -76,6 +76,7 @@ class CocoBoxMetric(CocoMetric):
         self.ann_file = ann_file
         self.without_masks = without_masks
         self._numbers: dict[Hashable, int] = {}
+        self._written: set[Path] = set()
         if ann_file is not None:
             with get_local_path(ann_file, backend_args=backend_args) as path:
                 dataset = read_coco(path, name=ann_file, annotated=not self.format_only)
@@ -106,9 +107,15 @@ class CocoBoxMetric(CocoMetric):
         """Compute the metrics, and write the ids of the json into the files of results."""
         metrics: dict[str, float] = super().compute_metrics(results)
         if self.ann_file is not None and self.outfile_prefix is not None:
-            for kind in ("bbox", "segm"):
-                self._restore_ids(Path(f"{self.outfile_prefix}.{kind}.json"))
+            for path in self._written:
+                self._restore_ids(path)
         return metrics
+
+    def results2json(self, results: Sequence[Json], outfile_prefix: str) -> Json:
+        """Write the files of results, see the parent; others may be of an earlier test."""
+        files: Json = super().results2json(results, outfile_prefix)
+        self._written = {Path(path) for path in files.values()}
+        return files
 
     def _check_masks(self, dataset: Json) -> None:
         missing = annotations_without_mask(dataset)
@@ -187,8 +194,6 @@ class CocoBoxMetric(CocoMetric):
                 )
 
     def _restore_ids(self, path: Path) -> None:
-        if not path.is_file():
-            return
         results = json.loads(path.read_bytes())
         for result in results:
             result["image_id"] = self._image_ids[result["image_id"] - 1]

@@ -184,3 +184,20 @@ def test_an_image_that_the_json_lacks_is_named(tmp_path):
     built = metric(tmp_path, dataset())
     with pytest.raises(ValueError, match=r"image 7 in '.*val\.json', but it is missing"):
         built.process({}, [dict(sample(), img_id=7)])
+
+
+def test_files_of_an_earlier_test_are_left_alone(tmp_path):
+    """Detectors with and without masks write to one prefix."""
+    content = dataset(masks=True)
+    content["images"][0]["id"] = content["annotations"][0]["image_id"] = 70
+    content["annotations"][1]["image_id"] = 70
+    found = dict(sample(), img_id=70)
+    for with_masks in (True, False):
+        built = metric(tmp_path, content, outfile_prefix=str(tmp_path / "out"))
+        if not with_masks:
+            del found["pred_instances"]["masks"]
+        built.process({}, [copy.deepcopy(found)])
+        assert built.evaluate(1)["coco/bbox_mAP"] > 0
+        for kind in ("bbox", "segm"):
+            results = json.loads((tmp_path / f"out.{kind}.json").read_text())
+            assert {result["image_id"] for result in results} == {70}
