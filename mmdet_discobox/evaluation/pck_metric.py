@@ -30,7 +30,8 @@ class PCKMetric(BaseMetric):
     A sample is a mapping with the keys of :meth:`KeypointPair.to_sample` (``class_name``,
     ``visible`` and, for ``source`` and ``target``, ``_points``, ``_size``, ``_box``) and
     ``predicted_points`` ``(K, 2)``: the points transferred to the image ``compared_in``, in pixels
-    of the file, NaN for points without a prediction.
+    of the file, NaN for points without a prediction. ``predicted_in``, the name of that image, is
+    checked if it is there.
 
     The results ``PCK@0.1`` and ``PCK@0.1/<class>`` are in [0, 1], or NaN without visible key
     points. The result of a class is the mean over its pairs if ``average`` is "pairs", else over
@@ -51,7 +52,8 @@ class PCKMetric(BaseMetric):
         protocol: The resulting :class:`~.pck_protocols.PCKProtocol`.
 
     Raises:
-        ValueError: If an argument is not one of its choices, or a sample is incomplete.
+        ValueError: If an argument is not one of its choices, or a sample is incomplete or has
+            points in the other image.
     """
 
     default_prefix = "correspondence"
@@ -147,6 +149,13 @@ class PCKMetric(BaseMetric):
             raise ValueError(
                 f"Expected a sample with {', '.join(needed)}, but {', '.join(missing)} is missing. "
                 "Pass KeypointPair.to_sample() together with the transferred `predicted_points`."
+            )
+        side = self.protocol.compared_in
+        if sample.get("predicted_in", side) != side:
+            raise ValueError(
+                f"Expected points that are transferred to the {side}, where the protocol compares "
+                f"them, but got points in the {sample['predicted_in']}. Set "
+                f"compared_in='{side}' of the KeypointTransfer."
             )
 
     def _averages(

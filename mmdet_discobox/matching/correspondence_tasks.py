@@ -105,7 +105,8 @@ class KeypointTransfer(CorrespondenceTask):
             matcher: see :func:`.build_matcher`.
 
         Returns:
-            ``pair.to_sample()`` with ``predicted_points`` ``(K, 2)``, NaN for invisible points.
+            ``pair.to_sample()`` with ``predicted_points`` ``(K, 2)``, NaN for invisible points, and
+            ``predicted_in``, the image ``compared_in``.
         """
         sides = [pair.source, pair.target]
         if self.compared_in == "source":
@@ -117,7 +118,8 @@ class KeypointTransfer(CorrespondenceTask):
         if visible.any():
             points = torch.from_numpy(sides[0].points[visible] + _HALF)
             moved[visible] = match.transfer(points)[0].numpy() - _HALF
-        return {**pair.to_sample(), "predicted_points": moved}
+        predicted = {"predicted_points": moved, "predicted_in": self.compared_in}
+        return {**pair.to_sample(), **predicted}
 
     def _object(self, side: KeypointImage, class_name: str) -> DescribedObjects:
         if self.boxes == "annotated" and side.box is not None:

@@ -59,6 +59,15 @@ def test_key_points_of_a_shifted_picture(describe, pair, boxes, compared_in):
     assert metric.evaluate(1)["correspondence/PCK@0.15"] == 1
 
 
+def test_points_in_the_other_image_than_the_protocols_are_refused(describe, pair):
+    """They would be compared with the points of another image."""
+    sample = KeypointTransfer(describe)(pair, build_matcher("identity"))
+    message = "transferred to the source, .* in the target. Set compared_in='source' of the Key"
+    with pytest.raises(ValueError, match=message):
+        PCKMetric("cats").process(None, [sample])
+    PCKMetric("cats", compared_in="target").process(None, [sample])
+
+
 def test_identity_keeps_pixels_exactly(describe, pair):
     """Half pixels go in and come out: whole images of one size, so nothing may move."""
     task = KeypointTransfer(describe, boxes="image")
