@@ -17,6 +17,7 @@ from torch import Tensor
 
 from mmdet_discobox.functional import box_masks, masks_to_boxes
 from mmdet_discobox.models.teachers import box_windows, crop_masks, paste_window
+from mmdet_discobox.structures import scale_factor
 from mmdet_discobox.utils.types import type_name
 
 from .object_features import FeatureLevel, captured_maps, object_features
@@ -42,7 +43,7 @@ class _NetworkInput:
     @property
     def scale(self) -> Tensor:
         """``(4,)`` pixels of the network's input per pixel of the image, for x, y, x, y."""
-        return self.inputs.new_tensor(self.sample.scale_factor).repeat(2)
+        return self.inputs.new_tensor(scale_factor(self.sample)).repeat(2)
 
     @property
     def image_size(self) -> tuple[int, int]:

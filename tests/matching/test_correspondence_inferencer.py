@@ -369,6 +369,23 @@ def test_transforms_of_a_python_style_config():
     assert torch.equal(*found)
 
 
+def test_a_pipeline_without_resize():
+    """Its images have no scale factor: they keep their size."""
+    found = []
+    for kinds in ((), ("Resize",)):
+        detector = build(tiny_solov2()).eval()
+        detector.cfg = config_of(tiny_solov2())
+        dataset = detector.cfg.test_dataloader.dataset
+        dataset.pipeline = [step for step in dataset.pipeline if step["type"] not in kinds]
+        infer = CorrespondenceInferencer(detector, features=("backbone", 0), size=8, score_thr=0)
+        found.append(infer([texture(0), texture(1)], boxes=[[BOX], None], labels=[[0], None]))
+    resized, kept = found
+    for one, other in zip(resized.objects, kept.objects, strict=True):
+        assert len(one) > 0
+        assert torch.equal(one.boxes, other.boxes)
+        assert torch.equal(one.masks, other.masks)
+
+
 def test_models_and_checkpoints(tmp_path):
     config = config_of(tiny_solov2())
     trained = build(tiny_solov2(), seed=3)
