@@ -73,7 +73,8 @@ class CorrespondenceInferencer:
         image_scale: ``(width, height)`` for the test pipeline's ``Resize``; None keeps its own.
 
     Raises:
-        ValueError: if the matcher is unknown, or for the reasons of :func:`build_detector`.
+        ValueError: if the matcher is unknown, ``size`` is below 1, or for the reasons of
+            :func:`build_detector`.
     """
 
     def __init__(

@@ -15,7 +15,7 @@ from mmdet.structures import DetDataSample
 from mmengine.structures import InstanceData
 from torch import Tensor
 
-from mmdet_discobox.functional import box_masks, masks_to_boxes
+from mmdet_discobox.functional import box_masks, check_ranges, masks_to_boxes
 from mmdet_discobox.models.teachers import box_windows, crop_masks, paste_window
 from mmdet_discobox.structures import scale_factor
 from mmdet_discobox.utils.types import type_name
@@ -62,6 +62,9 @@ class ImageDescriber:
         size: cells S along each side of the grid over a box.
         score_thr: detections of lower scores are dropped.
         image_scale: ``(width, height)`` for the pipeline's ``Resize``; None keeps its own.
+
+    Raises:
+        ValueError: if ``size`` is below 1.
     """
 
     def __init__(
@@ -74,6 +77,7 @@ class ImageDescriber:
         score_thr: float = 0.3,
         image_scale: tuple[int, int] | None = None,
     ) -> None:
+        check_ranges(size=(size, "[1, inf)"))  # RoIAlign divides by it, which ends the process
         self.model = model
         self.level = features
         self.size = size

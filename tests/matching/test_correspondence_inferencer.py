@@ -354,6 +354,11 @@ def test_features_that_are_none(features, message):
         inferencer_of(tiny_solov2(), features=features)([texture()], boxes=[[BOX]])
 
 
+def test_a_grid_without_cells_is_refused():
+    with pytest.raises(ValueError, match=r"`size` to be in \[1, inf\) but got 0"):
+        inferencer_of(tiny_solov2(), size=0)
+
+
 def test_transforms_of_a_python_style_config():
     """Their types are classes."""
     found = []
