@@ -6,12 +6,14 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+import torch
 from mmdet.registry import METRICS
 from mmengine.evaluator import BaseMetric
 
+from mmdet_discobox.functional import box_masks
 from mmdet_discobox.utils.types import Json
 
-from .arrays import to_array
+from .arrays import Flags, to_array
 
 
 @METRICS.register_module()
@@ -19,7 +21,9 @@ class BoxMaskIoU(BaseMetric):
     """Mean IoU of predicted and true masks, one for each box, and the share above a threshold.
 
     For networks that predict a mask for every box of ``gt_instances``, in its order: both masks
-    are cut by the box. Nothing is detected, so there is no precision and no recall.
+    are cut by the box. Nothing is detected, so there is no precision and no recall. The pixels of a
+    box are those of :func:`.box_masks`, by which boxes are labelled: a box between two pixel
+    centres has the pixel or line in its middle.
 
     Args:
         threshold: IoU above which a mask counts as good.
@@ -55,9 +59,10 @@ class BoxMaskIoU(BaseMetric):
                 )
             masks = to_array(predicted["masks"], bool)
             truth = given["masks"].to_ndarray().astype(bool)
-            boxes = to_array(given["bboxes"])
+            boxes = torch.from_numpy(to_array(given["bboxes"], np.float32)).reshape(-1, 4)
+            inner = box_masks(boxes, truth.shape[-2:]).numpy()
             # one result per sample: mmengine cuts what it collects to the number of samples
-            self.results.append([_iou(*each) for each in zip(masks, truth, boxes, strict=True)])
+            self.results.append([_iou(*each) for each in zip(masks, truth, inner, strict=True)])
 
     def compute_metrics(self, results: list[list[float]]) -> dict[str, float]:
         """Return ``mean_iou`` and ``good``, the share of masks above the threshold.
@@ -71,9 +76,7 @@ class BoxMaskIoU(BaseMetric):
         return dict(mean_iou=float(ious.mean()), good=float((ious > self.threshold).mean()))
 
 
-def _iou(mask: np.ndarray, truth: np.ndarray, box: np.ndarray) -> float:
-    """Compute the IoU of two masks ``(H, W)`` in the pixels whose centres are in a box."""
-    x1, y1, x2, y2 = np.ceil(box - 0.5).clip(0).astype(int)
-    inner = (slice(y1, max(y2, y1 + 1)), slice(x1, max(x2, x1 + 1)))
-    union = (mask[inner] | truth[inner]).sum()
-    return float((mask[inner] & truth[inner]).sum() / max(union, 1))
+def _iou(mask: Flags, truth: Flags, box: Flags) -> float:
+    """Compute the IoU of two masks ``(H, W)`` in the pixels of a box."""
+    union = ((mask | truth) & box).sum()
+    return float((mask & truth & box).sum() / max(union, 1))

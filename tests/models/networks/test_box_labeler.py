@@ -12,6 +12,7 @@ from mmdet.structures.mask import BitmapMasks
 from tiny import batch, build, losses_of, tiny_labeler, tiny_solov2
 
 from mmdet_discobox.evaluation import BoxMaskIoU
+from mmdet_discobox.functional import box_masks
 from mmdet_discobox.models.detectors import look
 from mmdet_discobox.models.detectors.colour_jitter import ColourJitter
 from mmdet_discobox.models.networks.box_labeler import box_coordinates
@@ -200,3 +201,15 @@ def test_iou_is_measured_inside_the_box():
         BoxMaskIoU(threshold=7)
     with pytest.raises(ValueError, match="Expected true masks in `gt_instances`"):
         metric.process(None, [{**sample, "gt_instances": dict(bboxes=box)}])
+
+
+@pytest.mark.parametrize("box", [[2.6, 2, 2.9, 8], [2, 9.6, 8, 12], [2, 2, 8, 8]])
+def test_pixels_of_thin_boxes_are_those_that_are_labelled(box):
+    """Between two pixel centres, and at the border of the image."""
+    boxes = torch.tensor([box])
+    labelled = box_masks(boxes, (10, 10))
+    metric = BoxMaskIoU()
+    truth = BitmapMasks(labelled.numpy().astype(np.uint8), 10, 10)
+    given = dict(bboxes=boxes, masks=truth)
+    metric.process(None, [dict(gt_instances=given, pred_instances=dict(masks=labelled))])
+    assert metric.results == [[1.0]]
