@@ -34,6 +34,11 @@ _TEXTS = {
         "{count} segmentations are no mask of their image and count as none",
         "No action needed to train on boxes; mask AP needs a mask of every object",
     ),
+    "polygons": (
+        "{count} masks have polygons of fewer than three points, or far outside their image, which "
+        "are left out",
+        "No action needed if intended: the other polygons of these masks stay",
+    ),
     "area": (
         "{count} areas cannot be those of their objects and are computed anew",
         "No action needed",
@@ -80,9 +85,10 @@ def repair(dataset: Json, *, masks: bool = True) -> tuple[Json, list[Repair]]:
         annotation = _changed(raw, _box_fields(raw))
         if masks:
             annotation = _with_mask_fields(annotation, sizes[annotation["image_id"]])
-        for name in _TEXTS:
+        for name in ("bbox", "segmentation", "area"):
             if _is_repaired(name, raw, annotation):
-                examples[name].append(f"annotation {quote(raw['id'])}: {quote(raw[name])}")
+                kind = "polygons" if name == "segmentation" and name in annotation else name
+                examples[kind].append(f"annotation {quote(raw['id'])}: {quote(raw[name])}")
         annotations.append(annotation)
     categories = [_changed(each, dict(id=parse_id(each["id"]))) for each in dataset["categories"]]
     repairs = [
@@ -94,6 +100,25 @@ def repair(dataset: Json, *, masks: bool = True) -> tuple[Json, list[Repair]]:
     return (dict(repaired, annotations=annotations) if "annotations" in dataset else repaired), (
         repairs
     )
+
+
+def trim_masks(dataset: Json) -> Json:
+    """Leave out of each mask what :func:`repair` leaves out; masks without sense stay as they are.
+
+    Args:
+        dataset: Result of :func:`repair` with ``masks=False``; not changed.
+
+    Returns:
+        The json, for :func:`.find_mask_problems` to report the masks without sense.
+    """
+    sizes = {i["id"]: dict(height=i["height"], width=i["width"]) for i in dataset["images"]}
+    annotations = []
+    for annotation in dataset["annotations"]:
+        if segmentation := annotation.get("segmentation"):
+            mask = sensible_mask(segmentation, **sizes[annotation["image_id"]])
+            annotation = _changed(annotation, dict(segmentation=mask or segmentation))
+        annotations.append(annotation)
+    return dict(dataset, annotations=annotations)
 
 
 def _image_fields(image: Json) -> Json:

@@ -17,6 +17,7 @@ from mmengine.logging import print_log
 from mmdet_discobox.annotation_files.box_table import BoxTable
 from mmdet_discobox.annotation_files.coco_reading import index_coco, read_coco
 from mmdet_discobox.annotation_files.coco_records import look
+from mmdet_discobox.annotation_files.coco_repairs import trim_masks
 from mmdet_discobox.annotation_files.true_masks import (
     MIN_BOX_IOU,
     PERSON,
@@ -109,7 +110,7 @@ class CocoBoxDataset(CocoDataset):
         if "annotations" in dataset:
             self._check_boxes(BoxTable(dataset))
             if self.use_masks:
-                dataset = self._without_bad_masks(dataset)
+                dataset = self._without_bad_masks(trim_masks(dataset))
         return index_coco(dataset)
 
     def parse_data_info(self, raw_data_info: Json) -> Json:

@@ -194,6 +194,18 @@ def test_training_reports_bad_masks_once_and_goes_on_with_the_box(root, monkeypa
         build(root, pack, bad_masks="ignore")
 
 
+def test_a_mask_keeps_its_polygons_that_make_sense(root):
+    dataset = mixed(root, {1})
+    polygons = dataset["annotations"][0]["segmentation"]
+    pack = [*LOAD, dict(type="PackDetInputs")]
+    whole = build(root, pack, bad_masks="error")[1]["data_samples"].gt_instances.masks
+    polygons.append([5, 5, 6, 6])
+    (root / "mixed.json").write_text(json.dumps(dataset))
+    trimmed = build(root, pack, bad_masks="error")[1]["data_samples"].gt_instances.masks
+    assert trimmed.is_true.tolist() == [True, False]
+    assert (trimmed.masks == whole.masks).all()
+
+
 def test_crops_of_boxes_keep_and_repeat_true_masks(root):
     mixed(root, {1, 4})
     crops = dict(

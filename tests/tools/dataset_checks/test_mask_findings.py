@@ -49,3 +49,11 @@ def test_malformed_masks_are_listed_with_their_ids(check):
     assert "6 segmentations are no mask of their image and count as none" in note
     assert all(f"annotation {value}: [[1, 2, 3]]" in note for value in ids[:5])
     assert "... and 1 more" in note
+
+
+def test_polygons_left_out_of_a_mask_are_told_from_a_mask_left_out(check):
+    content = coco([4, 4, 20, 20])
+    content["annotations"][0]["segmentation"] = [*SQUARE, [5, 5, 6, 6]]
+    left_out, counted = texts(check(content), "note")
+    assert "1 masks have polygons of fewer than three points" in left_out
+    assert "1 of 1 objects have a true mask" in counted
