@@ -27,6 +27,9 @@ from mmdet_discobox.utils.command_line import run
 from mmdet_discobox.utils.files import write_bytes, write_json
 from mmdet_discobox.utils.images import list_images, read_image
 
+#: formats without colours, for which OpenCV has a writer
+GRAY = (".pgm", ".pbm")
+
 
 class Inferencer(DetInferencer):
     """mmdet's inferencer, whose checkpoint is read safely and must fit the config."""
@@ -159,12 +162,25 @@ def predict(
 
 
 def save_drawing(path: Path, drawing: np.ndarray) -> None:
-    """Save a drawing in the format of its name, or as PNG if OpenCV cannot write that."""
-    if not cv2.haveImageWriter(path.name):
+    """Save a drawing in the format of its name, or as PNG if OpenCV cannot write it in that."""
+    pixels = np.ascontiguousarray(drawing[..., ::-1])
+    content = encode(path.suffix, pixels)
+    if content is None:
         path = path.with_name(f"{path.name}.png")
+        content = cv2.imencode(".png", pixels)[1].tobytes()
     path.parent.mkdir(parents=True, exist_ok=True)
-    _, content = cv2.imencode(path.suffix, np.ascontiguousarray(drawing[..., ::-1]))
-    write_bytes(path, content.tobytes())
+    write_bytes(path, content)
+
+
+def encode(suffix: str, pixels: np.ndarray) -> bytes | None:
+    """Encode an image; None if the format has no colours, or sides too short for the image."""
+    if suffix.lower() in GRAY or not cv2.haveImageWriter(f"x{suffix}"):
+        return None
+    try:
+        written, content = cv2.imencode(suffix, pixels)
+    except cv2.error:
+        return None
+    return content.tobytes() if written else None
 
 
 if __name__ == "__main__":

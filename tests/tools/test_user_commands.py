@@ -272,7 +272,8 @@ def test_image_demo_refuses_what_it_cannot_use(tool, folder, tmp_path):
 def test_image_demo_of_folders(tool, folder, tmp_path):
     images, out = tmp_path / "images", tmp_path / "images" / "out"
     content = (folder / "set" / "images" / "1.png").read_bytes()
-    for name in ("IMG_1.PNG", "sub/x/a.png", "sub/x/a.jfif", "b.JPG", ".hidden.png", "note.txt"):
+    names = "IMG_1.PNG sub/x/a.png sub/x/a.jfif b.JPG c.pgm .hidden.png note.txt"
+    for name in names.split():
         (images / name).parent.mkdir(parents=True, exist_ok=True)
         (images / name).write_bytes(content)
     line = ("image_demo", images, folder / "config.py", folder / "epoch_2.pth", "--out-dir", out)
@@ -280,14 +281,15 @@ def test_image_demo_of_folders(tool, folder, tmp_path):
     tool(*line, "--device", "cpu", status=0)  # its drawings are no images
     drawn = {str(path.relative_to(out)) for path in out.rglob("*") if path.is_file()}
     assert drawn == {
-        "vis/IMG_1.PNG", "vis/b.JPG", "vis/sub/x/a.png", "vis/sub/x/a.jfif.png",
-        "preds/IMG_1.json", "preds/b.json", "preds/sub/x/a.png.json", "preds/sub/x/a.jfif.json",
+        "vis/IMG_1.PNG", "vis/b.JPG", "vis/c.pgm.png", "vis/sub/x/a.png", "vis/sub/x/a.jfif.png",
+        "preds/IMG_1.json", "preds/b.json", "preds/c.json", "preds/sub/x/a.png.json",
+        "preds/sub/x/a.jfif.json",
     }  # fmt: skip
     assert all(cv2.imread(str(path)) is not None for path in (out / "vis").rglob("*.*"))
     (images / "a.gif").write_bytes(b"<html>404</html>")
     (images / "b.JPG").write_bytes(b"")
     output = tool(*line, "--device", "cpu", status=1)
-    assert "Drawings of 3 images" in output
+    assert "Drawings of 4 images" in output
     assert "2 images have no prediction" in output
     assert "- 'a.gif': Expected an image at" in output
     assert "- 'b.JPG': Expected an image at" in output
