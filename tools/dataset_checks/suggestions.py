@@ -4,19 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from math import ceil
 
 import numpy as np
 
 from mmdet_discobox.annotation_files.box_table import BoxTable
 
 from .cell_shares import CellShares
+from .schedules import choose_schedule
 from .training_settings import TrainingSettings
 
 #: iterations of the shortest training of persons in ``docs/results.md``
 _MIN_ITERATIONS = 558
-#: suggested and largest share of the warm-up in a training
-_WARM_UP, _MAX_WARM_UP = 0.1, 0.25
+#: largest share of the warm-up in a training
+_MAX_WARM_UP = 0.25
 #: finer grids that are tried, in multiples of the present ones, and the share of the boxes that
 #: they must win
 _FINER, _FINER_GAIN = (1.5, 2.0), 0.03
@@ -126,22 +126,22 @@ def _choose(
 
 
 def _schedule(settings: TrainingSettings, num_images: int) -> str | None:
-    """Return a longer schedule with less warm-up if the present one is too short."""
+    """Return the schedule of a written config if the present one is too short."""
     iterations = settings.iterations(num_images)
     if settings.max_epochs is None or not iterations:
         return None
-    if iterations >= max(_MIN_ITERATIONS, settings.warm_up / _MAX_WARM_UP):
+    samples = settings.num_samples or num_images
+    chosen = choose_schedule(samples, settings.batch_size, epochs=settings.max_epochs)
+    enough = min(_MIN_ITERATIONS, chosen.steps)
+    if iterations >= max(enough, settings.warm_up / _MAX_WARM_UP):
         return None
-    steps = ceil(num_images / settings.batch_size)
-    epochs = max(settings.max_epochs, ceil(_MIN_ITERATIONS / steps))
-    warm_up = ceil(epochs * steps * _WARM_UP)
     return f"""\
 # That is short beside its warm-up of {settings.warm_up} iterations, or beside the {_MIN_ITERATIONS}
 # iterations of the shortest training on photographs in the benchmarks.
-# A longer training, a tenth of it warm-up:
-train_cfg = dict(max_epochs={epochs})
+# The epochs that --write-config chooses, or yours if these are more; at most a tenth is warm-up:
+train_cfg = dict(max_epochs={chosen.epochs})
 param_scheduler = [
-    dict(type="LinearLR", start_factor=0.01, by_epoch=False, begin=0, end={warm_up}),
+    dict(type="LinearLR", start_factor=0.01, by_epoch=False, begin=0, end={chosen.warm_up}),
     dict(type="CosineAnnealingLR", by_epoch=True, convert_to_iter_based=True),
 ]"""
 

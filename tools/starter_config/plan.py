@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import ceil, log2
+from math import log2
 
 import numpy as np
 
+from dataset_checks.schedules import choose_schedule
 from mmdet_discobox.annotation_files.box_table import BoxTable
 
 from .networks import Network
@@ -20,10 +21,6 @@ _SHORTEST = 640
 _TINY = 16.0
 #: most images of a step: more would make the few steps of a small data set fewer
 _MOST_IMAGES = 8
-#: shortest training in epochs and in steps; the rows of 12 epochs in `docs/results.md` have 1,116
-_MIN_EPOCHS, _MIN_STEPS, _MAX_EPOCHS = 12, 1200, 300
-#: warm-up as a share of the training, and its longest
-_WARM_UP, _MAX_WARM_UP = 0.1, 500
 
 
 @dataclass(frozen=True)
@@ -67,8 +64,7 @@ def plan_training(table: BoxTable, network: Network) -> Plan:
     scale, sizes, enlarged = _image_scale(table, network)
     fitting = 2 ** round(log2(max(1.0, network.pixels / (scale[0] * scale[1]))))
     batch_size = min(fitting, _MOST_IMAGES, used)
-    steps = ceil(used / batch_size)
-    epochs = min(max(_MIN_EPOCHS, ceil(_MIN_STEPS / steps)), _MAX_EPOCHS)
+    schedule = choose_schedule(used, batch_size)
     median = np.median(np.sort(table.image_sizes, 1)[:, ::-1], 0)
     return Plan(
         image_scale=scale,
@@ -76,10 +72,10 @@ def plan_training(table: BoxTable, network: Network) -> Plan:
         enlarged=enlarged,
         tiny_share=float((sizes < _TINY).mean()) if len(sizes) else 0.0,
         batch_size=batch_size,
-        epochs=epochs,
-        steps=epochs * steps,
-        warm_up=min(ceil(_WARM_UP * epochs * steps), _MAX_WARM_UP),
-        interval=max(1, epochs // 6),
+        epochs=schedule.epochs,
+        steps=schedule.steps,
+        warm_up=schedule.warm_up,
+        interval=max(1, schedule.epochs // 6),
     )
 
 

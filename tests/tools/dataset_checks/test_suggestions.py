@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from checked_data import GOOD, coco
@@ -11,6 +13,7 @@ from hypothesis import strategies as st
 from dataset_checks import TrainingSettings
 from dataset_checks.suggestions import scale_ranges, suggest
 from mmdet_discobox.annotation_files.box_table import BoxTable
+from starter_config import NETWORKS, plan_training
 
 
 def test_scale_ranges_of_coco_are_those_of_solov2():
@@ -38,8 +41,31 @@ def test_a_schedule_for_few_images():
     assert "12 iterations on one device\n# That is short beside its warm-up of 2000" in str(short)
     written: dict = {}
     exec(str(short), {}, written)  # the text is meant to be copied into a config
-    assert written["train_cfg"] == dict(max_epochs=558)
-    assert written["param_scheduler"][0]["end"] == 56
+    assert written["train_cfg"] == dict(max_epochs=300)
+    assert written["param_scheduler"][0]["end"] == 30
+
+
+@pytest.mark.parametrize("images", [1, 8, 9, 30, 1500])
+@pytest.mark.parametrize("network", ["solov2", "yolact"])
+def test_a_written_config_is_long_enough_for_the_check(images, network):
+    content = coco(*[GOOD] * images)
+    first = content["images"][0]
+    content["images"] = [dict(first, id=i, width=640, height=480) for i in range(1, images + 1)]
+    for number, annotation in enumerate(content["annotations"], 1):
+        annotation["image_id"] = number
+    plan = plan_training(BoxTable(content), NETWORKS[network])
+    short = TrainingSettings(batch_size=plan.batch_size, max_epochs=1, warm_up=2000)
+    written = replace(short, max_epochs=plan.epochs, warm_up=plan.warm_up)
+    assert suggest(BoxTable(content), written).schedule is None
+    suggested = suggest(BoxTable(content), short).schedule
+    assert f"max_epochs={plan.epochs})" in suggested
+    assert f"end={plan.warm_up})" in suggested
+
+
+def test_the_schedule_counts_the_samples_of_an_epoch():
+    """A repeated data set has more samples than images."""
+    settings = TrainingSettings(batch_size=2, max_epochs=3, num_samples=100)
+    assert "max_epochs=24)" in suggest(BoxTable(coco(GOOD)), settings).schedule  # 1,200 steps
 
 
 def test_a_warm_up_that_is_too_long():
