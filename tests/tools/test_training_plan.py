@@ -56,3 +56,14 @@ def test_length_of_the_training(images, epochs, steps):
     assert plan.steps == steps
     assert plan.warm_up <= 500
     assert 1 <= plan.interval <= epochs
+
+
+def test_yolact_counts_the_images_that_the_data_set_keeps():
+    """mmdet leaves out images without any annotation, but none with a crowd or a thin box alone."""
+    content = coco([0, 0, 200, 200], [0, 0, 50, 50], [0, 0, 0.5, 50])
+    first = content["images"][0]
+    content["images"] = [dict(first, id=i, width=640, height=480) for i in (1, 2, 3, 4)]
+    for number, annotation in enumerate(content["annotations"], 1):
+        annotation.update(image_id=number, iscrowd=int(number == 2))
+    assert plan_training(BoxTable(content), NETWORKS["yolact"]).batch_size == 3
+    assert plan_training(BoxTable(content), NETWORKS["solov2"]).batch_size == 4

@@ -149,6 +149,7 @@ def _classes(table: BoxTable, settings: TrainingSettings) -> list[Finding]:
 def _images(table: BoxTable, settings: TrainingSettings) -> list[Finding]:
     images = table.dataset["images"]
     counts = np.bincount(table.image_inds[table.trained], minlength=len(images))
+    empty = int((counts == 0).sum())
     files = defaultdict(list)
     for image in images:
         files[image["file_name"]].append(image["id"])
@@ -160,13 +161,19 @@ def _images(table: BoxTable, settings: TrainingSettings) -> list[Finding]:
         text="{count} files are named by several images",
         fix="Merge these images: the boxes of one are background in the other",
     )
-    fix = "They train as background; filter_cfg=dict(filter_empty_gt=True) leaves them out"
+    fix = (
+        "They train as background; filter_cfg=dict(filter_empty_gt=True) leaves out those without "
+        "any annotation"
+    )
     if settings.filter_empty:
-        fix = "The config leaves them out; filter_cfg=None trains them as background"
+        left_out = int((np.bincount(table.image_inds, minlength=len(images)) == 0).sum())
+        some = f"out {left_out} of them, which have no annotation"
+        which = "them out" if left_out == empty else some
+        fix = f"The config leaves {which}; filter_cfg=None trains all as background"
     return findings + summarize(
         "note",
         (),
-        count=int((counts == 0).sum()),
+        count=empty,
         text=f"{{count}} of {len(images)} images have no box",
         fix=fix,
     )

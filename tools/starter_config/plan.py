@@ -82,7 +82,8 @@ def plan_training(table: BoxTable, network: Network) -> Plan:
 def _trained_images(table: BoxTable, network: Network) -> int:
     if network.keeps_empty:
         return max(1, len(table.image_sizes))
-    return max(1, len(np.unique(table.image_inds[table.trained])))
+    # mmdet leaves out images without any annotation; crowds and dropped boxes are annotations
+    return max(1, len(np.unique(table.image_inds)))
 
 
 def _image_scale(table: BoxTable, network: Network) -> tuple[tuple[int, int], np.ndarray, str]:

@@ -112,6 +112,10 @@ def test_images_that_the_config_leaves_out(check, filtered):
     report = check(content, settings=TrainingSettings(image_scale=None, **filtered))
     if "filter_empty" in filtered:
         assert "1 of 2 images have no box. The config leaves them out" in str(report)
+        content["annotations"].append(dict(content["annotations"][0], id=2, image_id=3, iscrowd=1))
+        content["images"].append({**content["images"][0], "id": 3})
+        report = check(content, settings=TrainingSettings(image_scale=None, **filtered))
+        assert "2 of 3 images have no box. The config leaves out 1 of them, which" in str(report)
     else:
         assert "2 images are smaller than 65 pixels and are left out" in str(report)
         assert "`filter_cfg` of the config leaves out every image" in str(report)
