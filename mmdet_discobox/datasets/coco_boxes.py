@@ -16,8 +16,8 @@ from mmengine.logging import print_log
 
 from mmdet_discobox.annotation_files.box_table import BoxTable
 from mmdet_discobox.annotation_files.coco_reading import index_coco, read_coco
-from mmdet_discobox.annotation_files.coco_records import look
 from mmdet_discobox.annotation_files.coco_repairs import trim_masks
+from mmdet_discobox.annotation_files.missing_images import missing_image_hint
 from mmdet_discobox.annotation_files.true_masks import (
     MIN_BOX_IOU,
     PERSON,
@@ -203,10 +203,15 @@ class CocoBoxDataset(CocoDataset):
             return
         shown = "".join(f"\n- {path}" for path in missing[:5])
         more = f"\n... and {len(missing) - 5} more" if len(missing) > 5 else ""
+        folder = self.data_prefix["img"]
+        fix = missing_image_hint(os.path.relpath(missing[0], folder or "."), folder) or (
+            "Set `data_root` and `data_prefix` such that, joined with the `file_name` of the json, "
+            "they give the path, or restore the files"
+        )
         raise FileNotFoundError(
             f"Expected the {len(paths)} images of '{self.ann_file}' below "
-            f"data_prefix=dict(img={self.data_prefix['img']!r}), but {len(missing)} are missing:"
-            f"{shown}{more}\n{_missing_fix(missing[0])}"
+            f"data_prefix=dict(img={folder!r}), but {len(missing)} are missing:"
+            f"{shown}{more}\n{fix}."
         )
 
     def _check_boxes(self, boxes: BoxTable) -> None:
@@ -259,19 +264,6 @@ def _missing_files(paths: Iterable[str]) -> list[str]:
         if name not in listed[folder]:
             missing.append(path)
     return missing
-
-
-def _missing_fix(path: str) -> str:
-    folder, name = os.path.split(path)
-    if twin := next((other for other in _list_folder(folder) if look(other) == look(name)), None):
-        return (
-            f"A file {twin!a} looks alike, but has other Unicode characters than {name!a}: "
-            "rename the files, or change the `file_name`."
-        )
-    return (
-        "Set `data_root` and `data_prefix` such that, joined with the `file_name` of the json, "
-        "they give the path, or restore the files."
-    )
 
 
 def _list_folder(folder: str) -> set[str]:

@@ -14,6 +14,7 @@ from typing import Any
 
 from mmengine.dist import barrier, broadcast_object_list, get_rank, get_world_size
 
+from mmdet_discobox.annotation_files.missing_images import missing_image_hint
 from mmdet_discobox.utils.journal import Journal
 from mmdet_discobox.utils.ownership import sole_owner
 from mmdet_discobox.utils.paths import is_file
@@ -189,9 +190,11 @@ class LabelRun:
     def _check_images_exist(self) -> None:
         names = [task.image["file_name"] for task in self._tasks.values()]
         if names and not any(is_file(self.image_dir / name) for name in names):
+            hint = missing_image_hint(names[0], self.image_dir)
             raise FileNotFoundError(
                 f"Expected the images of the boxes in '{self.image_dir}', but none of the "
                 f"{len(names)} exists; the first would be '{self.image_dir / names[0]}'."
+                + (f" {hint}." if hint else "")
             )
 
 

@@ -173,6 +173,11 @@ def test_missing_images(root: Path) -> None:
         make(root, coco(GOOD), data_prefix=dict(img="elsewhere/"))
 
 
+def test_images_in_a_sub_folder_are_named(root: Path) -> None:
+    with pytest.raises(FileNotFoundError, match="'first.png' is in '.*/images': pass this"):
+        make(root, coco(GOOD), data_prefix=dict(img=""))
+
+
 def test_missing_images_may_be_filtered(root: Path) -> None:
     (root / "images" / "empty.png").unlink()
     assert len(make(root, coco(GOOD), filter_cfg=dict(filter_empty_gt=True), pipeline=[])) == 3

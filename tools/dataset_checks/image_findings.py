@@ -19,6 +19,7 @@ import numpy as np
 from PIL import ExifTags, Image, UnidentifiedImageError
 
 from mmdet_discobox.annotation_files.coco_records import quote
+from mmdet_discobox.annotation_files.missing_images import missing_image_hint
 from mmdet_discobox.utils.files import read_regular
 from mmdet_discobox.utils.images import decode_image
 from mmdet_discobox.utils.types import Json
@@ -96,6 +97,7 @@ def image_findings(
         on_image: Called after each image, for a progress bar.
     """
     occurrences: dict[str, list[str]] = defaultdict(list)
+    missing: list[str] = []
     with ThreadPoolExecutor() as pool:
         all_faults = pool.map(lambda image: _find_faults(image, image_dir), images)
         for image, faults in zip(images, all_faults, strict=True):
@@ -103,13 +105,22 @@ def image_findings(
                 on_image()
             for key, details in faults:
                 occurrences[key].append(quote(image["file_name"]) + details)
+                missing += [image["file_name"]] * (key == "missing")
     findings = []
     for key, (level, text, fix) in _FAULTS.items():
         count = len(occurrences[key])
-        if key == "missing" and count == len(images):
-            fix = f"Pass the folder that `file_name` is relative to as IMG_DIR, not '{image_dir}'"
+        if key == "missing" and count:
+            fix = _missing_fix(missing, images, image_dir) or fix
         findings += summarize(level, occurrences[key], count=count, text=text, fix=fix)
     return findings
+
+
+def _missing_fix(missing: list[str], images: list[Json], image_dir: str | Path) -> str | None:
+    if hint := missing_image_hint(missing[0], image_dir):
+        return hint
+    if len(missing) < len(images):
+        return None
+    return f"Pass the folder that `file_name` is relative to as IMG_DIR, not '{image_dir}'"
 
 
 def _find_faults(image: Json, image_dir: str | Path) -> list[_Fault]:

@@ -112,3 +112,5 @@ def test_a_wrong_folder_is_told_from_missing_files(tmp_path):
     _image().save(tmp_path / "1.png")
     (finding,) = image_findings(images, tmp_path)
     assert finding.fix == "Restore them, or fix `file_name`"
+    (finding,) = image_findings(images, tmp_path.parent)
+    assert f"'1.png' is in '{tmp_path}': pass this as the folder of the images" in finding.fix
