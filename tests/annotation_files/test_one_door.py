@@ -280,6 +280,26 @@ def test_the_check_asks_the_data_set_of_the_config(tmp_path: Path, wrapped: Any)
     assert "`classes` is ['dog', 'cat'], but the json has" in report(str(names))
 
 
+def test_the_check_finds_the_json_among_several_by_any_path(tmp_path: Path) -> None:
+    path = write(tmp_path, coco())
+    other = path.with_name("other.json")
+    other.write_bytes(path.read_bytes())
+    prefix = dict(img=str(tmp_path / "images"))
+    data = [
+        dict(type="CocoBoxDataset", ann_file=str(file), data_prefix=prefix, pipeline=[])
+        for file in (other, path)
+    ]
+    for each in data:
+        each["metainfo"] = dict(classes=("cat", "dog"))
+    loader = dict(dataset=dict(type="ConcatDataset", datasets=data))
+    config = dict(model=dict(), train_dataloader=loader)
+    (tmp_path / "link.json").symlink_to(path)
+    for same in (tmp_path / "images" / ".." / path.name, tmp_path / "link.json"):
+        assert "error" not in str(check_dataset(same, tmp_path / "images", config=config))
+    with pytest.raises(ValueError, match="Expected ANN_JSON to be one of the data sets"):
+        check_dataset(tmp_path / "third.json", tmp_path / "images", config=config)
+
+
 def test_outer_pipelines_decide_on_the_size() -> None:
     resize = [dict(type="Resize", scale=(320, 320))]
     inner = dict(type="CocoBoxDataset", pipeline=[dict(type="Resize", scale=(80, 80))])

@@ -80,7 +80,7 @@ class TrainingData:
 
 def _is_of(dataset: Mapping[str, Any], path: Path) -> bool:
     name = _json_file(dataset)
-    return name is not None and Path(name).absolute() == path.absolute()
+    return name is not None and Path(name).resolve() == path.resolve()
 
 
 def _json_file(dataset: Mapping[str, Any]) -> str | None:
