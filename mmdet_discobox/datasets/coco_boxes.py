@@ -68,9 +68,10 @@ class CocoBoxDataset(CocoDataset):
         **kwargs: Arguments of the parent.
 
     Raises:
-        ValueError: If the json is not a COCO json, its boxes or classes cannot be used, there is
-            nothing to train on, the pipeline loads masks that not every object has, masks cannot be
-            used and ``bad_masks`` is ``'error'``, or ``bad_masks`` is another value.
+        ValueError: If ``data_prefix`` has no ``img``, the json is not a COCO json, its boxes or
+            classes cannot be used, there is nothing to train on, the pipeline loads masks that not
+            every object has, masks cannot be used and ``bad_masks`` is ``'error'``, or
+            ``bad_masks`` is another value.
         FileNotFoundError: If the json or images are missing.
     """
 
@@ -98,6 +99,12 @@ class CocoBoxDataset(CocoDataset):
 
     def COCOAPI(self, local_path: str) -> COCO:  # noqa: N802 - the parent's name
         """Read, validate and index the json, or the local copy of a remote one."""
+        if "img" not in self.data_prefix:  # mmengine's default has none
+            raise ValueError(
+                "Expected `data_prefix` to name the folder of the images as `img`, but got "
+                f"{self.data_prefix!r}. Set data_prefix=dict(img='images/'), relative to "
+                "`data_root`, or img='' if the `file_name` of the json has the folder."
+            )
         dataset = read_coco(
             local_path,
             name=self.ann_file,

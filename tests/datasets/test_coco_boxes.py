@@ -173,6 +173,12 @@ def test_missing_images(root: Path) -> None:
         make(root, coco(GOOD), data_prefix=dict(img="elsewhere/"))
 
 
+@pytest.mark.parametrize("prefix", [dict(), dict(img_path="images/")])
+def test_a_folder_of_images_is_required(root: Path, prefix: dict[str, str]) -> None:
+    with pytest.raises(ValueError, match=r"folder of the images as `img`, but got \{.*img=''"):
+        make(root, coco(GOOD), data_prefix=prefix)
+
+
 def test_images_in_a_sub_folder_are_named(root: Path) -> None:
     with pytest.raises(FileNotFoundError, match="'first.png' is in '.*/images': pass this"):
         make(root, coco(GOOD), data_prefix=dict(img=""))
