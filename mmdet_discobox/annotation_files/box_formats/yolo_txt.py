@@ -139,12 +139,23 @@ def _class_names(folder: Path) -> list[str]:
     for parent in (folder, folder.parent, folder.parent.parent):
         for name in _NAME_LISTS:
             if (parent / name).is_file():
-                lines = map(str.strip, _read_text(parent / name).splitlines())
-                return [line for line in lines if line]
+                return _listed_names(parent / name)
         for name in ("data.yaml", "data.yml", "dataset.yaml"):
             if (parent / name).is_file():
                 return _yaml_names(parent / name)
     return []
+
+
+def _listed_names(path: Path) -> list[str]:
+    """Read names by line; the number of a class is that of its line, from 0."""
+    names = [line.strip() for line in _read_text(path).rstrip().splitlines()]
+    if "" in names:
+        raise ValueError(
+            f"Expected the name of a class in each line of '{path}', but line "
+            f"{names.index('') + 1} is empty, and the classes after it would get other names than "
+            "in tools that count this line. Delete it, or name its class."
+        )
+    return names
 
 
 class _PlainLoader(yaml.SafeLoader):

@@ -42,6 +42,17 @@ def test_names_come_from_the_yaml_above(folders, names):
     assert [c["name"] for c in read_boxes(labels, images)["categories"]] == ["one", "two"]
 
 
+def test_an_empty_line_among_the_names_is_refused(folders):
+    """Tools that count it have other numbers for the classes after it."""
+    labels, images = folders
+    (labels / "图.txt").write_text("1 0.5 0.5 1 1")
+    (labels / "classes.txt").write_text("one\r\ntwo\r\n\r\n")
+    assert [c["name"] for c in read_boxes(labels, images)["categories"]] == ["one", "two"]
+    (labels / "classes.txt").write_text("one\n\nthree\n")
+    with pytest.raises(ValueError, match=r"each line of '.*classes.txt', but line 2 is empty"):
+        read_boxes(labels, images)
+
+
 def test_class_names_default_to_numbers(folders):
     labels, images = folders
     (labels / "图.txt").write_text("2 0.5 0.5 1 1")
