@@ -40,7 +40,8 @@ def read_yolo_txt(folder: str | Path, image_dir: str | Path) -> Json:
     Args:
         folder: Folder of the txt files.
         image_dir: Folder of the images, which have the names of the txt files. Boxes are scaled to
-            their size after the EXIF orientation is applied, as YOLO does.
+            their size after the EXIF orientation is applied, as YOLO does. Images without a txt
+            file are left out, and their number is logged: they need not be labelled yet.
 
     Returns:
         A COCO json; ``label_file`` and ``line`` of an annotation locate its box.
@@ -60,6 +61,7 @@ def read_yolo_txt(folder: str | Path, image_dir: str | Path) -> Json:
             f"Expected YOLO label files in the folder '{folder}', one for each image, but found "
             f"none.{_other_folders(folder)}"
         )
+    _report_unlabelled(len(names_by_stem.keys() - {path.stem for path in paths}), image_dir)
     images: list[Json] = []
     annotations: list[Json] = []
     for image_id, path in enumerate(paths, 1):
@@ -88,6 +90,17 @@ def read_yolo_txt(folder: str | Path, image_dir: str | Path) -> Json:
         )
     categories = [dict(id=number, name=name) for number, name in enumerate(names)]
     return dict(images=images, annotations=annotations, categories=categories)
+
+
+def _report_unlabelled(count: int, image_dir: Path) -> None:
+    if count:
+        have = "has" if count == 1 else "have"
+        print_log(
+            f"{count} of the images in '{image_dir}' {have} no label file: left out. YOLO takes "
+            "such images as free of objects; to keep them, write an empty label file for each.",
+            logger="current",
+            level=logging.WARNING,
+        )
 
 
 def _read_boxes(path: Path, size: tuple[int, int]) -> Iterator[Json]:

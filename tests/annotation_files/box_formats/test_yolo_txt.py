@@ -148,3 +148,17 @@ def test_made_up_names_are_reported(folders, monkeypatch):
     (labels / "classes.txt").write_text("one\ntwo\n")
     read_yolo_txt(labels, images)
     assert len(lines) == 1
+
+
+def test_images_without_a_label_file_are_reported(folders, monkeypatch):
+    labels, images = folders
+    lines = []
+    monkeypatch.setattr(yolo_txt, "print_log", lambda text, **_: lines.append(text))
+    (labels / "classes.txt").write_text("one\n")
+    (labels / "图.txt").write_text("0 0.5 0.5 0.2 0.2")
+    (images / "empty.png").write_bytes((images / "图.png").read_bytes())
+    assert len(read_yolo_txt(labels, images)["images"]) == 1
+    assert lines[0].startswith(f"1 of the images in '{images}' has no label file: left out")
+    (labels / "empty.txt").touch()
+    assert len(read_yolo_txt(labels, images)["images"]) == 2
+    assert len(lines) == 1
