@@ -2,7 +2,7 @@
 
 from .affinity import colour_affinity, gather_neighbours, neighbour_offsets, sum_messages
 from .appearance import appearance_evidence, colour_kernel
-from .boxes import box_masks, box_projections, expand_boxes, masks_to_boxes
+from .boxes import box_masks, box_projections, cover_centres, expand_boxes, masks_to_boxes
 from .checks import check_ranges, check_shapes
 from .colour import rgb_to_lab
 from .consistency import consistency_ce, consistency_dice, mask_certainty
@@ -29,6 +29,7 @@ __all__ = [
     "consistency_dice",
     "constants_like",
     "cosine_similarity",
+    "cover_centres",
     "cross_image_logits",
     "cut_axes",
     "dense_nce",

@@ -52,6 +52,23 @@ def box_masks(boxes: Tensor, size: tuple[int, int]) -> Tensor:
     return rows[:, :, None] & cols[:, None, :]
 
 
+def cover_centres(boxes: Tensor) -> Tensor:
+    """Mark the boxes that cover the centre of any cell.
+
+    The others are thinner than a cell: :func:`box_masks` gives them the cells of their middle, at
+    whose centres another mask of the object need not be foreground.
+
+    Args:
+        boxes: ``(N, 4)`` boxes in cells, clipped to the grid.
+
+    Returns:
+        ``(N,)`` boolean.
+    """
+    check_shapes(boxes=(boxes, "N 4"))
+    first, end = (boxes - 0.5).ceil().split(2, 1)
+    return (first < end).all(1)
+
+
 def masks_to_boxes(masks: Tensor) -> Tensor:
     """Compute the tight box of each mask.
 

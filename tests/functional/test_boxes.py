@@ -7,7 +7,13 @@ import math
 import pytest
 import torch
 
-from mmdet_discobox.functional import box_masks, box_projections, expand_boxes, masks_to_boxes
+from mmdet_discobox.functional import (
+    box_masks,
+    box_projections,
+    cover_centres,
+    expand_boxes,
+    masks_to_boxes,
+)
 
 SIZE = (9, 13)
 ODD = torch.tensor(
@@ -51,6 +57,18 @@ def test_masks_equal_a_loop_and_are_never_empty(boxes):
         rows, cols = naive_cover(y1, y2, SIZE[0]), naive_cover(x1, x2, SIZE[1])
         assert mask.tolist() == [[row and col for col in cols] for row in rows]
     assert masks.flatten(1).any(1).all()
+
+
+@pytest.mark.parametrize("boxes", [ODD, random_boxes()], ids=["odd", "random"])
+def test_covered_centres_equal_a_loop(boxes):
+    clipped = boxes.clamp_min(0).minimum(torch.tensor([SIZE[1], SIZE[0]]).repeat(2))
+    expected = [
+        any(x1 <= cell + 0.5 < x2 for cell in range(SIZE[1]))
+        and any(y1 <= cell + 0.5 < y2 for cell in range(SIZE[0]))
+        for x1, y1, x2, y2 in clipped.tolist()
+    ]
+    assert cover_centres(clipped).tolist() == expected
+    assert 0 < sum(expected) < len(expected)
 
 
 def test_one_pixel_is_one_cell():

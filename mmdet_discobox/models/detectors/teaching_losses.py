@@ -7,7 +7,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from mmdet_discobox.functional import box_masks
+from mmdet_discobox.functional import box_masks, cover_centres
 from mmdet_discobox.models.teachers import StructuredTeacher, paste_regions
 from mmdet_discobox.structures import ContrastivePairs, MaskProposals, PseudoMasks, View
 
@@ -45,16 +45,16 @@ def structured_losses(
         losses["loss_nce"] = _attached_zero(student.features[0])
     if pseudo is None:
         return {**losses, **dict.fromkeys(_STATISTICS, zero.detach())}
-    masks, inside = _paste_on_proposals(pseudo, proposals)
+    masks, inside, valid = _paste_on_proposals(pseudo, proposals)
     inds = proposals.object_inds
     is_true = () if pseudo.is_true is None else (pseudo.is_true[inds],)
     losses["loss_con"] = zero + loss_consistency(
-        proposals.logits, masks, inside, pseudo.valid[inds], pseudo.certainty[inds], *is_true
+        proposals.logits, masks, inside, valid, pseudo.certainty[inds], *is_true
     )
     if loss_nce is not None and pseudo.pairs is not None:
         contrastive = _contrastive_loss(student, pseudo.pairs, width, teacher, loss_nce)
         losses["loss_nce"] = losses["loss_nce"] + contrastive
-    losses.update(_statistics(proposals, pseudo, masks, inside))
+    losses.update(_statistics(proposals, pseudo, masks, inside, valid))
     if pseudo.is_true is not None:
         losses["true_masks"] = pseudo.is_true.sum() / max(len(proposals.objects), 1)
         losses["teacher_true_iou"] = _true_iou(teacher, pseudo)
@@ -86,19 +86,28 @@ def _attached_zero(tensor: Tensor) -> Tensor:
     return tensor[:0].float().sum()
 
 
-def _paste_on_proposals(pseudo: PseudoMasks, proposals: MaskProposals) -> tuple[Tensor, Tensor]:
-    """Paste refined masks and boxes on the grid of the proposals, ``(N, H, W)`` each."""
+def _paste_on_proposals(
+    pseudo: PseudoMasks, proposals: MaskProposals
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Paste refined masks and boxes on the grid of the proposals.
+
+    Returns:
+        Masks and boxes, ``(N, H, W)`` each, and ``(N,)`` boolean, valid masks. A mask in a box that
+        covers no centre of a cell is not valid: it would be empty on this grid, and contradict the
+        positive bags of ``L_mil``.
+    """
     size = (proposals.logits.shape[-2], proposals.logits.shape[-1])
     masks = paste_regions(pseudo.masks, pseudo.regions / proposals.stride, size)
-    inside = box_masks(proposals.objects.boxes / proposals.stride, size)
-    return (masks * inside)[proposals.object_inds], inside[proposals.object_inds]
+    boxes = proposals.objects.boxes / proposals.stride
+    inside, valid = box_masks(boxes, size), pseudo.valid & cover_centres(boxes)
+    inds = proposals.object_inds
+    return (masks * inside)[inds], inside[inds], valid[inds]
 
 
 def _statistics(
-    proposals: MaskProposals, pseudo: PseudoMasks, masks: Tensor, inside: Tensor
+    proposals: MaskProposals, pseudo: PseudoMasks, masks: Tensor, inside: Tensor, valid: Tensor
 ) -> dict[str, Tensor]:
     """Compute ``teacher_valid`` and ``teacher_agreement``, the statistics of a step."""
-    valid = pseudo.valid[proposals.object_inds]
     student, teacher = (proposals.logits > 0) & inside, masks > 0.5
     overlap = (student & teacher).sum((1, 2)) / (student | teacher).sum((1, 2)).clamp_min(1)
     return dict(

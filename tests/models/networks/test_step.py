@@ -123,6 +123,16 @@ def test_an_infinite_logit_does_not_reach_a_closed_loss(detector, monkeypatch):
 @pytest.mark.skipif(
     not hasattr(torch.amp, "GradScaler"), reason="this torch has no float16 on the CPU"
 )
+def test_an_object_without_the_centre_of_a_cell_has_no_consistency_loss(detector):
+    data = batch((1,))
+    instances = data["data_samples"][0].gt_instances
+    for x1, x2, covers in ((42.4, 45.6, False), (41.4, 44.6, True)):  # centres at 42 and 46
+        instances.bboxes = torch.tensor([[x1, 20.0, x2, 60.0]])
+        losses = losses_of(copy.deepcopy(detector), data)
+        assert losses["teacher_valid"] == 1
+        assert (losses["loss_con"] > 0) == covers
+
+
 def test_fp16_trains_with_a_scaled_loss(detector):
     optimizer = torch.optim.SGD(detector.parameters(), lr=1e-3)
     scaler = torch.amp.GradScaler("cpu", init_scale=2.0**8)

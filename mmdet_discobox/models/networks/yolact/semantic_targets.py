@@ -3,7 +3,7 @@
 The branch predicts the classes present in every cell. Under box supervision a class is
 
 - present in the valid refined masks of its objects,
-- otherwise unknown in the boxes of its objects without a valid mask,
+- otherwise unknown in the boxes of its objects without a valid mask, or too thin for the grid,
 - otherwise absent, because boxes contain their objects.
 """
 
@@ -12,7 +12,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from mmdet_discobox.functional import box_masks, check_shapes
+from mmdet_discobox.functional import box_masks, check_shapes, cover_centres
 from mmdet_discobox.models.teachers import paste_regions
 from mmdet_discobox.structures import BoxObjects, PseudoMasks
 
@@ -42,9 +42,10 @@ def semantic_targets(
         ValueError: if the numbers of refined masks and objects differ.
     """
     check_shapes(boxes=(objects.boxes, "G 4"), masks=(pseudo.masks, "G S S"))
-    inside = box_masks(objects.boxes / stride, size)
+    boxes = objects.boxes / stride
+    inside = box_masks(boxes, size)
     masks = inside & (paste_regions(pseudo.masks, pseudo.regions / stride, size) > 0.5)
-    valid = pseudo.valid[:, None, None]
+    valid = (pseudo.valid & cover_centres(boxes))[:, None, None]
     present = _unite(masks & valid, objects, num_classes)
     return present, present | ~_unite(inside & ~valid, objects, num_classes)
 

@@ -59,6 +59,13 @@ def naive(pseudo, objects):
     return present, present | ~doubted
 
 
+def test_a_class_is_unknown_where_its_object_is_thinner_than_a_cell():
+    objects = objects_of([[13.0, 16.0, 19.0, 48.0]], [1], [0])  # between the centres at 12 and 20
+    present, known = targets(pseudo_of(objects, [True]), objects)
+    assert not present.any()
+    assert (~known).nonzero().tolist() == [[0, 1, row, 2] for row in range(2, 6)]
+
+
 @pytest.mark.parametrize("seed", range(5))
 def test_targets_are_those_of_the_plain_loop(seed):
     torch.manual_seed(seed)
