@@ -252,13 +252,16 @@ class StructuredTeachingMixin:
         )
         if self.prediction_refiner is not None:
             for image, sample in zip(self.to_rgb(batch_inputs), samples, strict=True):
-                self._refine_predictions(image, sample)
+                self._refine_predictions(image, sample, kwargs.get("rescale", True))
         return samples
 
-    def _refine_predictions(self: Any, image: Tensor, sample: DetDataSample) -> None:
+    def _refine_predictions(self: Any, image: Tensor, sample: DetDataSample, rescale: bool) -> None:
         """Refine the predicted masks of an image, ``(3, H, W)`` RGB."""
         height, width = visible_size(sample)
         instances = sample.pred_instances
+        size = tuple(instances.masks.shape[-2:])
+        if not rescale and size != tuple(sample.ori_shape[:2]):  # SOLOv2 always rescales
+            height, width = size  # pixels of the batch, for RTMDet-Ins with its padding
         instances.masks = self.prediction_refiner(
             image[:, :height, :width], instances.masks, instances.scores
         )

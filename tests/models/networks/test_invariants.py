@@ -289,6 +289,30 @@ def test_predictions_are_refined_if_that_is_configured(tiny, detector):
         refining.teacher.module.predict(**{f"batch_{key}": each for key, each in inputs.items()})
 
 
+@detects
+def test_refined_masks_of_a_padded_batch_lie_on_their_image(tiny):
+    data = batch((1, 1))
+    data["inputs"][1] = data["inputs"][1][:, :64, :48]
+    small = dict(img_shape=(64, 48), ori_shape=(128, 96), scale_factor=(0.5, 0.5))
+    data["data_samples"][1].set_metainfo(small)
+    seen = []
+    for settings in (dict(), dict(prediction_refiner=dict(min_score=0.0))):
+        model = build(tiny(**settings)).eval()
+        inputs = model.data_preprocessor(copy.deepcopy(data), False)
+        with torch.no_grad():
+            samples = model.predict(inputs["inputs"], inputs["data_samples"], rescale=False)
+        seen.append(samples[1].pred_instances)
+    plain, refined = seen
+    pixels = model.to_rgb(inputs["inputs"])[1]
+    is_original = plain.masks.shape[1:] == (128, 96)  # SOLOv2 always rescales
+    height, width = (64, 48) if is_original else plain.masks.shape[1:]
+    expected = PredictionRefiner(min_score=0.0)(
+        pixels[:, :height, :width], plain.masks, plain.scores
+    )
+    assert not torch.equal(plain.masks, refined.masks)
+    assert torch.equal(refined.masks, expected)
+
+
 def test_teach_returns_a_mask_for_every_box(detector):
     data = detector.data_preprocessor(batch((3, 0, 2)), False)
     pseudo = detector.teach(data["inputs"], data["data_samples"])
