@@ -103,7 +103,6 @@ class MaskConsistencyLoss(nn.Module):
         weights = valid.to(losses.dtype)
         if is_true is not None:
             weights = torch.where(is_true, self.true_weight * weights, weights)
-        if not self.weighted or certainty is None:
-            return self.loss_weight * (losses * weights).sum() / weights.sum().clamp_min(1)
-        weights = weights * certainty
+        if self.weighted and certainty is not None:
+            weights = weights * certainty
         return self.loss_weight * (losses * weights).sum() / weights.sum().clamp_min(_LEAST)

@@ -98,6 +98,20 @@ def test_uncertain_cells_of_the_box_are_ignored(form):
     assert torch.allclose(loss(logits, masks, inside, VALID), (each[0] + each[2]) / 2)
 
 
+@both_forms
+@pytest.mark.parametrize("weight", [0.25, 1.0, 4.0])
+@pytest.mark.parametrize("weighted", [False, True])
+def test_the_weight_of_true_masks_is_relative_to_the_others(form, weight, weighted):
+    logits, masks, inside = example()
+    loss = MaskConsistencyLoss(form, true_weight=weight, weighted=weighted)
+    each = FUNCTIONS[form](logits, (masks > 0.5).float(), inside)
+    certainty, first = torch.ones(4), torch.tensor([True, False, False, False])
+    mean = (weight * each[0] + each[2]) / (weight + 1)
+    assert torch.allclose(loss(logits, masks, inside, VALID, certainty, first), mean)
+    alone = loss(logits, masks, inside, VALID & first, certainty, first)
+    assert torch.allclose(alone, each[0])  # there is nothing that it could weigh less than
+
+
 def test_bounds_that_are_none():
     with pytest.raises(ValueError, match=r"Expected `ignore` to be bounds .* but got \(0.7, 0.3\)"):
         MaskConsistencyLoss(ignore=(0.7, 0.3))
