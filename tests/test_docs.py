@@ -114,6 +114,18 @@ def test_the_config_of_the_readme_is_the_shipped_one(tmp_path):
     assert Config.fromfile(path).model == shipped.model
 
 
+def test_the_papers_settings_are_all_named(tmp_path):
+    path = tmp_path / "config.py"
+    code = blocks(ROOT / "docs" / "reproduce.md", "python")[0]
+    path.write_text(code.replace('"./', f'"{ROOT}/configs/'))
+    model = Config.fromfile(path, import_custom_modules=False).model
+    teacher, term = model.structured_teacher, model.structured_teacher.cross_image
+    assert (teacher.margin, teacher.refiner.algorithm, term.balanced) == (0.0, "alg1", False)
+    assert (model.loss_consistency.form, model.loss_consistency.outside) == ("ce", 0.0)
+    assert model.loss_nce.foreground_only is False
+    assert (model.teacher_network.momentum, model.teacher_network.warmup) == (0.001, 0.0)
+
+
 def test_every_config_is_in_the_index():
     index = modelindex.load(str(ROOT / "model-index.yml"))
     index.build_models_with_collections()
