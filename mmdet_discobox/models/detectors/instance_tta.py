@@ -119,7 +119,9 @@ class InstanceTTAModel(BaseTTAModel):
         merged.bboxes = found.bboxes.new_zeros(len(clusters), 4)
         merged.masks = found.masks.new_zeros(len(clusters), *found.masks.shape[1:])
         for index, members in enumerate(clusters):
-            weights = found.scores[members] / found.scores[members].sum()
+            # the members of a score of 0, which a test_cfg without a threshold keeps, count alike
+            weights = found.scores[members].clamp_min(torch.finfo(found.scores.dtype).tiny)
+            weights = weights / weights.sum()
             merged.labels[index] = found.labels[members[0]]
             merged.mask_scores[index] = found.mask_scores[members].sum()
             merged.bboxes[index] = (weights[:, None] * found.bboxes[members]).sum(0)

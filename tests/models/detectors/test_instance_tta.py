@@ -182,6 +182,17 @@ def test_the_vote_is_weighted_by_the_scores():
     assert found.bboxes[0].tolist() == pytest.approx([0, 0, expected, 4])
 
 
+def test_detections_without_a_score_are_merged_to_the_mean():
+    masks = torch.zeros(1, 20, 20, dtype=torch.bool)
+    masks[:, 4:16, 4:16] = True
+    first, second = planted([0.0], masks), planted([0.0], masks)
+    second.pred_instances.bboxes = first.pred_instances.bboxes + 2
+    merged = merge(first, second)
+    assert merged.scores.tolist() == [0]
+    assert merged.bboxes.tolist() == [[5, 5, 17, 17]]
+    assert torch.equal(merged.masks, masks)
+
+
 def test_boxes_of_a_network_without_boxes_are_those_of_the_merged_masks():
     masks = torch.zeros(2, 1, 4, 20, dtype=torch.bool)
     masks[0, ..., 2:15] = True
