@@ -290,6 +290,16 @@ def test_predictions_are_refined_if_that_is_configured(tiny, detector):
 
 
 @detects
+def test_predictions_under_bf16_autocast(detector):
+    inputs = detector.eval().data_preprocessor(batch((1, 1)), False)
+    with torch.no_grad(), torch.autocast("cpu", dtype=torch.bfloat16):
+        instances = detector(**inputs, mode="predict")[0].pred_instances
+    assert len(instances)
+    assert instances.masks.dtype == torch.bool
+    assert torch.isfinite(instances.scores).all()
+
+
+@detects
 def test_refined_masks_of_a_padded_batch_lie_on_their_image(tiny):
     data = batch((1, 1))
     data["inputs"][1] = data["inputs"][1][:, :64, :48]

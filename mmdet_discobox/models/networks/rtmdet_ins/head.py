@@ -41,13 +41,14 @@ class RTMDetInsOutputs(NamedTuple):
 class DiscoBoxRTMDetInsHead(RTMDetInsHead):
     """``RTMDetInsHead`` with the layers and keys of its parent, trained from boxes.
 
-    It differs in four places:
+    It differs in five places:
 
     1. Priors are assigned and losses computed for the whole batch at once; the losses of boxes and
        classes are the parent's, its ``loss_mask`` is not used.
     2. Masks of given boxes have a prior each that their box alone decides.
     3. Predicted masks have the size of the image even if its sides were scaled unequally.
-    4. Outputs, assignment and losses are methods of their own, for :class:`.TaskNetwork`.
+    4. Predicted boxes are decoded in float32, also under autocast.
+    5. Outputs, assignment and losses are methods of their own, for :class:`.TaskNetwork`.
 
     Args:
         *args: arguments of the parent.
@@ -175,6 +176,20 @@ class DiscoBoxRTMDetInsHead(RTMDetInsHead):
             self._priors(outputs).expand(len(distances), -1, -1), distances
         )
         return boxes
+
+    def predict_by_feat(
+        self, cls_scores: Sequence[Tensor], bbox_preds: Sequence[Tensor], *args: Any, **kwargs: Any
+    ) -> list[InstanceData]:
+        """Predict instances from raw outputs.
+
+        The parent decodes boxes in the type of the outputs. Under autocast that is coarse, and
+        mmcv's NMS does not support it.
+        """
+        scores, distances = (
+            [level.float() for level in levels] for levels in (cls_scores, bbox_preds)
+        )
+        found: list[InstanceData] = super().predict_by_feat(scores, distances, *args, **kwargs)
+        return found
 
     def _bbox_mask_post_process(
         self,
