@@ -2,4 +2,8 @@
 
 _base_ = ["./animals_solov2_lite0.py"]
 model = dict(teacher_network=None)
-custom_hooks = [dict(type="NumClassCheckHook"), dict(type="StructuredTeacherHook")]
+custom_hooks = [
+    dict(type="NumClassCheckHook"),
+    dict(type="CheckInvalidLossHook"),
+    dict(type="StructuredTeacherHook"),
+]

@@ -2,4 +2,4 @@
 
 _base_ = ["./persons_solov2_lite0.py"]
 model = dict(structured_teacher=None, teacher_network=None)
-custom_hooks = [dict(type="NumClassCheckHook")]
+custom_hooks = [dict(type="NumClassCheckHook"), dict(type="CheckInvalidLossHook")]

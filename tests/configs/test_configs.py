@@ -182,6 +182,8 @@ def test_hooks_and_data_fit_the_model(path):
     assert ("StructuredTeacherHook" in names) == bool(config.model.get("structured_teacher"))
     assert ("TeacherEMAHook" in names) == bool(config.model.get("teacher_network"))
     box_supervised = from_boxes(config.model)
+    if config.model.type.startswith("DiscoBox"):
+        assert "CheckInvalidLossHook" in names
     dataset = config.train_dataloader.dataset
     inner = dataset.get("dataset", dataset)  # of crops, or repeated
     pipeline = dataset.get("pipeline") or inner.pipeline
