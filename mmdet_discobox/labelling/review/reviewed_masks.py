@@ -6,7 +6,7 @@ import json
 from collections.abc import Collection
 from pathlib import Path
 
-from mmdet_discobox.annotation_files.coco_values import quote
+from mmdet_discobox.annotation_files.coco_values import is_number, quote
 from mmdet_discobox.annotation_files.true_masks import PERSON, is_true_mask
 from mmdet_discobox.labelling.labelled_boxes import (
     has_mask,
@@ -53,8 +53,9 @@ def keep_accepted(dataset: Json, path: str | Path) -> Json:
     """Keep the annotations that were accepted on the page of ``--report``, marked as a person's.
 
     The annotations that were not on the page stay, too: masks without room on the page, whose
-    qualities are higher than all on it, and crowds that kept their own mask. Images that lose all
-    their boxes are left out: their objects would count as background.
+    qualities are higher than all on it, and masks without a quality, which the labeller did not
+    make: those of crowds, and of classes that it was not asked for. Images that lose all their
+    boxes are left out: their objects would count as background.
 
     Args:
         dataset: a COCO json; not changed.
@@ -69,11 +70,12 @@ def keep_accepted(dataset: Json, path: str | Path) -> Json:
     marked = [
         {**a, "mask_source": PERSON} if a["id"] in accepted else a for a in dataset["annotations"]
     ]
-    left_out = set(decisions.left_out)
+    left_out, rejected = set(decisions.left_out), set(decisions.rejected or ())
     kept = [
         a
         for a in marked
-        if (a["id"] in left_out and has_mask(a)) or _never_rated(a) or is_accepted(a)
+        if is_accepted(a)
+        or (has_mask(a) and (a["id"] in left_out or _never_rated(a)) and a["id"] not in rejected)
     ]
     if not kept:
         raise ValueError(f"Expected accepted masks in '{path}', but nothing would be left.")
@@ -138,8 +140,8 @@ def _with_mark(annotation: Json) -> Json:
 
 
 def _never_rated(annotation: Json) -> bool:
-    """Return whether an annotation kept its own mask, so that no page shows it."""
-    return has_own_mask(annotation) and "mask_quality" not in annotation
+    """Return whether the labeller did not make the mask of an annotation, so no page shows it."""
+    return not is_number(annotation.get("mask_quality"))
 
 
 def check_loses_no_masks(

@@ -15,10 +15,10 @@ from mmdet_discobox.utils.rle import to_rle
 
 
 def boxes():
-    """Three boxes and a crowd that keeps its own mask."""
+    """Three labelled boxes and a crowd that keeps its own mask."""
     box = dict(image_id=1, category_id=1, bbox=[0, 0, 9, 9], segmentation=[[0, 0, 9, 0, 9, 9]])
-    annotations = [dict(box, id=i) for i in (7, "x", 9)]
-    crowd = dict(annotations[0], id=10, iscrowd=1, segmentation="own")
+    annotations = [dict(box, id=i, mask_quality=0.5) for i in (7, "x", 9)]
+    crowd = dict(box, id=10, iscrowd=1, segmentation="own")
     return dict(
         images=[dict(id=1, file_name="a.png", width=30, height=20)],
         annotations=[*annotations, crowd],
@@ -41,6 +41,21 @@ def test_a_crowd_whose_mask_was_made_has_to_be_accepted(tmp_path):
     (tmp_path / "a.json").write_text('{"accepted": [7], "left_out": ["x"]}')
     kept = keep_accepted(dataset, tmp_path / "a.json")
     assert [a["id"] for a in kept["annotations"]] == [7, "x"]
+
+
+def test_masks_that_the_labeller_did_not_make_are_not_on_the_page_and_stay(tmp_path):
+    """As those of the classes that --classes does not name."""
+    dataset = boxes()
+    for annotation in dataset["annotations"][1:3]:
+        del annotation["mask_quality"]
+    (tmp_path / "a.json").write_text('{"accepted": [7], "rejected": []}')
+    kept = keep_accepted(dataset, tmp_path / "a.json")["annotations"]
+    assert [(a["id"], a.get("mask_source")) for a in kept] == [
+        (7, "person"), ("x", None), (9, None), (10, None),
+    ]  # fmt: skip
+    (tmp_path / "a.json").write_text('{"accepted": [7], "rejected": ["x"]}')  # a quality was lost
+    kept = keep_accepted(dataset, tmp_path / "a.json")["annotations"]
+    assert [a["id"] for a in kept] == [7, 9, 10]
 
 
 def test_boxes_that_were_not_on_the_page_need_a_mask_to_stay(tmp_path):
