@@ -134,8 +134,8 @@ def select_masks(args: argparse.Namespace, dataset: Json) -> tuple[Json, frozens
     if not args.keep_boxes:
         return keep_accepted(dataset, args.accepted) if args.accepted else dataset, corrected
     if not args.accepted:
-        return with_accepted_masks(dataset), corrected
-    return mark_accepted(dataset, args.accepted), corrected
+        return with_accepted_masks(dataset, args.classes), corrected
+    return mark_accepted(dataset, args.accepted, args.classes), corrected
 
 
 def label(args: argparse.Namespace) -> int:

@@ -128,6 +128,27 @@ def test_accepted_masks_stay_when_the_others_are_labelled_anew(autolabel, root, 
     assert {3, 5} <= same < set(before)
 
 
+@pytest.mark.parametrize("option", ["--accepted", "--corrected"])
+def test_masks_of_classes_that_are_not_labelled_stay_beside_a_persons(
+    autolabel, root, tmp_path, option
+):
+    first, again = tmp_path / "first.json", tmp_path / "again.json"
+    autolabel("--teacher-only", root / "boxes.json", root / "images", first)
+    decisions = tmp_path / "accepted.json"
+    decisions.write_text('{"accepted": [1], "rejected": []}')
+    file = decisions if option == "--accepted" else root / "masks.json"
+    paths = ("--teacher-only", first, root / "images", again)
+    autolabel(*paths, option, file, "--classes", "one")
+    before, after = (json.loads(path.read_text())["annotations"] for path in (first, again))
+    others = [
+        (old, new)
+        for old, new in zip(before, after, strict=True)
+        if old["category_id"] > 1 and new.get("mask_source") != "person"
+    ]
+    assert others
+    assert all(old == new for old, new in others)
+
+
 def test_accepted_ids_of_boxes_without_masks_are_an_error(autolabel, root, tmp_path):
     accepted, out = tmp_path / "accepted.json", tmp_path / "good.json"
     accepted.write_text("[3, 5]")

@@ -12,6 +12,7 @@ from mmdet_discobox.labelling.labelled_boxes import (
     has_mask,
     has_own_mask,
     is_accepted,
+    is_asked,
     without_mask,
 )
 from mmdet_discobox.utils.types import Json
@@ -19,15 +20,21 @@ from mmdet_discobox.utils.types import Json
 from .page_decisions import PageDecisions
 
 
-def with_accepted_masks(dataset: Json) -> Json:
-    """Return the boxes with the accepted masks alone; crowds stay as they are."""
+def with_accepted_masks(dataset: Json, classes: Collection[str] | None = None) -> Json:
+    """Return the boxes with the accepted masks alone; crowds stay as they are.
+
+    Args:
+        dataset: a COCO json; not changed.
+        classes: names of the classes whose other masks are removed; None removes those of all.
+    """
+    names = {category["id"]: category["name"] for category in dataset["categories"]}
     annotations = [
-        a if is_accepted(a) or has_own_mask(a) else without_mask(a) for a in dataset["annotations"]
+        without_mask(a) if is_asked(a, names, classes) else a for a in dataset["annotations"]
     ]
     return {**dataset, "annotations": annotations}
 
 
-def mark_accepted(dataset: Json, path: str | Path) -> Json:
+def mark_accepted(dataset: Json, path: str | Path, classes: Collection[str] | None = None) -> Json:
     """Keep every box, and the masks that were accepted on the page of ``--report``, marked so.
 
     These teach the next round, ``mask_source`` is ``'person'``. So do masks accepted in an earlier
@@ -36,6 +43,7 @@ def mark_accepted(dataset: Json, path: str | Path) -> Json:
     Args:
         dataset: a COCO json with masks; not changed.
         path: the file that the page saved, see :meth:`PageDecisions.read`.
+        classes: see :func:`with_accepted_masks`.
 
     Raises:
         FileNotFoundError: if the file is missing.
@@ -46,7 +54,7 @@ def mark_accepted(dataset: Json, path: str | Path) -> Json:
     annotations = [
         {**a, "mask_source": PERSON} if a["id"] in chosen else a for a in dataset["annotations"]
     ]
-    return with_accepted_masks({**dataset, "annotations": annotations})
+    return with_accepted_masks({**dataset, "annotations": annotations}, classes)
 
 
 def keep_accepted(dataset: Json, path: str | Path) -> Json:
