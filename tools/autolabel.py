@@ -148,9 +148,9 @@ def label(args: argparse.Namespace) -> int:
     if is_main_process():
         print_clipped(dataset)
     truth = None if args.truth is None else read_coco(args.truth)
-    if truth is not None:
-        check_truth(dataset, truth)
     check_classes(args.classes, dataset)
+    if truth is not None:
+        check_truth(dataset, truth, args.classes)
     if args.report:
         check_report_folder(args.report)
     with sole_owner(journal_dir(args)):
@@ -181,7 +181,7 @@ def write_results(args: argparse.Namespace, labelled: LabelledBoxes, truth: Json
     print_result(args, labelled)
     print("".join(f"{note}\n" for note in notes), end="")
     if truth is not None:
-        print(compare_with_truth(labelled.dataset, truth))
+        print(compare_with_truth(labelled.dataset, truth, args.classes))
     if args.report:
         draw_page(args, labelled.dataset, title=args.out_json.name)
 

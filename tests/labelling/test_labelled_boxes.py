@@ -97,7 +97,28 @@ def test_truth_by_hand():
     assert report.ids == ["x"]
     assert "; 1 masks without a true one are left out" in str(report)
     with pytest.raises(ValueError, match="to be of the same boxes"):
-        compare_with_truth(boxes(), truth)
+        check_truth(boxes(), boxes())
+    report = compare_with_truth(boxes(), truth)  # a box that failed, after all others are written
+    assert "there is nothing to compare" in str(report)
+
+
+def test_only_masks_of_this_run_are_compared_with_the_truth():
+    truth = boxes()
+    truth["annotations"][0]["segmentation"] = [[0, 0, 10, 0, 10, 10, 0, 10]]
+    truth["annotations"][1]["segmentation"] = rectangle(5, 5, 4, 4)
+    dataset = boxes()
+    dataset["categories"].append(dict(id=4, name="other"))
+    dataset["annotations"][0].update(category_id=4, mask_quality=0.9)  # its mask was lost
+    records = {'"a"': dict(RECORDS['"a"'], masks=RECORDS['"a"']["masks"][1:])}
+    labelled = add_masks(dataset, records, classes=["thing"]).dataset
+    assert compare_with_truth(labelled, truth, ["thing"]).ids == ["x"]
+    del truth["annotations"][1]["segmentation"]
+    with pytest.raises(ValueError, match="among those of the 2 boxes to label"):
+        check_truth(dataset, truth, ["thing"])
+    check_truth(dataset, truth)
+    dataset["annotations"][0].update(segmentation=rectangle(0, 0, 9, 9), mask_source="person")
+    with pytest.raises(ValueError, match="among those of the 2 boxes to label"):
+        check_truth(dataset, truth)
 
 
 @pytest.mark.parametrize("change", ["image", "box"])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,7 +10,7 @@ import numpy as np
 from pycocotools import mask as coco_mask
 from scipy.stats import spearmanr
 
-from mmdet_discobox.labelling.labelled_boxes import is_accepted
+from mmdet_discobox.labelling.labelled_boxes import has_mask, is_asked
 from mmdet_discobox.utils.rle import to_rle
 from mmdet_discobox.utils.types import Json
 
@@ -44,6 +44,8 @@ class TruthReport:
         return float(spearmanr(self.qualities, self.ious).statistic)
 
     def __str__(self) -> str:
+        if not self.ids:
+            return "No box that has a true mask got one: there is nothing to compare."
         others = f"; {self.left_out} masks without a true one are left out" * bool(self.left_out)
         return (
             f"{len(self.ids)} boxes: mean IoU {self.ious.mean():.4f} (filled boxes "
@@ -52,32 +54,45 @@ class TruthReport:
         )
 
 
-def check_truth(boxes: Json, truth: Json) -> None:
+def check_truth(boxes: Json, truth: Json, classes: Collection[str] | None = None) -> None:
     """Check, before boxes are labelled, that their masks can be compared with the true ones.
 
+    Args:
+        boxes: the boxes.
+        truth: the same boxes with true masks.
+        classes: names of the classes to label; None labels all.
+
     Raises:
-        ValueError: if no annotation has a true mask, or equal ids are those of other objects or of
-            images of another size.
+        ValueError: if no box to label has a true mask, or equal ids are those of other objects or
+            of images of another size.
     """
-    pairs = _pairs(boxes["annotations"], truth)
+    asked = _asked(boxes, classes)
+    pairs = _pairs(asked, truth)
+    if not pairs:
+        raise ValueError(
+            "Expected the true masks to be of the same boxes, but no id of theirs is among those "
+            f"of the {len(asked)} boxes to label. Masks of a person, crowds with a mask, and "
+            "classes other than --classes are not labelled, and not compared."
+        )
     _check_same_objects(boxes, truth, pairs)
     _check_same_sizes(boxes, truth, pairs)
 
 
-def compare_with_truth(labelled: Json, truth: Json) -> TruthReport:
+def compare_with_truth(
+    labelled: Json, truth: Json, classes: Collection[str] | None = None
+) -> TruthReport:
     """Compare the masks of two COCO jsons by the ids of their annotations; crowds are left out.
 
-    So are masks that a person accepted, because the labeller did not make them in this run.
+    So are masks that a person accepted, and those of classes that were not labelled, because the
+    labeller did not make them in this run.
 
     Args:
         labelled: result of ``add_masks``.
         truth: the same boxes with true masks, see :func:`check_truth`.
-
-    Raises:
-        ValueError: if no annotation has a mask in both.
+        classes: names of the classes that were labelled; None if all were.
     """
     sizes = {image["id"]: (image["height"], image["width"]) for image in truth["images"]}
-    made = [a for a in labelled["annotations"] if "mask_quality" in a and not is_accepted(a)]
+    made = [a for a in _asked(labelled, classes) if has_mask(a)]
     pairs = _pairs(made, truth)
     ious, box_ious = [], []
     for ours, theirs in pairs:
@@ -101,13 +116,13 @@ def _pairs(annotations: Sequence[Json], truth: Json) -> list[tuple[Json, Json]]:
     true = {
         a["id"]: a for a in truth["annotations"] if a.get("segmentation") and not a.get("iscrowd")
     }
-    pairs = [(ours, true[ours["id"]]) for ours in annotations if ours["id"] in true]
-    if not pairs:
-        raise ValueError(
-            "Expected the true masks to be of the same boxes, but no annotation with a mask has an "
-            "id of both files."
-        )
-    return pairs
+    return [(ours, true[ours["id"]]) for ours in annotations if ours["id"] in true]
+
+
+def _asked(dataset: Json, classes: Collection[str] | None) -> list[Json]:
+    """Return the annotations that a run labels."""
+    names = {category["id"]: category["name"] for category in dataset["categories"]}
+    return [a for a in dataset["annotations"] if is_asked(a, names, classes)]
 
 
 def _check_same_objects(labelled: Json, truth: Json, pairs: Sequence[tuple[Json, Json]]) -> None:
