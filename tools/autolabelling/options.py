@@ -13,8 +13,10 @@ from .processes import LAUNCHERS, find_launcher
 #: options that do not go together with --rejected
 _STEPS = (
     "accepted", "corrected", "keep_boxes", "report", "fit", "onnx", "teacher_only", "truth",
-    "classes", "polygons",
+    "classes", "polygons", "format",
 )  # fmt: skip
+#: options of a command that labels boxes, without a use in one that keeps or draws masks
+_LABELLING = ("teacher_only", "onnx", "truth", "classes", "polygons")
 
 
 def parse_args(argv: Sequence[str] | None, *, description: str) -> argparse.Namespace:
@@ -127,10 +129,13 @@ def check_options(
     parser: argparse.ArgumentParser, args: argparse.Namespace, names: Sequence[str]
 ) -> None:
     """Refuse options that do not go together."""
-    given = [f"--{name.replace('_', '-')}" for name in _STEPS if getattr(args, name)]
-    given += ["--format"] * (args.format != "coco")
+    given = _given(args, _STEPS)
     if args.rejected and given:
         parser.error(f"expected --rejected in a command of its own, without {' and '.join(given)}")
+    if "img_dir" not in names:
+        _refuse_without(parser, "IMG_DIR", _given(args, ("report", *_LABELLING)))
+    if "out_json" not in names:
+        _refuse_without(parser, "OUT_JSON", _given(args, (*_LABELLING, "format")))
     if args.keep_boxes and not (args.accepted or args.corrected):
         parser.error("expected --keep-boxes with --accepted or --corrected")
     if sum(map(bool, (args.teacher_only, args.fit, args.onnx))) > 1:
@@ -142,5 +147,19 @@ def check_options(
     if min(args.batch_size, args.report_limit, 1 if args.epochs is None else args.epochs) < 1:
         parser.error("expected --batch-size, --report-limit and --epochs to be at least 1")
     if args.keep_boxes and "img_dir" not in names and args.format != "coco":
-        given = "--keep-boxes" if args.corrected is None else "--corrected"
-        parser.error(f"expected {given} with --format coco: other formats have no boxes")
+        own = "--keep-boxes" if args.corrected is None else "--corrected"
+        parser.error(f"expected {own} with --format coco: other formats have no boxes")
+
+
+def _given(args: argparse.Namespace, names: Sequence[str]) -> list[str]:
+    """Return those of some options that differ from their defaults, as they are written."""
+    values = {**vars(args), "format": args.format != "coco"}
+    return [f"--{name.replace('_', '-')}" for name in names if values[name]]
+
+
+def _refuse_without(parser: argparse.ArgumentParser, path: str, given: Sequence[str]) -> None:
+    """Refuse options that need a path, which would have no effect without it."""
+    if given:
+        parser.error(
+            f"expected {path} with {' and '.join(given)}: a command with two paths labels no boxes"
+        )

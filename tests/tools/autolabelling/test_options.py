@@ -35,3 +35,20 @@ def test_rejected_masks_are_a_step_of_their_own(autolabel, capsys, option):
         autolabel("--rejected", "ids.json", "a.json", "out.json", *option)
     message = f"error: expected --rejected in a command of its own, without {option[0]}"
     assert message in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("options", "path", "given"),
+    [
+        (("--accepted", "ids.json", "--report", "page"), "IMG_DIR", "--report"),
+        (("--accepted", "ids.json", "--truth", "t.json"), "IMG_DIR", "--truth"),
+        (("--corrected", "c.json", "--polygons"), "IMG_DIR", "--polygons"),
+        (("--accepted", "ids.json", "--teacher-only"), "IMG_DIR", "--teacher-only"),
+        (("--report", "page", "--truth", "t.json", "--polygons"), "OUT_JSON", "--truth and --poly"),
+        (("--report", "page", "--format", "voc-png"), "OUT_JSON", "--format"),
+    ],
+)
+def test_options_without_an_effect_are_refused(autolabel, capsys, options, path, given):
+    with pytest.raises(SystemExit):
+        autolabel(*options, "a.json", "b.json")
+    assert f"error: expected {path} with {given}" in capsys.readouterr().err
