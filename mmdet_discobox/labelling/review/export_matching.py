@@ -60,7 +60,8 @@ def match_images(dataset: Json, corrected: Json) -> dict[Any, Any]:
     """Map the ids of the images of an export to those of a data set.
 
     Tools drop folders, or add one: the image is the one whose path has the longest end in common,
-    from whole parts. Equal ids decide between several.
+    from whole parts. Equal ids decide between several. So they do between several paths of the
+    export: one with more folders than the data set has other images of the same name.
     """
     named, whole = defaultdict(list), defaultdict(list)
     for image in dataset["images"]:
@@ -75,7 +76,24 @@ def match_images(dataset: Json, corrected: Json) -> dict[Any, Any]:
             found[value] = value
         elif len(own) == 1:
             found[value] = own[0]
-    return found
+    return _best_paths(found, dataset, corrected)
+
+
+def _best_paths(found: dict[Any, Any], dataset: Json, corrected: Json) -> dict[Any, Any]:
+    """Keep of several paths of an export with one counterpart the one that fits best."""
+    ours, theirs = ({i["id"]: _parts(i) for i in each["images"]} for each in (dataset, corrected))
+    fits = defaultdict(list)
+    for value, own in found.items():
+        parts, others = theirs[value], ours[own]
+        fits[own].append(((parts == others, _common(parts, others)), value))
+    best = {}
+    for own, rivals in fits.items():
+        highest = max(fit for fit, _ in rivals)
+        values = [value for fit, value in rivals if fit == highest]
+        if len({theirs[value] for value in values}) > 1:
+            values = [value for value in values if value == own]
+        best.update(dict.fromkeys(values, own))
+    return best
 
 
 def _longest(parts: tuple[str, ...], images: list[tuple[tuple[str, ...], Any]]) -> list[Any]:

@@ -184,6 +184,32 @@ def test_images_are_found_by_the_ends_of_their_names(ours, theirs, found):
     assert match_images(dict(images=images), export) == expected
 
 
+@pytest.mark.parametrize(
+    ("ours", "theirs", "found"),
+    [
+        (["a/x.png"], ["a/x.png", "b/x.png"], {11: 1}),  # the same path
+        (["x.png"], ["b/x.png", "x.png"], {12: 1}),
+        (["a/x.png"], ["p/b/x.png", "p/a/x.png"], {12: 1}),  # the longest common end
+        (["x.png"], ["a/x.png", "b/x.png"], {}),  # it may be either
+        (["x.png"], ["a/x.png", "a/x.png"], {11: 1, 12: 1}),  # of two jobs
+        (["a/x.png", "b/x.png"], ["b/x.png", "a/x.png", "c/x.png"], {11: 2, 12: 1}),
+    ],
+)
+def test_an_export_may_have_more_folders_than_the_labels(ours, theirs, found):
+    images = [dict(id=i, file_name=name) for i, name in enumerate(ours, 1)]
+    export = dict(images=[dict(id=i, file_name=name) for i, name in enumerate(theirs, 11)])
+    assert match_images(dict(images=images), export) == found
+
+
+def test_masks_of_an_equally_named_image_in_another_folder_are_not_taken_over():
+    before, after = labels(), labels()
+    after["images"].append(dict(id=2, file_name="night/a.png", height=99, width=60))
+    after["annotations"] += [dict(drawn(3, image=2), segmentation=corrected(2))]
+    merged = merge(before, after)
+    assert merged.changed == set()
+    assert merged.ignored == ["image 'night/a.png' is not here, or several are called so"]
+
+
 def test_an_unknown_image_is_named_once_and_an_image_of_another_size_is_an_error():
     before, after = labels(images=2), labels(images=2)
     after["images"][1]["file_name"] = "renamed.png"
