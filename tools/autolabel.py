@@ -172,7 +172,13 @@ def label(args: argparse.Namespace) -> int:
 
 def journal_dir(args: argparse.Namespace) -> Path:
     """Return the folder of an unfinished run, which is also that of its lock."""
-    return args.out_json.with_name(f"{args.out_json.name}.unfinished")
+    return beside(args.out_json, ".unfinished")
+
+
+def beside(out: Path, suffix: str) -> Path:
+    """Return the path of OUT_JSON with a suffix."""
+    named = out if out.name.strip(".") else out.resolve()  # `.` and `..` are empty folders, too
+    return named.with_name(f"{named.name}{suffix}")
 
 
 def write_results(args: argparse.Namespace, labelled: LabelledBoxes, truth: Json | None) -> None:
@@ -224,7 +230,7 @@ def check_classes(names: Sequence[str] | None, dataset: Json) -> None:
 
 def fit(args: argparse.Namespace, dataset: Json, device: str) -> tuple[Path, Path]:
     """Train the shipped labeller on the boxes; return the paths of its config and weights."""
-    folder = args.out_json.with_name(f"{args.out_json.name}.labeler")
+    folder = beside(args.out_json, ".labeler")
     with progress_bar("training") as update:
         files = fit_labeler(
             dataset, args.img_dir, folder,

@@ -200,6 +200,15 @@ def test_report_truth_and_accepted_work_with_every_format(autolabel, tmp_path):
         assert np.asarray(Image.open(png)).max() == expected
 
 
+def test_the_current_folder_may_be_the_output(autolabel, tmp_path, monkeypatch):
+    root = write_boxes(tmp_path / "set", num_images=2)
+    (tmp_path / "out").mkdir()
+    monkeypatch.chdir(tmp_path / "out")
+    autolabel("--teacher-only", root / "boxes.json", root / "images", ".", "--format", "voc-png")
+    assert (tmp_path / "out" / "class_names.txt").is_file()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["out", "set"]
+
+
 def test_folders_in_the_way_are_refused_before_labelling(autolabel, tmp_path):
     root = write_boxes(tmp_path / "set", num_images=3)
     paths = ("--teacher-only", root / "boxes.json", root / "images")
