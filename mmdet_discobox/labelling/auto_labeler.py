@@ -46,8 +46,10 @@ class AutoLabeler:
             on the class.
         device: device to compute on without a model; a model stays on its own.
         crop_size: cells along each side of the finer grid over an object: the detail of the masks.
-        max_objects: objects computed at once, a bound of the memory. It does not change the masks:
-            with a teacher that has ``competition``, all objects of an image compete.
+        max_objects: objects computed at once, a bound of the memory. It does not change the masks
+            of a box labeller: with a teacher that has ``competition``, all objects of an image
+            compete. For the places of a detector (cells, anchors), only objects that are computed
+            at once compete.
     """
 
     def __init__(
