@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from mmengine.registry import DefaultScope
 
 from .auto_labeler import AutoLabeler
 
@@ -17,7 +18,8 @@ _OPTIONS = {"crop_size", "max_objects"}
 class LazyLabeler:
     """Build an :class:`AutoLabeler` at its first use, on the device where it is used.
 
-    Copies and pickles have the settings alone.
+    Copies and pickles have the settings alone. Building changes neither random numbers nor the
+    default scope of the caller: a validation between two epochs does not change the training.
 
     Args:
         settings: None for the weights in this package, ``"colours"`` for no network, or the
@@ -55,7 +57,9 @@ class LazyLabeler:
         """Return the labeler on a device; another device builds it again."""
         if self._built is None or self._built[0] != device:
             self._built = None  # frees the memory first
-            self._built = (device, self._build(str(device)))
+            scope = DefaultScope.overwrite_default_scope("mmdet")
+            with scope, torch.random.fork_rng(devices=[]):  # the network is built on the CPU
+                self._built = (device, self._build(str(device)))
         return self._built[1]
 
     def _build(self, device: str) -> AutoLabeler:

@@ -17,6 +17,7 @@ from mmdet.registry import MODELS, TRANSFORMS
 from mmengine.config import Config
 from mmengine.dataset import pseudo_collate
 from mmengine.model import ExponentialMovingAverage
+from mmengine.registry import DefaultScope
 from mmengine.runner import load_checkpoint, save_checkpoint
 from mmengine.structures import InstanceData
 from tiny import NORM, TASK_NETWORKS, batch, build, tiny_labeler, tiny_solov2
@@ -379,6 +380,19 @@ def test_another_device_builds_the_labeler_again(monkeypatch):
     for device in ("cpu", "cpu", "meta", "cpu"):
         assert isinstance(model.labeler.on(torch.device(device)), AutoLabeler)
     assert devices == ["cpu", "meta", "cpu"]
+
+
+def test_building_the_labeler_changes_no_state_of_the_training():
+    image, _, boxes = scene()
+    model = MasksFromBoxes(KnownBoxes({(80, 120): (boxes, [0, 1], [0.9, 0.4])})).eval()
+    scope = DefaultScope.get_instance("of the training", scope_name="mmengine")
+    before = torch.get_rng_state()
+    try:
+        predict(model, loaded([image], RESIZE))
+        assert torch.equal(torch.get_rng_state(), before)
+        assert DefaultScope.get_current_instance().instance_name == scope.instance_name
+    finally:
+        DefaultScope.get_instance("of the tests", scope_name="mmdet")
 
 
 def test_the_shipped_labeler_finds_discs():
