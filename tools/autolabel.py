@@ -144,7 +144,7 @@ def label(args: argparse.Namespace) -> int:
     leave_a_core()
     dataset, corrected = select_masks(args, read_boxes(args.boxes, args.img_dir))
     check_loses_no_masks(dataset, args.out_json, corrected)
-    check_images(args.format, dataset)
+    check_images(args.format, dataset, args.classes)
     if is_main_process():
         print_clipped(dataset)
     truth = None if args.truth is None else read_coco(args.truth)

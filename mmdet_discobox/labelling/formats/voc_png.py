@@ -13,7 +13,7 @@ own masks, objects have no void border.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ import numpy as np
 from PIL import Image
 from pycocotools import mask as coco_mask
 
+from mmdet_discobox.labelling.labelled_boxes import has_mask, is_asked
 from mmdet_discobox.labelling.mask_encoding import decode_rle
 from mmdet_discobox.utils.files import new_folder
 from mmdet_discobox.utils.types import Json
@@ -41,8 +42,13 @@ VOID = 255
 _BACKGROUND = "background"
 
 
-def check_voc_png(dataset: Json) -> None:
-    """Raise a ValueError if the format cannot hold the names, classes or objects."""
+def check_voc_png(dataset: Json, classes: Collection[str] | None = None) -> None:
+    """Raise a ValueError if the format cannot hold the names, classes or objects.
+
+    Args:
+        dataset: a COCO json, with or without masks.
+        classes: names of the classes that are still to be labelled; None for all.
+    """
     check_file_names(dataset, relative_path, file_format="voc-png", suffix=".png")
     names = [category["name"] for category in dataset["categories"]]
     check_lines(names, "class", file_format="voc-png")
@@ -56,7 +62,12 @@ def check_voc_png(dataset: Json) -> None:
             f"Expected at most {VOID - 1} classes for --format voc-png, whose pixels have 8 bits, "
             f"but got {number}. Use --format coco."
         )
-    counts = Counter(a["image_id"] for a in dataset["annotations"] if not is_ignored(a))
+    labels = {category["id"]: category["name"] for category in dataset["categories"]}
+    counts = Counter(
+        a["image_id"]
+        for a in dataset["annotations"]
+        if not is_ignored(a) and (has_mask(a) or is_asked(a, labels, classes))
+    )
     for image in dataset["images"]:
         if (number := counts[image["id"]]) >= VOID:
             raise ValueError(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from pathlib import Path
 
 from mmdet_discobox.utils.files import write_json
@@ -36,12 +37,13 @@ def check_output(file_format: str, out: Path) -> None:
         )
 
 
-def check_images(file_format: str, dataset: Json) -> None:
+def check_images(file_format: str, dataset: Json, classes: Collection[str] | None = None) -> None:
     """Check that a format can hold the images, boxes and classes, before they are labelled.
 
     Args:
         file_format: one of :data:`FORMATS`.
         dataset: a COCO json, with or without masks.
+        classes: names of the classes that are still to be labelled; None for all.
 
     Raises:
         ValueError: if two images would be written to the same file, a name does not fit in a line
@@ -51,7 +53,7 @@ def check_images(file_format: str, dataset: Json) -> None:
     if file_format == "yolo-seg":
         check_yolo_seg(dataset)
     elif file_format == "voc-png":
-        check_voc_png(dataset)
+        check_voc_png(dataset, classes)
 
 
 def write_masks(
@@ -72,7 +74,7 @@ def write_masks(
         ValueError: see :func:`check_output` and :func:`check_images`.
     """
     check_output(file_format, out)
-    check_images(file_format, dataset)
+    check_images(file_format, dataset, classes=())
     out.parent.mkdir(parents=True, exist_ok=True)
     if file_format == "coco":
         write_json(out, dataset)

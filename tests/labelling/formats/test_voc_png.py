@@ -173,6 +173,18 @@ def test_254_objects_fit_and_255_are_refused_before_labelling(tmp_path):
     assert decode_rle(annotations[253]["segmentation"])[indices == 254].all()
 
 
+def test_boxes_that_get_no_mask_need_no_number(tmp_path):
+    cat = annotated(disc(30, 30, 5))
+    box = {key: value for key, value in cat.items() if key != "segmentation"}
+    dataset = labelled_set([*[box] * 300, dict(box, category_id=3)])
+    with pytest.raises(ValueError, match="254 objects per image"):
+        check_images("voc-png", dataset)
+    check_images("voc-png", dataset, ["dog"])
+    dataset["annotations"][-1]["segmentation"] = cat["segmentation"]
+    write_masks("voc-png", tmp_path / "out", dataset)
+    assert np.unique(read_voc_instances(tmp_path / "out", "a").indices).tolist() == [0, 1]
+
+
 def test_too_many_classes_are_refused():
     dataset = labelled_set([])
     dataset["categories"] = [dict(id=index, name=f"class {index}") for index in range(255)]
