@@ -166,7 +166,7 @@ def label(args: argparse.Namespace) -> int:
             return 0
         labelled = add_masks(dataset, records, polygons=args.polygons, classes=args.classes)
         write_results(args, labelled, truth)
-        remove_journals(label_run, labelled)
+        remove_journals(args, label_run, labelled)
     return int(bool(labelled.failed))
 
 
@@ -252,13 +252,14 @@ def read_masks(path: Path) -> Json:
     return dataset
 
 
-def remove_journals(label_run: LabelRun, labelled: LabelledBoxes) -> None:
+def remove_journals(args: argparse.Namespace, label_run: LabelRun, labelled: LabelledBoxes) -> None:
     """Remove the journals, unless images could not be read."""
     if not labelled.unread:
         label_run.remove_journals()
         return
+    fix = "Fix them" if args.format == "coco" else f"Fix them, delete '{args.out_json}'"
     print(
-        f"{labelled.unread} images could not be read. Fix them and run the same command: it reuses "
+        f"{labelled.unread} images could not be read. {fix} and run the same command: it reuses "
         f"'{label_run.journal_dir}' and labels only these. Otherwise, delete that folder.",
         file=sys.stderr,
     )

@@ -292,7 +292,9 @@ def test_only_fixed_images_are_labelled_again(autolabel, tmp_path):
     image = root / "images" / "2.png"
     image.rename(tmp_path / "away.png")
     output = autolabel(*paths, status=1)
-    assert "1 images could not be read" in output
+    assert "1 images could not be read. Fix them and run the same command" in output
+    output = autolabel(*paths[:3], tmp_path / "voc", "--format", "voc-png", status=1)
+    assert f"Fix them, delete '{tmp_path / 'voc'}' and run the same command" in output
     journal = tmp_path / "out.json.unfinished" / "0.jsonl"
     (tmp_path / "away.png").rename(image)
     done = journal.read_text()
