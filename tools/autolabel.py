@@ -129,7 +129,8 @@ def select_masks(args: argparse.Namespace, dataset: Json) -> tuple[Json, frozens
     corrected: frozenset[int | str] = frozenset()
     if args.corrected:
         merged = merge_corrected(dataset, read_coco(args.corrected), name=str(args.corrected))
-        print_corrected(args, dataset, merged)
+        if is_main_process():
+            print_corrected(args, dataset, merged)
         dataset, corrected = merged.dataset, merged.changed
     if not args.keep_boxes:
         return keep_accepted(dataset, args.accepted) if args.accepted else dataset, corrected

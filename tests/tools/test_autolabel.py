@@ -210,6 +210,15 @@ def test_changes_of_boxes_by_another_tool_are_reported(autolabel, root, tmp_path
     assert "8 boxes, 7 with a mask of a person" in output
 
 
+def test_only_the_first_process_lists_corrections(autolabel, root, tmp_path, monkeypatch):
+    options = ("--teacher-only", "--corrected", root / "masks.json")
+    paths = (root / "boxes.json", root / "images", tmp_path / "out.json")
+    assert "8 masks of" in autolabel(*options, *paths)
+    (tmp_path / "out.json").unlink()
+    monkeypatch.setattr("mmengine.dist.is_main_process", lambda: False)
+    assert "masks of" not in autolabel(*options, *paths)
+
+
 def test_rejected_masks_are_corrected_in_another_tool_and_come_back(autolabel, root, tmp_path):
     labels = tmp_path / "labels.json"
     autolabel("--teacher-only", root / "boxes.json", root / "images", labels)
