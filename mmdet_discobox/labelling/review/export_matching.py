@@ -13,6 +13,7 @@ import numpy as np
 from pycocotools import mask as coco_mask
 from scipy.optimize import linear_sum_assignment
 
+from mmdet_discobox.annotation_files.coco_records import look
 from mmdet_discobox.annotation_files.coco_values import quote
 from mmdet_discobox.utils.types import Json
 
@@ -104,8 +105,8 @@ def _longest(parts: tuple[str, ...], images: list[tuple[tuple[str, ...], Any]]) 
 
 
 def _parts(image: Json) -> tuple[str, ...]:
-    """Return the parts of a file name with separators of either kind."""
-    return PureWindowsPath(image["file_name"]).parts or ("",)
+    """Return the parts of a file name with separators and accents of either kind."""
+    return PureWindowsPath(look(image["file_name"])).parts or ("",)
 
 
 def _common(parts: tuple[str, ...], others: tuple[str, ...]) -> int:
@@ -160,8 +161,8 @@ def _pairs(
 
 
 def class_names(dataset: Json) -> dict[Any, str]:
-    """Return the names of the classes by their ids."""
-    return {category["id"]: category["name"] for category in dataset["categories"]}
+    """Return the names of the classes by their ids, with composed accents."""
+    return {category["id"]: look(category["name"]) for category in dataset["categories"]}
 
 
 def image_sizes(dataset: Json) -> dict[Any, Json]:

@@ -175,6 +175,7 @@ def test_an_export_of_other_images_is_an_error():
         (["a/x.png", "x.png"], "x.png", 2),  # the same path
         (["a/x.png", "b/x.png"], "x.png", 2),  # the equal id
         (["x.png", "y.png"], "1a2b-x.png", None),
+        (["b\u00e4r/x.png", "y/x.png"], "ba\u0308r/x.png", 1),  # letters of another system
     ],
 )
 def test_images_are_found_by_the_ends_of_their_names(ours, theirs, found):
@@ -245,6 +246,12 @@ def test_changed_boxes_and_classes_are_listed():
         "annotation 9 is of 'two' instead of 'one'",
         "annotation 99 is new, or its box has moved",
     ]
+
+
+def test_classes_in_other_unicode_letters_are_the_same():
+    before, after = labels(), labels()
+    before["categories"][0]["name"], after["categories"][0]["name"] = "b\u00e4r", "ba\u0308r"
+    assert merge(before, after).ignored == []
 
 
 def test_deletions_are_listed():
