@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from mmdet_discobox.functional import check_ranges
+
 
 class ColourJitter:
     """Perturb the colours of normalised images, each image by random amounts of its own.
@@ -19,6 +21,9 @@ class ColourJitter:
         contrast: largest relative change of the distances to the mean of the image.
         saturation: largest relative change of the distances to grey.
         grey: probability of an image without colours.
+
+    Raises:
+        ValueError: if ``brightness`` is negative, or another argument outside [0, 1].
     """
 
     def __init__(
@@ -29,6 +34,12 @@ class ColourJitter:
         saturation: float = 0.4,
         grey: float = 0.1,
     ) -> None:
+        check_ranges(
+            brightness=(brightness, "[0, inf)"),
+            contrast=(contrast, "[0, 1]"),
+            saturation=(saturation, "[0, 1]"),
+            grey=(grey, "[0, 1]"),
+        )
         self.brightness = brightness
         self.contrast = contrast
         self.saturation = saturation

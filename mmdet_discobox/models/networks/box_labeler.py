@@ -17,6 +17,7 @@ from mmengine.model import BaseModule
 from mmengine.structures import InstanceData
 from torch import Tensor
 
+from mmdet_discobox.functional import check_ranges
 from mmdet_discobox.models.detectors import StructuredTeachingMixin, check_module_type, look
 from mmdet_discobox.models.teachers import paste_regions
 from mmdet_discobox.structures import BoxObjects, MaskProposals, PseudoMasks, View
@@ -47,6 +48,9 @@ class BoxMaskHead(BaseModule):
         train_cfg: not used; mmdet's detectors pass it.
         test_cfg: not used; mmdet's detectors pass it.
         init_cfg: initialisation.
+
+    Raises:
+        ValueError: if ``box_jitter`` is not in [0, 0.5).
     """
 
     def __init__(
@@ -63,6 +67,7 @@ class BoxMaskHead(BaseModule):
         init_cfg: OptMultiConfig = dict(type="Normal", layer="Conv2d", std=0.01),  # noqa: B006
     ) -> None:
         super().__init__(init_cfg)
+        check_ranges(box_jitter=(box_jitter, "[0, 0.5)"))  # with 0.5, a box may have no area
         self.in_channels = in_channels
         self.coordinates = coordinates
         self.num_classes = num_classes

@@ -15,7 +15,7 @@ from mmdet_discobox.evaluation import BoxMaskIoU
 from mmdet_discobox.functional import box_masks
 from mmdet_discobox.models.detectors import look
 from mmdet_discobox.models.detectors.colour_jitter import ColourJitter
-from mmdet_discobox.models.networks.box_labeler import box_coordinates
+from mmdet_discobox.models.networks.box_labeler import BoxMaskHead, box_coordinates
 from mmdet_discobox.structures import BoxObjects
 
 
@@ -149,6 +149,19 @@ def test_jitter_without_amounts_changes_nothing_and_greys_are_grey():
     bright = ColourJitter(brightness=0.4, contrast=0, saturation=0, grey=0)(images) - images
     assert bright.std((1, 2, 3)).max() < 1e-6  # one amount for an image
     assert 0.05 < bright.mean((1, 2, 3)).std() < 0.4  # and another for the next
+
+
+@pytest.mark.parametrize(
+    ("perturbation", "setting"),
+    [
+        (ColourJitter, dict(brightness=-0.1)),
+        (ColourJitter, dict(grey=1.5)),
+        (BoxMaskHead, dict(box_jitter=0.5)),
+    ],
+)
+def test_perturbations_out_of_range_are_refused(perturbation, setting):
+    with pytest.raises(ValueError, match=f"Expected `{next(iter(setting))}` to be in"):
+        perturbation(**setting)
 
 
 def test_predictions_are_the_refined_masks_of_the_given_boxes():
