@@ -252,10 +252,12 @@ class StructuredTeachingMixin:
         )
         if self.prediction_refiner is not None:
             for image, sample in zip(self.to_rgb(batch_inputs), samples, strict=True):
-                self._refine_predictions(image, sample, kwargs.get("rescale", True))
+                self._refine_predictions(image, sample, rescale=kwargs.get("rescale", True))
         return samples
 
-    def _refine_predictions(self: Any, image: Tensor, sample: DetDataSample, rescale: bool) -> None:
+    def _refine_predictions(
+        self: Any, image: Tensor, sample: DetDataSample, *, rescale: bool = True
+    ) -> None:
         """Refine the predicted masks of an image, ``(3, H, W)`` RGB."""
         height, width = visible_size(sample)
         instances = sample.pred_instances

@@ -107,10 +107,12 @@ def test_the_orientation_of_a_square_image_is_a_warning(check):
 
 def test_a_wrong_folder_is_told_from_missing_files(tmp_path):
     images = [dict(file_name=f"{i}.png", width=WIDTH, height=HEIGHT) for i in (1, 2)]
-    (finding,) = image_findings(images, tmp_path)
-    assert f"IMG_DIR, not '{tmp_path}'" in finding.fix
-    _image().save(tmp_path / "1.png")
-    (finding,) = image_findings(images, tmp_path)
+    folder = tmp_path / "images"
+    folder.mkdir()
+    (finding,) = image_findings(images, folder)
+    assert f"IMG_DIR, not '{folder}'" in finding.fix
+    _image().save(folder / "1.png")
+    (finding,) = image_findings(images, folder)
     assert finding.fix == "Restore them, or fix `file_name`"
-    (finding,) = image_findings(images, tmp_path.parent)
-    assert f"'1.png' is in '{tmp_path}': pass this as the folder of the images" in finding.fix
+    (finding,) = image_findings(images, tmp_path)
+    assert f"'1.png' is in '{folder}': pass this as the folder of the images" in finding.fix
