@@ -6,8 +6,9 @@ export STACK VENV
 export PATH := $(abspath $(VENV)/bin):$(PATH)
 
 PY := $(VENV)/bin/python
-# A file of tests stays in one process, because its tests share trainings.
-PYTEST := $(PY) -m pytest --numprocesses=logical --maxprocesses=8 --dist=loadfile
+# A file of tests stays in one process, because its tests share trainings. Files are not sorted by their number of tests: those
+# with few end-to-end tests, the longest, would come last.
+PYTEST := $(PY) -m pytest --numprocesses=logical --maxprocesses=8 --dist=loadfile --no-loadscope-reorder
 SPELLED := $(wildcard README.md CHANGELOG.md Makefile benchmarks configs demo docs mmdet_discobox scripts tests tools) CONTRIBUTING.md
 
 .DEFAULT_GOAL := help
