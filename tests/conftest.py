@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
+from unittest.mock import patch
 
 # The tests compare with tensors of the CPU. Set it to run them beside a GPU all the same.
 os.environ.setdefault("CUDA_VISIBLE_DEVICES", "")
@@ -24,6 +26,13 @@ def pytest_configure() -> None:
 def _mmdet_scope() -> None:
     """Resolve names in MMDetection's registries, as every config of the package does."""
     init_default_scope("mmdet")
+
+
+@pytest.fixture(autouse=True)
+def _environment() -> Iterator[None]:
+    """Restore the variables that a command set, as the studies do: they are for its own process."""
+    with patch.dict(os.environ):
+        yield
 
 
 @pytest.fixture(scope="session")
