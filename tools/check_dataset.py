@@ -29,7 +29,7 @@ from dataset_checks import (
 )
 from mmdet_discobox.annotation_files.coco_validation import load_coco_json
 from mmdet_discobox.checkpoints import read_config
-from mmdet_discobox.utils.command_line import run
+from mmdet_discobox.utils.command_line import prepare_result, run
 from mmdet_discobox.utils.files import write_text
 from starter_config import NETWORKS, DataFiles, StarterConfig, starter_config
 
@@ -45,7 +45,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = parse_arguments(argv)
     for path, option in ((args.json, "--json"), (args.write_config, "--write-config")):
         if path is not None:
-            make_parent(path, option)
+            prepare_result(path, option)
     starter = make_starter(args)
     config = None if starter is None else starter.config()
     report = check(args, config)
@@ -207,15 +207,6 @@ def cpu_hint(args: argparse.Namespace, steps: int) -> str:
         "- to train the shipped labeller on these boxes, and to label them with it:\n"
         f"  python tools/autolabel.py --fit {boxes} OUT_JSON"
     )
-
-
-def make_parent(path: Path, option: str) -> None:
-    """Create the folder of a result before the minutes of reading images."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    if path.is_dir():
-        raise IsADirectoryError(
-            f"Expected {option} to name a file, but '{path}' is a folder. Pass a file in it."
-        )
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ DISCOBOX- in Table 5 is `icm` with a checkpoint that was trained without L_nce.
 from __future__ import annotations
 
 import argparse
-import json
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -30,7 +30,8 @@ from mmdet_discobox.datasets import KeypointPairDataset, ObjectPairDataset
 from mmdet_discobox.evaluation import PROTOCOLS, MultiObjectCorrespondenceMetric, PCKMetric
 from mmdet_discobox.matching import MATCHERS, KeypointTransfer, MultiObjectMatching, build_matcher
 from mmdet_discobox.matching.correspondence_tasks import BOXES, SPREADS
-from mmdet_discobox.utils.command_line import run
+from mmdet_discobox.utils.command_line import prepare_result, run
+from mmdet_discobox.utils.files import write_json
 
 #: arguments of the reader of each benchmark
 FILES = {
@@ -47,6 +48,8 @@ LENGTHS = {"pf_willow": "keypoints", "spair": "bbox", "coco": "bbox"}
 def main(argv: Sequence[str] | None = None) -> None:
     """Evaluate each matcher and print a table."""
     args = parse_args(argv)
+    if args.out:
+        prepare_result(args.out, "--out")
     inferencer = CorrespondenceInferencer(
         args.config,
         args.checkpoint,
@@ -64,8 +67,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     Console(width=100).print(build_table(args, results, len(dataset)))
     if args.out:
         settings = {key: str(value) for key, value in vars(args).items()}
-        args.out.parent.mkdir(parents=True, exist_ok=True)
-        args.out.write_text(json.dumps(dict(settings=settings, results=results), indent=2))
+        write_json(args.out, dict(settings=settings, results=without_nan(results)), indent=2)
 
 
 def build_benchmark(args: argparse.Namespace, inferencer: Any) -> tuple[Any, Any, BaseMetric]:
@@ -81,11 +83,28 @@ def build_benchmark(args: argparse.Namespace, inferencer: Any) -> tuple[Any, Any
     if args.benchmark == "spair":
         files["split"] = args.split
     metric = PCKMetric(args.protocol, length=args.length or LENGTHS.get(args.benchmark))
+    dataset = KeypointPairDataset(args.benchmark, limit=args.limit, **files)
+    if args.boxes == "detected":
+        check_detected(dataset, settings["classes"])
     return (
-        KeypointPairDataset(args.benchmark, limit=args.limit, **files),
+        dataset,
         KeypointTransfer(inferencer.describe, compared_in=metric.protocol.compared_in, **settings),
         metric,
     )
+
+
+def check_detected(dataset: KeypointPairDataset, classes: Sequence[str]) -> None:
+    """Raise an error if the detector has none of the classes of some pairs."""
+    names = set()
+    for index in range(len(dataset)):
+        names.add(dataset[index]["item"].class_name)
+        if names & set(classes):
+            return
+    if names:
+        raise ValueError(
+            f"Expected a detector of some of {', '.join(sorted(names))}, but its classes are "
+            f"{', '.join(classes)}. Use --boxes annotated or image."
+        )
 
 
 def evaluate(name: str, dataset: Any, task: Any, metric: BaseMetric) -> dict[str, float]:
@@ -95,6 +114,14 @@ def evaluate(name: str, dataset: Any, task: Any, metric: BaseMetric) -> dict[str
     for index in track(range(len(dataset)), name, console=Console(stderr=True)):
         metric.process(None, [task(dataset[index]["item"], matcher)])
     return {k.split("/", 1)[1]: v for k, v in metric.evaluate(len(dataset)).items()}
+
+
+def without_nan(results: dict[str, dict[str, float]]) -> dict[str, dict[str, float | None]]:
+    """Return results with None for NaN, which json does not have."""
+    return {
+        name: {key: None if math.isnan(value) else value for key, value in values.items()}
+        for name, values in results.items()
+    }
 
 
 def build_table(

@@ -14,14 +14,14 @@ import argparse
 from pathlib import Path
 
 from mmdet_discobox.datasets.multi_object import KeypointObjects, read_coco_keypoints
-from mmdet_discobox.utils.command_line import run
+from mmdet_discobox.utils.command_line import prepare_result, run
 from multi_object_pairs import make_object_pairs, read_pascal3d
 
 
 def main() -> None:
     """Enumerate and write the pairs."""
     arguments = parse_arguments()
-    arguments.output.parent.mkdir(parents=True, exist_ok=True)  # before the minutes of reading
+    prepare_result(arguments.output, "OUTPUT")
     objects, max_angle = read_objects(arguments)
     pairs = make_object_pairs(
         objects, max_angle=max_angle, both_directions=arguments.both_directions

@@ -22,7 +22,7 @@ import torch
 
 from mmdet_discobox.apis import CorrespondenceInferencer
 from mmdet_discobox.matching import MATCHERS, MatchedImages, ObjectMatch, best_matches
-from mmdet_discobox.utils.command_line import run
+from mmdet_discobox.utils.command_line import prepare_result, run
 from mmdet_discobox.utils.images import read_image
 from mmdet_discobox.visualization import DrawnMatch, draw_correspondence
 
@@ -30,7 +30,8 @@ from mmdet_discobox.visualization import DrawnMatch, draw_correspondence
 def main(argv: Sequence[str] | None = None) -> None:
     """Match and draw objects."""
     args = parse_args(argv)
-    check_writable(args.out)
+    check_suffix(args.out)
+    prepare_result(args.out, "--out")
     images = [np.ascontiguousarray(read_image(path)[..., ::-1]) for path in args.images]  # RGB
     inferencer = CorrespondenceInferencer(
         args.config,
@@ -49,14 +50,13 @@ def main(argv: Sequence[str] | None = None) -> None:
     drawn = best_matches(found.matches)
     records = [transfer_mask(match, found) for match in drawn]
     drawing = draw_correspondence(images, records, lines=args.lines, height=args.height)
-    args.out.parent.mkdir(parents=True, exist_ok=True)
     mmcv.imwrite(drawing[..., ::-1], str(args.out))
     print_matches(args, found, drawn, inferencer.model.dataset_meta["classes"])
 
 
-def check_writable(path: Path) -> None:
-    """Raise an error if no image can be written to a path."""
-    if path.is_dir() or not cv2.haveImageWriter(str(path)):
+def check_suffix(path: Path) -> None:
+    """Raise an error if images cannot be written in the format of a path."""
+    if not cv2.haveImageWriter(str(path)):
         raise ValueError(
             f"Expected --out to be an image, with a suffix such as .png or .jpg, but got '{path}'."
         )

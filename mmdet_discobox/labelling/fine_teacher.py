@@ -18,7 +18,7 @@ from .mask_quality import loneliness, mask_quality, mask_signals
 #: the second pass starts from the first masks, clamped to probabilities of [_SURE, 1 - _SURE]
 _SURE = 0.002
 #: cells along each side of the grid of the colours that the quality compares
-_COLOUR_CELLS = 32
+COLOUR_CELLS = 32
 
 
 class FineTeacher:
@@ -34,9 +34,9 @@ class FineTeacher:
     """
 
     def __init__(self, teacher: StructuredTeacher, crop_size: int) -> None:
-        if crop_size < 1 or crop_size % _COLOUR_CELLS:
+        if crop_size < 1 or crop_size % COLOUR_CELLS:
             raise ValueError(
-                f"Expected `crop_size` to be a multiple of {_COLOUR_CELLS} but got {crop_size}."
+                f"Expected `crop_size` to be a multiple of {COLOUR_CELLS} but got {crop_size}."
             )
         self.first = teacher
         self.second = StructuredTeacher(
@@ -100,9 +100,7 @@ class FineTeacher:
         probs = self._finer(masks)
         logits = probs.clamp(_SURE, 1 - _SURE).logit()
         pseudo = self.second.refine_grids(logits, start.predicted, objects, images)
-        colours = rgb_to_lab(
-            crop_regions(images, pseudo.regions, objects.image_inds, _COLOUR_CELLS)
-        )
+        colours = rgb_to_lab(crop_regions(images, pseudo.regions, objects.image_inds, COLOUR_CELLS))
         network = self._finer(start.coarse).sigmoid() * pseudo.inside
         signals = mask_signals(pseudo.masks, probs, colours, network=network, inside=pseudo.inside)
         signals["alone"] = alone

@@ -1,10 +1,12 @@
-"""Error handling of the command line tools."""
+"""Error handling and results of the command line tools."""
 
 from __future__ import annotations
 
+import os
 import sys
 import warnings
 from collections.abc import Callable
+from pathlib import Path
 from typing import NoReturn
 
 
@@ -25,3 +27,24 @@ def run(main: Callable[[], int | None], *, interrupted: str = "Interrupted.") ->
         sys.exit(130)  # as shells have it
     except (ValueError, TypeError, ImportError, OSError) as error:
         sys.exit(f"error: {error}")
+
+
+def prepare_result(path: Path, name: str) -> None:
+    """Create the folder of a result, before the minutes of computing it.
+
+    Args:
+        path: file to be written.
+        name: what the user knows it by, such as ``--out``.
+
+    Raises:
+        OSError: if ``path`` is a folder, or its own folder cannot be created or written to.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if path.is_dir():
+        raise IsADirectoryError(
+            f"Expected {name} to name a file, but '{path}' is a folder. Pass a file in it."
+        )
+    if not os.access(path.parent, os.W_OK):
+        raise PermissionError(
+            f"Expected {name} in a folder that can be written to, but '{path.parent}' cannot."
+        )

@@ -124,6 +124,7 @@ def test_a_killed_fit_goes_on_and_is_not_repeated(root, paths):
         ),
         (("--fit", "--launcher", "pytorch"), "without --launcher"),
         (("--fit", "--epochs", 0), "--epochs to be at least 1"),
+        (("--fit", "--crop-size", 100), "--crop-size to be a multiple of 32"),
     ],
 )
 def test_options_that_do_not_fit(paths, options, message):

@@ -147,6 +147,30 @@ def test_evaluate_several_objects(folder, files, tmp_path, boxes):
         assert results["identity"]["AP"] > 0.9
 
 
+@pytest.mark.parametrize(("name", "is_known"), [("one", True), ("car", False)])
+def test_detected_boxes_are_of_a_class_of_the_detector(folder, files, tmp_path, name, is_known):
+    _, _, network = files
+    coordinates = ",".join([";".join(["30"] * 10)] * 4)
+    (folder / name).mkdir(exist_ok=True)
+    for image in ("a.png", "b.png"):
+        (folder / name / image).write_bytes((folder / "car" / image).read_bytes())
+    line = f"s,t,c,xa,ya,xb,yb\n{name}/a.png,{name}/b.png,{name},{coordinates}\n"
+    (folder / "named.csv").write_text(line)
+    command = ("eval_correspondence", "pf_willow", folder / "named.csv", folder, *network)
+    command += ("--boxes", "detected", "--matchers", "identity")
+    if is_known:
+        tool(*command)
+    else:
+        with pytest.raises(ValueError, match="of some of car, but its classes are one, "):
+            tool(*command)
+
+
+def test_results_without_key_points_are_null_in_json():
+    results = {"icm": {"PCK@0.1": 0.5, "PCK@0.1/car": float("nan")}}
+    written = module_of("eval_correspondence").without_nan(results)
+    assert json.dumps(written, allow_nan=False) == '{"icm": {"PCK@0.1": 0.5, "PCK@0.1/car": null}}'
+
+
 def test_a_benchmark_without_pairs(folder, files):
     _, _, network = files
     (folder / "none.csv").write_text("s,t,c,xa,ya,xb,yb\n")
@@ -173,7 +197,9 @@ def test_match_refuses_other_files_before_it_builds_a_network(files, tmp_path):
     with pytest.raises(ValueError, match=r"Expected an image at '.*bad\.png', but OpenCV"):
         tool("match", image, tmp_path / "bad.png", *network, "--out", tmp_path / "m.png")
     (tmp_path / "folder.png").mkdir()
-    for name in ("m", "m.txt", "folder.png"):
+    for name in ("m", "m.txt"):
         with pytest.raises(ValueError, match="--out to be an image, with a suffix"):
             tool("match", image, *network, "--out", tmp_path / name)
+    with pytest.raises(IsADirectoryError, match="Expected --out to name a file"):
+        tool("match", image, *network, "--out", tmp_path / "folder.png")
     assert not (tmp_path / "m.png").exists()

@@ -6,7 +6,7 @@ import warnings
 
 import pytest
 
-from mmdet_discobox.utils.command_line import run
+from mmdet_discobox.utils.command_line import prepare_result, run
 
 
 @pytest.mark.parametrize("status", [None, 0, 1])
@@ -52,3 +52,19 @@ def test_the_warning_about_pkg_resources_is_hidden_and_no_other():
         with pytest.raises(SystemExit):
             run(warn)
     assert [str(warning.message) for warning in caught] == ["another"]
+
+
+def test_the_folder_of_a_result_exists_before_it_is_computed(tmp_path):
+    prepare_result(tmp_path / "new" / "folder" / "result.json", "--out")
+    assert list((tmp_path / "new" / "folder").iterdir()) == []
+
+
+def test_a_result_is_no_folder_and_lies_in_none_that_cannot_be_written(tmp_path, monkeypatch):
+    with pytest.raises(IsADirectoryError, match="Expected --out to name a file, but '.*' is a"):
+        prepare_result(tmp_path, "--out")
+    (tmp_path / "file").touch()
+    with pytest.raises(OSError, match="file"):
+        prepare_result(tmp_path / "file" / "result.json", "--out")
+    monkeypatch.setattr("os.access", lambda path, mode: False)
+    with pytest.raises(PermissionError, match="Expected --out in a folder that can be written to"):
+        prepare_result(tmp_path / "result.json", "--out")

@@ -6,6 +6,7 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
+from mmdet_discobox.labelling.fine_teacher import COLOUR_CELLS
 from mmdet_discobox.labelling.formats import FORMATS
 
 from .processes import LAUNCHERS, find_launcher
@@ -146,6 +147,8 @@ def check_options(
         parser.error("expected --epochs and --seed with --fit")
     if min(args.batch_size, args.report_limit, 1 if args.epochs is None else args.epochs) < 1:
         parser.error("expected --batch-size, --report-limit and --epochs to be at least 1")
+    if args.crop_size < 1 or args.crop_size % COLOUR_CELLS:
+        parser.error(f"expected --crop-size to be a multiple of {COLOUR_CELLS}")
     if args.keep_boxes and "img_dir" not in names and args.format != "coco":
         own = "--keep-boxes" if args.corrected is None else "--corrected"
         parser.error(f"expected {own} with --format coco: other formats have no boxes")
