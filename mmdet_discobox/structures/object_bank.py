@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple, TypeVar
+from typing import NamedTuple, TypeVar
 
 import torch
 import torch.nn as nn
@@ -51,8 +51,7 @@ class ObjectBank(nn.Module):
     The random choice hashes a counter on the device of the bank; the counter is a buffer, and no
     torch generator is used. Only :meth:`push` advances it, so retrieval has no side effect.
 
-    Features are stored as unit vectors of the channels, as only their cosines are used. Banks saved
-    by versions that stored them as they were are normalised when they are loaded.
+    Features are stored as unit vectors of the channels, as only their cosines are used.
 
     Each process of a distributed training fills its own bank; a checkpoint contains the one of the
     first process. Do not synchronise buffers between processes: mmengine's ``SyncBuffersHook``
@@ -75,7 +74,6 @@ class ObjectBank(nn.Module):
             ``dtype`` is not a floating type.
     """
 
-    _version = 2
     features: Tensor
     masks: Tensor
     image_ids: Tensor
@@ -236,13 +234,6 @@ class ObjectBank(nn.Module):
             operand = stored.to(torch.float32, memory_format=torch.contiguous_format).flatten(2)
             products = cells @ operand  # (G, N, R * N)
         return products.view(queries, size**2, count, size**2).transpose(1, 2)
-
-    def _load_from_state_dict(
-        self, state_dict: dict[str, Any], prefix: str, local_metadata: dict[str, Any], *args: Any
-    ) -> None:
-        super()._load_from_state_dict(state_dict, prefix, local_metadata, *args)
-        if local_metadata.get("version", 1) < 2:
-            self.features.copy_(_unit_vectors(self.features))
 
     def _random_numbers(self, like: Tensor) -> Tensor:
         """Compute distinct random numbers in [0, 2^32) in the shape of a tensor, new per push."""
