@@ -124,10 +124,11 @@ def test_the_flag_follows_its_object_through_a_transform(root, name):
     assert 2 in lengths
 
 
-def test_mosaic_keeps_the_flags(root):
+@pytest.mark.parametrize("name", ["CachedMosaic", "CachedMixUp"])
+def test_joined_images_keep_the_flags(root, name):
     dataset = json.loads((root / "masks.json").read_text())
     mixed(root, {a["id"] for a in dataset["annotations"] if a["category_id"] == 2})
-    mosaic = DATASETS.build(
+    joined = DATASETS.build(
         dict(
             type="MultiImageMixDataset",
             dataset=dict(
@@ -140,15 +141,18 @@ def test_mosaic_keeps_the_flags(root):
                 pipeline=LOAD,
             ),
             pipeline=[
-                dict(type="CachedMosaic", img_scale=(96, 96), pad_val=114.0),
+                dict(type=name, img_scale=(96, 96), pad_val=(114.0, 114.0, 114.0), prob=1.0),
                 dict(type="PackDetInputs"),
             ],
         )
     )
-    for index in range(len(mosaic)):
-        instances = mosaic[index]["data_samples"].gt_instances
+    seen = set()
+    for index in [*range(len(joined))] * 2:  # the first images fill the cache
+        instances = joined[index]["data_samples"].gt_instances
         if len(instances):
             assert instances.masks.is_true.tolist() == (instances.labels == 1).tolist()
+            seen.add(frozenset(instances.masks.is_true.tolist()))
+    assert frozenset((False, True)) in seen
 
 
 def test_a_true_mask_that_is_cropped_to_nothing_remains_true():
