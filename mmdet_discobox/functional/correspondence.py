@@ -93,8 +93,8 @@ def iterated_conditional_modes(
     ``H`` is invariant to the scales of rows and columns, so ``T^t exp((C^{t+1} - C^t) / eps)`` has
     the same plan as ``exp(C^{t+1} / eps)``. This warm start needs a quarter of the iterations.
 
-    On warped objects ``gamma = (0.2 S)^2`` gives the best matches at all sizes S. With a smaller
-    ``eps`` or more ``iterations`` the votes dominate, and the plan collapses to a single shift.
+    With a smaller ``eps`` or more ``iterations`` the votes dominate, and the plan collapses to a
+    single shift. :class:`.CorrespondenceSolver` has the settings measured on photographs.
 
     Args:
         similarity: ``(P, N, N)`` cost volume ``C_u`` in [-1, 1].
