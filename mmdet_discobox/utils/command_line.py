@@ -9,6 +9,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NoReturn
 
+from .files import is_stream
+
 
 def run(main: Callable[[], int | None], *, interrupted: str = "Interrupted.") -> NoReturn:
     """Run a command and exit; report invalid input without a traceback, with exit status 1.
@@ -39,6 +41,8 @@ def prepare_result(path: Path, name: str) -> None:
     Raises:
         OSError: if ``path`` is a folder, or its own folder cannot be created or written to.
     """
+    if is_stream(path):  # no file is created beside it
+        return
     path.parent.mkdir(parents=True, exist_ok=True)
     if path.is_dir():
         raise IsADirectoryError(

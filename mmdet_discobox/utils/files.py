@@ -28,6 +28,11 @@ def read_regular(path: str | Path) -> bytes:
         raise FileNotFoundError(f"Expected a file at {str(path)!r}: {error}.") from error
 
 
+def is_stream(path: Path) -> bool:
+    """Return whether a path is a device, a pipe or a socket, such as ``/dev/null``."""
+    return path.exists() and not path.is_file() and not path.is_dir()
+
+
 @contextmanager
 def replacing(path: Path) -> Iterator[BinaryIO]:
     """Open a file for an atomic write.
@@ -35,11 +40,15 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
     Args:
         path: file to write or replace; of a symbolic link, the file that it leads to. The content
             is written to a temporary ``.part`` file next to it, which replaces it at the end of the
-            context, or is deleted on an error.
+            context, or is deleted on an error. A device or a pipe is written to instead.
 
     Yields:
         The open file.
     """
+    if is_stream(path):
+        with path.open("wb") as file:
+            yield file
+        return
     path = path.resolve()
     partial = path.with_name(f"{path.name}.{os.getpid()}.part")
     try:

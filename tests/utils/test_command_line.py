@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import warnings
+from pathlib import Path
 
 import pytest
 
@@ -68,3 +70,8 @@ def test_a_result_is_no_folder_and_lies_in_none_that_cannot_be_written(tmp_path,
     monkeypatch.setattr("os.access", lambda path, mode: False)
     with pytest.raises(PermissionError, match="Expected --out in a folder that can be written to"):
         prepare_result(tmp_path / "result.json", "--out")
+
+
+def test_a_device_is_a_result_in_a_folder_that_cannot_be_written_to(monkeypatch):
+    monkeypatch.setattr(os, "access", lambda *_: False)
+    prepare_result(Path(os.devnull), "--out")

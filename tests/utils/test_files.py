@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 
 import pytest
 
@@ -89,3 +90,16 @@ def test_a_folder_appears_when_all_its_files_are_written(tmp_path):
     with pytest.raises(OSError, match="new"), new_folder(tmp_path / "new"):
         pass  # not empty
     assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_a_device_or_pipe_is_written_to_and_not_replaced(tmp_path):
+    pipe, link = tmp_path / "pipe", tmp_path / "link"
+    os.mkfifo(pipe)
+    link.symlink_to(pipe)
+    reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    for path in (pipe, link):
+        write_bytes(path, b"content")
+        assert os.read(reader, 100) == b"content"
+    os.close(reader)
+    assert pipe.is_fifo()
+    assert sorted(each.name for each in tmp_path.iterdir()) == ["link", "pipe"]
