@@ -13,6 +13,9 @@ from typing import BinaryIO
 
 from .types import Json
 
+#: most bytes of a name in the file systems of Linux
+_LONGEST = 255
+
 
 def read_regular(path: str | Path) -> bytes:
     """Read a regular file; devices and pipes, which may never end, are refused.
@@ -50,7 +53,7 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
             yield file
         return
     path = path.resolve()
-    partial = path.with_name(f"{path.name}.{os.getpid()}.part")
+    partial = _partial(path)
     try:
         with partial.open("wb") as file:
             yield file
@@ -75,7 +78,7 @@ def new_folder(path: Path) -> Iterator[Path]:
         The temporary folder.
     """
     path = path.resolve()
-    partial = path.with_name(f"{path.name}.{os.getpid()}.part")
+    partial = _partial(path)
     try:
         partial.mkdir(parents=True)
         yield partial
@@ -83,6 +86,13 @@ def new_folder(path: Path) -> Iterator[Path]:
     except BaseException:
         shutil.rmtree(partial, ignore_errors=True)
         raise
+
+
+def _partial(path: Path) -> Path:
+    """Return the temporary name of a file; that of a file with a long name is cut."""
+    ending = f".{os.getpid()}.part"
+    name = os.fsencode(path.name)[: _LONGEST - len(ending)]
+    return path.with_name(os.fsdecode(name) + ending)
 
 
 def write_bytes(path: Path, content: bytes) -> None:

@@ -103,3 +103,12 @@ def test_a_device_or_pipe_is_written_to_and_not_replaced(tmp_path):
     os.close(reader)
     assert pipe.is_fifo()
     assert sorted(each.name for each in tmp_path.iterdir()) == ["link", "pipe"]
+
+
+@pytest.mark.parametrize("name", ["a" * 255, "ä" * 127])
+def test_a_name_may_be_as_long_as_the_file_system_allows(tmp_path, name):
+    write_bytes(tmp_path / name, b"1")
+    with new_folder(tmp_path / "folder" / name) as folder:
+        (folder / "a").write_text("2")
+    assert (tmp_path / name).read_bytes() == b"1"
+    assert (tmp_path / "folder" / name / "a").read_text() == "2"
