@@ -58,7 +58,8 @@ def repair_last_checkpoint(work_dir: Path, folders: Iterable[Path] = ()) -> str 
 def newest_whole_checkpoint(folders: Iterable[Path]) -> Path | None:
     """Return the newest ``epoch_N.pth`` or ``iter_N.pth`` that is whole, None without one."""
     paths = [path for folder in folders if folder.is_dir() for path in folder.iterdir()]
-    checkpoints = [path for path in paths if _CHECKPOINT.fullmatch(path.name)]
+    # a link may lead to a file that was removed
+    checkpoints = [path for path in paths if _CHECKPOINT.fullmatch(path.name) and path.exists()]
     checkpoints.sort(key=lambda path: path.stat().st_mtime_ns)
     return next((path for path in reversed(checkpoints) if is_whole(path)), None)
 

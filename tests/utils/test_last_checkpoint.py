@@ -81,3 +81,11 @@ def test_other_folders_are_searched(tmp_path, save, pointer):
     pointer.write_text("")
     repair_last_checkpoint(tmp_path, [other.parent, tmp_path / "nowhere"])
     assert pointer.read_text() == str(other)
+
+
+def test_a_link_to_a_removed_checkpoint_is_left_alone(tmp_path, save, pointer):
+    newest = save("epoch_1.pth")
+    (tmp_path / "epoch_2.pth").symlink_to(tmp_path / "moved" / "epoch_2.pth")
+    pointer.write_text(str(tmp_path / "epoch_2.pth"))
+    assert "resumes from the newest whole one" in repair_last_checkpoint(tmp_path)
+    assert pointer.read_text() == str(newest)
