@@ -19,6 +19,7 @@ Conventions where the files leave a choice:
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -41,6 +42,11 @@ RIGID_CLASSES = (
 
 _SPLITS = Path("PASCAL", "VOCdevkit", "VOC2012", "ImageSets", "Main")
 _VISIBLE = 1
+#: what reading a file raises that was cut or altered
+_DAMAGED = (
+    AttributeError, IndexError, KeyError, MatReadError, NotImplementedError, OSError, TypeError,
+    ValueError, zlib.error,
+)  # fmt: skip
 
 
 def read_pascal3d(
@@ -103,7 +109,7 @@ def read_pascal3d_annotation(path: str | Path, *, name: str) -> list[dict[str, A
         record = loadmat(path, struct_as_record=False, squeeze_me=True)["record"]
         objects = np.atleast_1d(record.objects)
         return [_read_object(item) for item in objects if getattr(item, "class") == name]
-    except (AttributeError, KeyError, MatReadError, NotImplementedError, ValueError) as error:
+    except _DAMAGED as error:
         raise ValueError(
             f"Expected an annotation of PASCAL 3D+ release 1.1 in '{path}', but reading it failed: "
             f"{error!r}. Unpack the file again."

@@ -176,3 +176,14 @@ def test_names_the_file_that_is_broken(tmp_path):
     for path in (broken, other, boxless):
         with pytest.raises(ValueError, match=f"Expected an annotation of PASCAL 3D.*{path.name}"):
             read_pascal3d_annotation(path, name="car")
+
+
+def test_names_the_file_that_was_cut_or_altered(tmp_path):
+    path = tmp_path / "damaged.mat"
+    savemat(path, {"record": {"objects": struct_array([an_object()])}}, do_compression=True)
+    whole = path.read_bytes()
+    altered = whole[:-20] + bytes(5) + whole[-15:]
+    for content in (*(whole[:length] for length in range(0, len(whole), 20)), altered):
+        path.write_bytes(content)
+        with pytest.raises(ValueError, match=r"Expected an annotation of PASCAL 3D.*damaged\.mat"):
+            read_pascal3d_annotation(path, name="car")
