@@ -37,3 +37,13 @@ def test_without_lists_the_test_images_are_reported_as_included(folders, capsys)
     output = capsys.readouterr().out
     assert "4 images (10582 published, 0 excluded), 8 objects" in output
     assert "PF-PASCAL's test pairs are included: see --pf-pascal-test" in output
+
+
+def test_all_of_several_options_to_exclude_count(folders, tmp_path, capsys):
+    options = []
+    for name in (files.SBD_VAL, files.BOTH):
+        (tmp_path / f"{name}.txt").write_text(f"{name}\n")
+        options += ["--exclude", str(tmp_path / f"{name}.txt")]
+    main([*folders, *options])
+    content = json.loads((tmp_path / "out" / "train_aug.json").read_text())
+    assert content["info"]["excluded"] == sorted([files.SBD_VAL, files.BOTH])

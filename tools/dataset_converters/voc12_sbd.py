@@ -56,6 +56,7 @@ def _parser() -> argparse.ArgumentParser:
         "--exclude",
         type=Path,
         nargs="+",
+        action="extend",
         default=[],
         metavar="LIST",
         help="images to exclude from train_aug: a text file with one per line, or a csv of pairs "
