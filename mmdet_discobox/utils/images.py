@@ -10,7 +10,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from PIL import ExifTags, Image
+from PIL import ExifTags, Image, UnidentifiedImageError
 
 from mmdet_discobox.utils.files import read_regular
 
@@ -85,7 +85,8 @@ def image_size(path: Path) -> tuple[int, int]:
     """Return width and height of an image after its EXIF orientation is applied.
 
     Only the header is read, unless the orientation swaps width and height: whether the header then
-    has the size before or after the rotation depends on the versions of Pillow and OpenCV.
+    has the size before or after the rotation depends on the versions of Pillow and OpenCV. Images
+    that Pillow does not open, as those of more than 179 million pixels, are read by OpenCV.
 
     Args:
         path: Image file.
@@ -99,7 +100,9 @@ def image_size(path: Path) -> tuple[int, int]:
             with Image.open(path) as image:
                 swapped = image.getexif().get(ExifTags.Base.Orientation, 1) in range(5, 9)
                 size = image.size
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+    except (UnidentifiedImageError, Image.DecompressionBombError):
+        return _size_of(read_image(path))
+    except (OSError, SyntaxError, ValueError) as error:
         raise ValueError(f"Expected an image at '{path}', but cannot read it: {error}.") from error
     return _size_of(read_image(path)) if swapped else size
 

@@ -7,7 +7,7 @@ from mmdet.datasets.transforms import LoadAnnotations  # noqa: F401 - registers 
 from mmdet.registry import TRANSFORMS
 from PIL import ExifTags, Image
 
-from mmdet_discobox.utils.images import read_image
+from mmdet_discobox.utils.images import image_size, read_image
 
 HEIGHT, WIDTH = 12, 20
 PIXELS = np.random.default_rng(0).integers(0, 255, (HEIGHT, WIDTH, 3), dtype=np.uint8)
@@ -62,3 +62,18 @@ def test_errors(tmp_path):
         (tmp_path / name).write_bytes(content)
         with pytest.raises(ValueError, match="OpenCV cannot read"):
             read_image(tmp_path / name)
+
+
+def test_the_size_of_an_image_that_only_opencv_reads(tmp_path, monkeypatch):
+    path = save(tmp_path / "large.png", 1)
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", WIDTH * HEIGHT // 2 - 1)
+    with pytest.raises(Image.DecompressionBombError):
+        Image.open(path)
+    assert image_size(path) == (WIDTH, HEIGHT)
+    pam = tmp_path / "a.pnm"  # Pillow knows no P7
+    header = f"P7\nWIDTH {WIDTH}\nHEIGHT {HEIGHT}\nDEPTH 3\nMAXVAL 255\nTUPLTYPE RGB\nENDHDR\n"
+    pam.write_bytes(header.encode() + PIXELS.tobytes())
+    assert image_size(pam) == (WIDTH, HEIGHT)
+    pam.write_bytes(b"not an image")
+    with pytest.raises(ValueError, match="OpenCV cannot read"):
+        image_size(pam)
