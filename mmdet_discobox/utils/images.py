@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import warnings
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import cv2
@@ -115,6 +115,8 @@ def is_image_name(name: str) -> bool:
 def list_images(folder: Path) -> list[Path]:
     """List the image files of a folder and its sub-folders, without hidden ones.
 
+    Links to folders are followed. A folder that is reached twice is listed once.
+
     Args:
         folder: Folder to search.
 
@@ -125,8 +127,7 @@ def list_images(folder: Path) -> list[Path]:
         ValueError: If there are none.
     """
     found, others = [], 0
-    for path, folders, names in os.walk(folder):
-        folders[:] = [name for name in folders if not name.startswith(".")]
+    for path, names in _visible_folders(folder):
         images = [Path(path, name).relative_to(folder) for name in names if is_image_name(name)]
         found += images
         others += len(names) - len(images)
@@ -136,6 +137,21 @@ def list_images(folder: Path) -> list[Path]:
             f"none among {others} files."
         )
     return sorted(found)
+
+
+def _visible_folders(root: Path) -> Iterator[tuple[str, list[str]]]:
+    """Yield a folder and its sub-folders, those behind links last, each with names of files."""
+    waiting, seen = [str(root)], set()
+    while waiting:
+        for path, folders, names in os.walk(waiting.pop(0)):
+            folders[:] = sorted(name for name in folders if not name.startswith("."))
+            if (real := os.path.realpath(path)) in seen:
+                folders.clear()
+                continue
+            seen.add(real)
+            paths = [os.path.join(path, name) for name in folders]
+            waiting += filter(os.path.islink, paths)
+            yield path, names
 
 
 def image_names_by_stem(image_dir: Path) -> Mapping[str, list[str]]:

@@ -7,7 +7,7 @@ from mmdet.datasets.transforms import LoadAnnotations  # noqa: F401 - registers 
 from mmdet.registry import TRANSFORMS
 from PIL import ExifTags, Image
 
-from mmdet_discobox.utils.images import image_size, read_image
+from mmdet_discobox.utils.images import image_size, list_images, read_image
 
 HEIGHT, WIDTH = 12, 20
 PIXELS = np.random.default_rng(0).integers(0, 255, (HEIGHT, WIDTH, 3), dtype=np.uint8)
@@ -77,3 +77,16 @@ def test_the_size_of_an_image_that_only_opencv_reads(tmp_path, monkeypatch):
     pam.write_bytes(b"not an image")
     with pytest.raises(ValueError, match="OpenCV cannot read"):
         image_size(pam)
+
+
+def test_images_behind_links_to_folders_are_listed_once(tmp_path):
+    images, disk = tmp_path / "images", tmp_path / "disk"
+    for path in (images / "own" / "a.png", disk / "day" / "b.png", images / "c.png"):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    (images / "camera").symlink_to(disk)
+    (images / "a_link").symlink_to(images / "own")
+    (disk / "back").symlink_to(images)
+    (images / ".hidden").symlink_to(disk)
+    names = [path.as_posix() for path in list_images(images)]
+    assert names == ["c.png", "camera/day/b.png", "own/a.png"]
