@@ -6,7 +6,8 @@ import os
 import warnings
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
-from pathlib import Path
+from pathlib import Path, PurePath
+from unicodedata import normalize
 
 import cv2
 import numpy as np
@@ -154,12 +155,20 @@ def _visible_folders(root: Path) -> Iterator[tuple[str, list[str]]]:
             yield path, names
 
 
+def stem(path: PurePath) -> str:
+    """Return the name of a file without its suffix, with composed accents.
+
+    macOS decomposes accents in names of files, and most labelling tools compose them.
+    """
+    return normalize("NFC", path.stem)
+
+
 def image_names_by_stem(image_dir: Path) -> Mapping[str, list[str]]:
-    """Group the names of the image files of a folder by their stem (the name without suffix)."""
+    """Group the names of the image files of a folder by their :func:`stem`."""
     names: dict[str, list[str]] = defaultdict(list)
     for file in sorted(image_dir.iterdir()):
         if is_image_name(file.name):
-            names[file.stem].append(file.name)
+            names[stem(file)].append(file.name)
     return dict(names)
 
 
@@ -174,7 +183,7 @@ def find_image(label_file: Path, names_by_stem: Mapping[str, list[str]]) -> str:
         FileNotFoundError: If there is no such image.
         ValueError: If several images have this stem.
     """
-    names = names_by_stem.get(label_file.stem, [])
+    names = names_by_stem.get(stem(label_file), [])
     if not names:
         raise FileNotFoundError(
             f"Expected an image '{label_file.stem}.*' for '{label_file}' in IMG_DIR, but found "

@@ -13,7 +13,7 @@ from mmengine.logging import print_log
 
 from mmdet_discobox.annotation_files.coco_values import quote
 from mmdet_discobox.utils.files import read_regular
-from mmdet_discobox.utils.images import find_image, image_names_by_stem, image_size
+from mmdet_discobox.utils.images import find_image, image_names_by_stem, image_size, stem
 from mmdet_discobox.utils.paths import is_file, is_inside
 from mmdet_discobox.utils.types import Json
 
@@ -107,7 +107,7 @@ def _read_image_record(
     root: Element, path: Path, image_dir: Path, names_by_stem: Mapping[str, list[str]]
 ) -> Json:
     name = _named_image(root, image_dir)
-    if name is None or (PurePath(name).stem != path.stem and path.stem in names_by_stem):
+    if name is None or (stem(PurePath(name)) != stem(path) and stem(path) in names_by_stem):
         # some tools write a wrong suffix or a path of another machine, or copy the file
         name = find_image(path, names_by_stem)
     others = {c.tag: _parse_value(c) for c in root if c.tag not in ("object", "filename")}

@@ -13,7 +13,7 @@ from mmengine.logging import print_log
 
 from mmdet_discobox.annotation_files.coco_values import quote, quote_some
 from mmdet_discobox.utils.files import read_regular
-from mmdet_discobox.utils.images import find_image, image_names_by_stem, image_size
+from mmdet_discobox.utils.images import find_image, image_names_by_stem, image_size, stem
 from mmdet_discobox.utils.types import Json
 
 #: files with the names of the classes, one per line
@@ -54,14 +54,14 @@ def read_yolo_txt(folder: str | Path, image_dir: str | Path) -> Json:
     names_by_stem = image_names_by_stem(image_dir)
     paths = [
         path for path in sorted(folder.glob("*.[tT][xX][tT]"))
-        if path.name not in _NAME_LISTS and (path.stem in names_by_stem or _has_boxes(path))
+        if path.name not in _NAME_LISTS and (stem(path) in names_by_stem or _has_boxes(path))
     ]  # fmt: skip
     if not paths:
         raise ValueError(
             f"Expected YOLO label files in the folder '{folder}', one for each image, but found "
             f"none.{_other_folders(folder)}"
         )
-    _report_unlabelled(len(names_by_stem.keys() - {path.stem for path in paths}), image_dir)
+    _report_unlabelled(len(names_by_stem.keys() - set(map(stem, paths))), image_dir)
     images: list[Json] = []
     annotations: list[Json] = []
     for image_id, path in enumerate(paths, 1):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from unicodedata import normalize
+
 import numpy as np
 import pytest
 from PIL import ExifTags, Image
@@ -54,3 +56,16 @@ def test_several_images_are_allowed_if_the_xml_names_one(twins):
     labels, images = twins
     (labels / "s.xml").write_text("<annotation><filename>s.jpg</filename></annotation>")
     assert [image["file_name"] for image in read_boxes(labels, images)["images"]] == ["s.jpg"]
+
+
+@pytest.mark.parametrize(("image_form", "label_form"), [("NFD", "NFC"), ("NFC", "NFD")])
+@pytest.mark.parametrize("suffix", ["txt", "xml"])
+def test_accents_are_equal_in_both_forms_of_unicode(tmp_path, suffix, image_form, label_form):
+    name = f"{normalize(image_form, 'café')}.png"
+    labels, images = tmp_path / "labels", tmp_path / "images"
+    labels.mkdir()
+    images.mkdir()
+    IMAGE.save(images / name)
+    text = {"txt": "", "xml": "<annotation><filename>/pc/x.png</filename></annotation>"}[suffix]
+    (labels / f"{normalize(label_form, 'café')}.{suffix}").write_text(text)
+    assert [image["file_name"] for image in read_boxes(labels, images)["images"]] == [name]
