@@ -46,7 +46,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     args = parse_args(argv)
     folder = args.image if args.image.is_dir() else args.image.parent
-    images = inputs(folder, args.out_dir) if args.image.is_dir() else [Path(args.image.name)]
+    images = list_images(folder) if args.image.is_dir() else [Path(args.image.name)]
+    images = without_drawings(images, folder, args.out_dir / "vis")
     config = read_config(args.config, "model")
     config.merge_from_dict(args.cfg_options)
     make_folders(args.out_dir)
@@ -98,18 +99,20 @@ def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
     return args
 
 
-def inputs(folder: Path, out_dir: Path) -> list[Path]:
-    """List the images of a folder, without drawings of an earlier run.
+def without_drawings(images: Sequence[Path], folder: Path, drawings: Path) -> list[Path]:
+    """Return the images of a folder that are not where drawings are written, over earlier ones.
 
     Raises:
         ValueError: if there are none.
     """
-    own = out_dir.resolve()
-    images = list_images(folder)
-    images = [image for image in images if own not in (folder / image).resolve().parents]
-    if not images:
-        raise ValueError(f"Expected images in '{folder}' outside --out-dir, but found none.")
-    return images
+    own = drawings.resolve()
+    others = [image for image in images if own not in (folder / image).resolve().parents]
+    if not others:
+        raise ValueError(
+            f"Expected images in '{folder}' outside '{drawings}', where their drawings are "
+            "written, but found none. Name another --out-dir."
+        )
+    return others
 
 
 def make_folders(out_dir: Path) -> None:

@@ -297,3 +297,18 @@ def test_image_demo_of_folders(tool, folder, tmp_path):
     (tmp_path / "empty" / "sub" / "a.heic").touch()
     with pytest.raises(ValueError, match=r"Expected images \(.jpg, .* found none among 1 files"):
         tool("image_demo", tmp_path / "empty", *line[2:])
+
+
+def test_image_demo_beside_and_over_its_images(tool, folder, tmp_path):
+    content = (folder / "set" / "images" / "1.png").read_bytes()
+    for name in ("set/images", "vis"):
+        (tmp_path / name).mkdir(parents=True)
+        (tmp_path / name / "a.png").write_bytes(content)
+    images = tmp_path / "set" / "images"
+    line = (folder / "config.py", folder / "epoch_2.pth", "--device", "cpu", "--out-dir")
+    for out in (tmp_path / "set", images, images):  # its drawings are no images
+        assert "of 1 images" in tool("image_demo", images, *line, out, status=0)
+    for image in (tmp_path / "vis" / "a.png", tmp_path / "vis"):
+        with pytest.raises(ValueError, match="outside .*vis', where their drawings are written"):
+            tool("image_demo", image, *line, tmp_path)
+    assert (tmp_path / "vis" / "a.png").read_bytes() == content
