@@ -35,7 +35,10 @@ class Inferencer(DetInferencer):
     """mmdet's inferencer, whose checkpoint is read safely and must fit the config."""
 
     def _init_model(self, cfg: Config, weights: str, device: str) -> Any:
-        return build_detector(cfg, weights, device)
+        detector = build_detector(cfg, weights, device)
+        if not detector.dataset_meta["classes"]:
+            del detector.dataset_meta["classes"]  # mmdet then draws "class 7"
+        return detector
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -50,6 +53,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     images = without_drawings(images, folder, args.out_dir / "vis")
     config = read_config(args.config, "model")
     config.merge_from_dict(args.cfg_options)
+    if config.get("visualizer") is None:
+        config.visualizer = dict(type="DetLocalVisualizer")
     make_folders(args.out_dir)
     inferencer = Inferencer(config, str(args.checkpoint), device=args.device, show_progress=False)
     failed = []

@@ -312,3 +312,17 @@ def test_image_demo_beside_and_over_its_images(tool, folder, tmp_path):
         with pytest.raises(ValueError, match="outside .*vis', where their drawings are written"):
             tool("image_demo", image, *line, tmp_path)
     assert (tmp_path / "vis" / "a.png").read_bytes() == content
+
+
+def test_image_demo_without_names_of_classes_and_visualizer(tool, folder, tmp_path):
+    config = Config.fromfile(folder / "config.py")
+    config.pop("visualizer")
+    config.test_dataloader.dataset.pop("metainfo")
+    config.dump(tmp_path / "config.py")
+    weights = torch.load(folder / "epoch_2.pth", weights_only=True)["state_dict"]
+    torch.save(weights, tmp_path / "weights.pth")
+    image, out = folder / "set" / "images" / "1.png", tmp_path / "out"
+    line = (image, tmp_path / "config.py", tmp_path / "weights.pth", "--out-dir", out)
+    tool("image_demo", *line, "--score-thr", 0, "--device", "cpu", status=0)
+    assert (out / "vis" / "1.png").is_file()
+    assert json.loads((out / "preds" / "1.json").read_text())["labels"]
