@@ -31,6 +31,7 @@ from mmdet_discobox.annotation_files.coco_validation import load_coco_json
 from mmdet_discobox.checkpoints import read_config
 from mmdet_discobox.utils.command_line import prepare_result, run
 from mmdet_discobox.utils.files import write_text
+from mmdet_discobox.utils.versions import distribution_of
 from starter_config import NETWORKS, DataFiles, StarterConfig, starter_config
 
 DEFAULT, SMALLEST = "solov2", "rtmdet-ins-tiny"
@@ -175,7 +176,8 @@ def write_config(starter: StarterConfig, path: Path) -> str:
     """Write the config; return what it trains, and the command."""
     write_text(path, starter.text)
     plan = starter.plan
-    command = f"mim train mmdet {shlex.quote(str(path))} --gpus {int(torch.cuda.is_available())}"
+    mmdet, gpus = distribution_of("mmdet"), int(torch.cuda.is_available())
+    command = f"mim train {mmdet} {shlex.quote(str(path))} --gpus {gpus}"
     return (
         f"\nWrote {path}: {starter.network.title}, images of {plan.image_scale} pixels, "
         f"{plan.batch_size} a step, {plan.epochs} epochs ({plan.steps:,} steps on one GPU).\n"

@@ -10,6 +10,8 @@ from mmdet.registry import METRICS
 from mmengine.config import Config
 from tiny import write_boxes
 
+from mmdet_discobox.utils.versions import distribution_of
+
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
@@ -45,10 +47,17 @@ def test_masks_and_folder_of_the_validation(check, folder, tmp_path):
     shutil.copytree(folder / "images", images)
     options = ("--val", folder / "masks.json", "--val-img-dir", images)
     output = write(check, folder, tmp_path / "my own.py", *options)
-    assert f"mim train mmdet '{tmp_path / 'my own.py'}'" in output
+    assert f"mim train {distribution_of('mmdet')} '{tmp_path / 'my own.py'}'" in output
     config = Config.fromfile(tmp_path / "my own.py")
     assert config.val_evaluator.metric == ["bbox", "segm"]
     assert config.val_dataloader.dataset.data_prefix.img == f"{images.as_posix()}/"
+
+
+def test_the_command_names_mmdet_as_the_mim_of_the_fork_does(check, folder, tmp_path, monkeypatch):
+    forked = {"onedl-mmdetection": "3.5.0"}
+    monkeypatch.setattr("mmdet_discobox.utils.versions.installed_version", forked.get)
+    output = write(check, folder, tmp_path / "own.py")
+    assert f"mim train onedl-mmdetection {tmp_path / 'own.py'}" in output
 
 
 def test_boxes_of_other_classes_are_not_evaluated(check, folder, tmp_path):
