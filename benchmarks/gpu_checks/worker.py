@@ -41,7 +41,8 @@ class Worker:
         """
         if self._process is None:
             self._start()
-        self._connection.send(check)
+        with suppress(OSError):  # it may have ended since: there is nothing to receive then
+            self._connection.send(check)
         outcome = self._receive(check, seconds)
         if outcome.status == FAILED:  # it may have left the device unusable
             self.stop()
@@ -60,7 +61,7 @@ class Worker:
             return outcome_of(check, FAILED, seconds=seconds, reason=reason)
         try:
             outcome: Outcome = self._connection.recv()
-        except EOFError:
+        except (EOFError, OSError):  # an OSError if it has not read the check
             self._process.join()
             reason = f"Its process ended with exit code {self._process.exitcode}."
             return outcome_of(check, FAILED, reason=reason)
