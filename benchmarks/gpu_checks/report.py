@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from rich.markup import escape
 from rich.table import Table
 
 from gpu_checks.records import FAILED, NOT_RUN, PASSED, SKIPPED, Outcome
+from mmdet_discobox.utils.files import write_text
 
 _COLOURS = {PASSED: "green", FAILED: "red", SKIPPED: "yellow", NOT_RUN: "red"}
 #: figures that only the json has, too long for a cell
@@ -62,7 +65,8 @@ def _cell(outcome: Outcome) -> str:
     figures = [f"{k} {_number(v)}" for k, v in outcome.figures.items() if k not in _LONG]
     places = outcome.figures.get("places", [])
     lines = [f"{row['count']} x {row['where']} {row['function']}" for row in places]
-    return "\n".join(filter(None, [outcome.reason, ", ".join(figures), *lines]))
+    # errors of torch begin with a place in brackets, which would pass for a style
+    return escape("\n".join(filter(None, [outcome.reason, ", ".join(figures), *lines])))
 
 
 def _number(value: Any) -> str:
@@ -70,7 +74,9 @@ def _number(value: Any) -> str:
 
 
 def write(path: Path, run: dict[str, Any], outcomes: Sequence[Outcome]) -> None:
-    """Write the outcomes until now.
+    """Write the outcomes until now, atomically: a kill leaves those of the checks before.
+
+    Numbers that are not finite are written as strings, because JSON has none.
 
     Args:
         path: of the json.
@@ -78,4 +84,13 @@ def write(path: Path, run: dict[str, Any], outcomes: Sequence[Outcome]) -> None:
         outcomes: of the checks until now.
     """
     content = dict(run=run, checks=[asdict(each) for each in outcomes])
-    path.write_text(json.dumps(content, indent=1, default=str))
+    write_text(path, json.dumps(_finite(content), indent=1, default=str))
+
+
+def _finite(value: Any) -> Any:
+    """Return a value of a json with strings for numbers that are not finite."""
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)
+    if isinstance(value, dict):
+        return {key: _finite(each) for key, each in value.items()}
+    return [_finite(each) for each in value] if isinstance(value, list | tuple) else value

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import copy
+import io
 import json
+import os
 import time
 import warnings
 from functools import partial
@@ -13,12 +15,14 @@ import torch
 from mmengine.config import Config
 from mmengine.optim.optimizer import amp_optimizer_wrapper
 from mmengine.structures import InstanceData
+from rich.console import Console
 from tiny import batch, build, tiny_condinst, tiny_rtmdet_ins, tiny_solov2, tiny_yolact
 
 import gpu_check
 from bench_models import FULL, STOCK
-from gpu_checks import predictions, ranks, resume, synchronisation
-from gpu_checks.records import Check, CheckFailure, Settings, perform
+from gpu_checks import predictions, ranks, report, resume, synchronisation
+from gpu_checks import worker as worker_module
+from gpu_checks.records import Check, CheckFailure, Settings, outcome_of, perform
 from gpu_checks.steps import finite_step, not_finite, training_steps
 from gpu_checks.subjects import build as build_subject
 from gpu_checks.subjects import r50_configs, read, representatives, workload
@@ -118,6 +122,42 @@ def test_a_broken_process_is_replaced(way, reason):
     assert ("device-side assert" in outcome.traceback) == (way == "raise")
     assert worker.run(Check("fine", _fine), seconds=60).status == "passed"
     worker.stop()
+
+
+def test_a_process_that_ends_before_it_reads_the_check_fails_that_check_alone(monkeypatch):
+    with monkeypatch.context() as patch:
+        patch.setattr(worker_module, "prepare_process", lambda settings: os._exit(3))
+        worker = Worker(SETTINGS, start_method="fork")
+        outcome = worker.run(Check("fine", _fine), seconds=60)
+    assert outcome.status == "failed"
+    assert "exit code 3" in outcome.reason
+    assert worker.run(Check("fine", _fine), seconds=60).status == "passed"
+    worker._process.kill()  # between two checks, as by the system without memory
+    worker._process.join()
+    assert worker.run(Check("fine", _fine), seconds=60).status == "failed"
+    assert worker.run(Check("fine", _fine), seconds=60).status == "passed"
+    worker.stop()
+
+
+@pytest.mark.parametrize("place", ["/pytorch/gloo/pair.cc:534", "enforce fail at alloc_cpu.cpp:1"])
+def test_errors_that_begin_with_a_place_in_brackets_are_printed(place):
+    reason = f"RuntimeError: [{place}] Connection closed"
+    console = Console(file=io.StringIO(), width=200)
+    console.print(report.table([outcome_of(Check("ranks", _fine), "failed", reason=reason)]))
+    assert reason in console.file.getvalue()
+
+
+def test_numbers_that_are_not_finite_leave_a_json(tmp_path):
+    figures = dict(losses=dict(loss=float("inf"), loss_mil=1.0), all=[float("nan"), 2])
+    report.write(
+        tmp_path / "a.json", {}, [outcome_of(Check("a", _fine), "failed", figures=figures)]
+    )
+
+    def refuse(name):
+        raise AssertionError(name)
+
+    (found,) = json.loads((tmp_path / "a.json").read_text(), parse_constant=refuse)["checks"]
+    assert found["figures"] == dict(losses=dict(loss="inf", loss_mil=1.0), all=["nan", 2])
 
 
 def test_a_check_that_hangs_is_ended():
