@@ -33,7 +33,7 @@ from mmengine.config import DictAction
 from mmengine.logging import MMLogger
 
 from mixed_report import write_report
-from mixed_runs import FILES, KINDS, tasks
+from mixed_runs import DETECTORS, FILES, KINDS, tasks
 from mmdet_discobox.utils.command_line import run
 from study_runs import BUSY
 from study_settings import Settings
@@ -84,7 +84,10 @@ def main(argv: list[str] | None = None) -> int:
         return 0
     os.environ["DISCOBOX_DATA"] = str(settings.data)  # read by the configs
     os.environ.setdefault("OMP_NUM_THREADS", "1")  # several calls side by side: a core each
-    settings.check(root / name for name in FILES[args.table] if name)
+    settings.check(
+        (root / name for name in FILES[args.table] if name),
+        detectors=any(task.kind in DETECTORS for task in todo),
+    )
     failed = 0
     for number, task in enumerate(todo, 1):
         name = f"[{number}/{len(todo)}] {task.kind}, {task.share} %, seed {task.seed}"

@@ -44,11 +44,12 @@ class Settings:
     options: Json = field(default_factory=dict)
     data: Path | None = None
 
-    def check(self, files: Iterable[Path] = ()) -> None:
+    def check(self, files: Iterable[Path] = (), *, detectors: bool = True) -> None:
         """Check that the folder has no runs with other settings or photographs.
 
         Args:
             files: json files that the runs read. `mim` reports those that do not exist.
+            detectors: whether the runs train detectors; the settings are theirs alone.
 
         Raises:
             ValueError: if the folder has runs with other settings, or of other photographs.
@@ -63,10 +64,9 @@ class Settings:
         digests = {self._name(path): _digest(path) for path in existing}
         self.out.mkdir(parents=True, exist_ok=True)
         with locked(self.out / "settings.lock", wait=True):  # two first calls may differ
-            present = read_json(self.out / FILE) or expected
-            known = present.get("data", {})
-            present = {key: value for key, value in present.items() if key != "data"}
-            if present != expected:
+            present = read_json(self.out / FILE) or {}
+            known = present.pop("data", {})  # alone, as long as there are no detectors
+            if detectors and present not in ({}, expected):
                 raise ValueError(
                     f"Expected the settings of the runs in {self.out}, {present}, but got "
                     f"{expected}. Use the same --epochs, --batch, --bf16 and --cfg-options, or "
@@ -78,7 +78,8 @@ class Settings:
                     f"Expected the photographs of the runs in {self.out}, but {', '.join(other)} "
                     f"in {self.data} differ. Use the same --data, or another --out."
                 )
-            write_json(self.out / FILE, {**expected, "data": {**known, **digests}}, indent=1)
+            kept = expected if detectors else present
+            write_json(self.out / FILE, {**kept, "data": {**known, **digests}}, indent=1)
 
     def _name(self, path: Path) -> str:
         inside = self.data is not None and path.is_relative_to(self.data)

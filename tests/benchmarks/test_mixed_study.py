@@ -53,6 +53,24 @@ def test_each_training_is_run_once(tmp_path):
         mixed_runs.tasks(["ours"], "coco_mini", [0], [0], 8, settings)
 
 
+def test_labels_do_not_depend_on_the_settings_of_detectors(tmp_path, truth):
+    file = tmp_path / "set" / "masks.json"
+
+    def check(epochs, detectors):
+        settings = study_settings.Settings(tmp_path / "out", epochs, data=tmp_path)
+        settings.check([file], detectors=detectors)
+
+    check(None, detectors=False)
+    check(4, detectors=True)
+    check(None, detectors=False)
+    for epochs in (None, 5):
+        with pytest.raises(ValueError, match="Expected the settings of the runs"):
+            check(epochs, detectors=True)
+    file.write_text(json.dumps({**truth, "info": 1}))
+    with pytest.raises(ValueError, match=r"set/masks\.json in .* differ"):
+        check(None, detectors=False)
+
+
 def test_the_report_has_a_row_for_each_kind_and_share(tmp_path):
     for share, seed, iou in ((0, 0, 70), (20, 0, 74), (20, 1, 76)):
         each = dict(iou=iou, good=50, objects=9)
@@ -112,4 +130,4 @@ def test_a_study_from_end_to_end(tmp_path, monkeypatch, capsys, tiny_config):
     with pytest.raises(ValueError, match="Expected labellers of 2 epochs"):
         mixed.main([*words, "--label-epochs", "2"])
     with pytest.raises(ValueError, match="Expected the settings of the runs"):
-        mixed.main([*words, "--epochs", "2"])
+        mixed.main([*words, *rows, "--epochs", "2"])
