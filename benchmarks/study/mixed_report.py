@@ -9,6 +9,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from mixed_runs import DETECTORS, KINDS, LABELS
+from mixed_shares import deviation
 from mmdet_discobox.utils.files import write_json, write_text
 from mmdet_discobox.utils.types import Json
 from study_files import read_complete_json
@@ -80,7 +81,7 @@ def draw(results: Results, path: Path) -> None:
     ):
         for kind in kinds:
             points = [
-                (share, np.mean(found), np.std(found))
+                (share, np.mean(found), deviation(found))
                 for (other, share), runs in results.items()
                 if other == kind and (found := _values(runs, measure))
             ]
@@ -104,6 +105,6 @@ def _cell(runs: list[Json], name: str) -> str:
     values = _values(runs, name)
     if not values:
         return ""
-    spread = f" ± {np.std(values, ddof=1):.1f}" if len(values) > 1 else ""
+    spread = f" ± {deviation(values):.1f}" if len(values) > 1 else ""
     good = [run[name]["good"] for run in runs if isinstance(run.get(name), dict)]
     return f"{np.mean(values):.1f}{spread}" + (f" ({np.mean(good):.0f} %)" if good else "")

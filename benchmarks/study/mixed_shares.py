@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 
 import numpy as np
 from pycocotools import mask as coco_mask
@@ -62,3 +62,8 @@ def ious_by_id(labels: Json, truth: Json) -> dict[int, float]:
 def summary(values: np.ndarray) -> Json:
     """Return mean IoU and the share above 0.75, in percent."""
     return dict(iou=100 * values.mean(), good=100 * (values > 0.75).mean(), objects=len(values))
+
+
+def deviation(values: Sequence[float]) -> float:
+    """Return the standard deviation of a sample, 0 of a single value."""
+    return float(np.std(values, ddof=1)) if len(values) > 1 else 0.0

@@ -7,6 +7,7 @@ import re
 
 import numpy as np
 import pytest
+from matplotlib.axes import Axes
 from tiny import write_boxes
 
 import mixed
@@ -88,6 +89,17 @@ def test_the_report_has_a_row_for_each_kind_and_share(tmp_path):
     assert f"| {ours} | 20 % | 1 | - | - | 30.0 | 25.0 |" in text
     assert (tmp_path / "mixed_persons.md").read_text() == text
     assert (tmp_path / "mixed_persons.png").stat().st_size > 1000
+
+
+def test_the_plot_has_the_deviations_of_the_table(tmp_path, monkeypatch):
+    drawn = []
+    monkeypatch.setattr(Axes, "errorbar", lambda axes, *points, **_: drawn.append(points))
+    runs = [dict(val=dict(iou=iou, good=50, objects=9)) for iou in (74, 76)]
+    mixed_report.draw({("mixed", 0): runs[:1], ("mixed", 20): runs}, tmp_path / "plot.png")
+    ((shares, means, spreads),) = drawn
+    assert (shares.tolist(), means.tolist()) == ([0, 20], [74, 75])
+    assert spreads.tolist() == [0, pytest.approx(2**0.5)]
+    assert mixed_report._cell(runs, "val") == "75.0 ± 1.4 (50 %)"
 
 
 @pytest.mark.slow
