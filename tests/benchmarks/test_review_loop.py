@@ -80,3 +80,15 @@ def test_the_report_has_a_row_for_each_round(tmp_path):
     assert "| random | 2 | 0 | 0 | 0.0 ± 0.0 | 70.0 ± 0.0 | 70.0 ± 0.0 |" in text
     assert "| random | 2 | 1 | 50 | 4.0 ± 0.0 | 72.0 ± 1.4 | 73.0 ± 1.4 |" in text
     assert (tmp_path / "review_loop.md").read_text() == text
+
+
+def test_loops_of_other_epochs_are_rows_of_their_own(tmp_path):
+    for epochs, gain in ((4, 1.0), (8, 3.0)):
+        rounds = [dict(looks=0, accepted=0.0, others=70.0 + gain, all=70.0 + gain)]
+        loop = dict(order="random", correct=False, looks=50, seed=0, rounds=rounds)
+        folder = tmp_path / f"random_50_{epochs}" / "seed0"
+        folder.mkdir(parents=True)
+        (folder / "rounds.json").write_text(json.dumps(loop))
+    text = review_report.write_report(tmp_path)
+    assert "| random, 4 epochs | 1 | 0 | 0 | 0.0 | 71.0 | 71.0 |" in text
+    assert "| random, 8 epochs | 1 | 0 | 0 | 0.0 | 73.0 | 73.0 |" in text
