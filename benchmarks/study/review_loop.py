@@ -34,6 +34,7 @@ from mmdet_discobox.utils.files import write_json
 from mmdet_discobox.utils.types import Json
 from review_report import write_report
 from study_files import ROOT, locked, read_json
+from study_settings import Settings
 
 #: IoU above which the person accepts a mask
 ACCEPTED = 0.8
@@ -170,7 +171,11 @@ def _autolabel(output: Path, *words: object) -> None:
 
 
 def main(argv: list[str] | None = None) -> None:
-    """Play the loops, order by order."""
+    """Play the loops, order by order.
+
+    Raises:
+        ValueError: if the folder has loops of other masks.
+    """
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -187,7 +192,9 @@ def main(argv: list[str] | None = None) -> None:
     add("--val", type=Path, help="json with masks of other images in the same folder")
     args = parser.parse_args(argv)
     os.environ.setdefault("OMP_NUM_THREADS", "1")
-    args.out.mkdir(parents=True, exist_ok=True)
+    settings = Settings(args.out, data=args.images.resolve().parent)
+    jsons = [path.resolve() for path in (args.masks, args.val) if path is not None]
+    settings.check(jsons, detectors=False)
     for order in args.order:
         for seed in args.seeds:
             each = Loop(

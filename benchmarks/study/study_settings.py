@@ -76,7 +76,7 @@ class Settings:
             if other := [name for name in common if known[name] != digests[name]]:
                 raise ValueError(
                     f"Expected the photographs of the runs in {self.out}, but {', '.join(other)} "
-                    f"in {self.data} differ. Use the same --data, or another --out."
+                    f"in {self.data} differ. Use the same data, or another --out."
                 )
             kept = expected if detectors else present
             write_json(self.out / FILE, {**kept, "data": {**known, **digests}}, indent=1)

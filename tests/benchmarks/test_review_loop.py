@@ -92,3 +92,16 @@ def test_loops_of_other_epochs_are_rows_of_their_own(tmp_path):
     text = review_report.write_report(tmp_path)
     assert "| random, 4 epochs | 1 | 0 | 0 | 0.0 | 71.0 | 71.0 |" in text
     assert "| random, 8 epochs | 1 | 0 | 0 | 0.0 | 73.0 | 73.0 |" in text
+
+
+def test_a_folder_has_loops_of_the_same_masks_alone(tmp_path, monkeypatch):
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    monkeypatch.setattr(review_loop.Loop, "play", lambda loop, rounds: None)
+    root = write_boxes(tmp_path / "set")
+    words = [str(root / "masks.json"), str(root / "images"), "--out", str(tmp_path / "out")]
+    words += ["--order", "proposed", "--rounds", "1"]
+    review_loop.main(words)
+    review_loop.main([*words, "--val", str(root / "masks.json")])
+    draw_other_masks(root / "masks.json")
+    with pytest.raises(ValueError, match=r"but masks\.json in .*set differ.*another --out"):
+        review_loop.main(words)
