@@ -12,6 +12,7 @@ from functools import partial
 
 import pytest
 import torch
+from mmdet.models.losses import focal_loss
 from mmengine.config import Config
 from mmengine.optim.optimizer import amp_optimizer_wrapper
 from mmengine.structures import InstanceData
@@ -287,3 +288,23 @@ def test_precisions_that_mmcv_does_not_have_are_skipped(tmp_path):
     outcome = perform(check, SETTINGS)
     assert outcome.status == "skipped"
     assert "deformable convolutions" in outcome.reason
+
+
+@pytest.mark.parametrize("kind", [FULL, STOCK])
+def test_a_focal_loss_without_bfloat16_is_skipped_in_stock_detectors_alone(
+    configs, monkeypatch, kind
+):
+    """The loss is that of a CPU, with the error of mmcv's operator of a GPU."""
+    original = focal_loss.py_sigmoid_focal_loss
+
+    def refuse(pred, *args, **kwargs):
+        if pred.dtype == torch.bfloat16 or kind == FULL:
+            name = '"sigmoid_focal_loss_forward_cuda_kernel"'
+            raise RuntimeError(f"{name} not implemented for 'BFloat16'")
+        return original(pred, *args, **kwargs)
+
+    monkeypatch.setattr(focal_loss, "py_sigmoid_focal_loss", refuse)
+    options = dict(kind=kind, precision="bf16")
+    outcome = perform(Check("steps", training_steps, configs[tiny_solov2], options), SETTINGS)
+    assert outcome.status == ("failed" if kind == FULL else "skipped")
+    assert "BFloat16" in outcome.reason or "focal loss has no bfloat16" in outcome.reason
