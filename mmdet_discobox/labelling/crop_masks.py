@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from mmdet_discobox.functional import expand_boxes
-from mmdet_discobox.models.detectors import deformable_convolutions, look
+from mmdet_discobox.models.detectors import contiguous_operators, look
 from mmdet_discobox.models.networks import DiscoBoxLabeler
 from mmdet_discobox.models.teachers import crop_regions, resample_grids
 from mmdet_discobox.structures import BoxObjects
@@ -30,13 +30,14 @@ class CropMaskPredictor:
     the checkpoint has one.
 
     Args:
-        model: the labeller on its device; it is put into evaluation mode and, without deformable
-            convolutions, into the channels-last memory format, which is faster.
+        model: the labeller on its device; it is put into evaluation mode and, without operators
+            that need contiguous feature maps, into the channels-last memory format, which is
+            faster.
     """
 
     def __init__(self, model: DiscoBoxLabeler) -> None:
         self.model = model.eval()
-        if not deformable_convolutions(model):
+        if not contiguous_operators(model):
             model.to(memory_format=torch.channels_last)
         self.network = model.teaching_network
         self.size, self.margins = model.crop_size, model.margins

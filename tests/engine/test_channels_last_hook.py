@@ -40,5 +40,26 @@ def test_deformable_convolutions_are_refused():
     config.mask_head.update(dcn_cfg=dict(type="DCNv2"), dcn_apply_to_all_conv=True)
     model = MODELS.build(config)
     hook = HOOKS.build(dict(type="ChannelsLastHook"))
-    with pytest.raises(ValueError, match="Expected a model without deformable convolutions"):
+    with pytest.raises(ValueError, match="Expected a model without operators that need contiguous"):
         hook.before_run(SimpleNamespace(model=model))
+
+
+@pytest.mark.parametrize("operator", ["RoIAlign", "RoIAlignRotated"])
+def test_the_regions_of_two_stages_are_refused(operator):
+    layer = dict(type=operator, output_size=7, sampling_ratio=0)
+    extractor = MODELS.build(
+        dict(
+            type="SingleRoIExtractor",
+            roi_layer=layer,
+            out_channels=8,
+            featmap_strides=[4],
+        )
+    )
+    features = torch.randn(1, 8, 16, 16, generator=torch.Generator().manual_seed(0))
+    rois = torch.tensor([[0, 8.0, 8.0, 40.0, 40.0, 0.1][: 6 if "Rotated" in operator else 5]])
+    pool = extractor.roi_layers[0]
+    wrong = pool(features.to(memory_format=torch.channels_last), rois)
+    assert not torch.allclose(wrong, pool(features, rois), atol=0.1)  # as mmcv 2.1 computes it
+    hook = HOOKS.build(dict(type="ChannelsLastHook"))
+    with pytest.raises(ValueError, match=r"RoIAlign.*first 'roi_layers\.0'"):
+        hook.before_run(SimpleNamespace(model=extractor))

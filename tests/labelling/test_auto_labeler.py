@@ -241,7 +241,7 @@ def test_the_number_of_crops_at_a_time_does_not_change_the_masks(at_once, monkey
     assert torch.allclose(few.views, all_of_them.views, atol=1e-2)
 
 
-def test_a_labeller_is_channels_last_unless_it_has_deformable_convolutions():
+def test_a_labeller_is_channels_last_unless_an_operator_reads_contiguous_maps():
     model = labeler_of().predictor.model
     kernels = [p for p in model.parameters() if p.dim() == 4 and p.shape[2] > 1 and p.shape[1] > 1]
     assert all(p.is_contiguous(memory_format=torch.channels_last) for p in kernels)

@@ -3,7 +3,7 @@
 from .colour_jitter import ColourJitter
 from .image_colours import ImageColours
 from .instance_tta import InstanceTTAModel
-from .module_types import check_module_type, deformable_convolutions
+from .module_types import check_module_type, contiguous_operators
 from .pseudo_label_images import pseudo_label_images
 from .structured_teaching import StructuredTeachingMixin
 from .task_network import TaskNetwork, look
@@ -15,7 +15,7 @@ __all__ = [
     "StructuredTeachingMixin",
     "TaskNetwork",
     "check_module_type",
-    "deformable_convolutions",
+    "contiguous_operators",
     "look",
     "pseudo_label_images",
 ]

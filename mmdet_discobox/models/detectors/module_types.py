@@ -4,8 +4,21 @@ from __future__ import annotations
 
 from typing import Any
 
-from mmcv.ops import DeformConv2d, ModulatedDeformConv2d
+from mmcv.ops import (
+    CARAFE,
+    DeformConv2d,
+    DeformRoIPool,
+    ModulatedDeformConv2d,
+    RoIAlign,
+    RoIAlignRotated,
+    RoIPool,
+)
 from torch import nn
+
+#: operators of mmcv 2.1 that read feature maps as if they were contiguous, without checking it
+_CONTIGUOUS = (
+    CARAFE, DeformConv2d, DeformRoIPool, ModulatedDeformConv2d, RoIAlign, RoIAlignRotated, RoIPool,
+)  # fmt: skip
 
 
 def check_module_type(key: str, module: Any, expected: type) -> None:
@@ -28,10 +41,10 @@ def check_module_type(key: str, module: Any, expected: type) -> None:
         )
 
 
-def deformable_convolutions(model: nn.Module) -> list[str]:
-    """List the names of the deformable convolutions, which need contiguous feature maps.
+def contiguous_operators(model: nn.Module) -> list[str]:
+    """List the names of the operators of mmcv that need contiguous feature maps.
 
-    mmcv 2.1 reads their inputs and weights as if they were contiguous.
+    These are deformable convolutions and, in detectors of two stages, the pooling of regions. With
+    channels-last feature maps they compute wrong results instead of an error.
     """
-    kinds = (DeformConv2d, ModulatedDeformConv2d)
-    return [name for name, module in model.named_modules() if isinstance(module, kinds)]
+    return [name for name, module in model.named_modules() if isinstance(module, _CONTIGUOUS)]
