@@ -48,7 +48,7 @@ class StructuredTeachingMixin:
         teacher_network: arguments of :class:`TeacherNetwork`, which starts at its first update by a
             ``TeacherEMAHook``; None refines the masks of the student. Modules that a subclass adds
             after ``super().__init__()`` are not averaged, which is an error at the first update:
-            add them in the class of the task network.
+            add them in the class of the task network. Other attributes may be set there.
         prediction_refiner: arguments of a :class:`PredictionRefiner` for the masks of
             :meth:`predict`; None does not refine them.
         colour_jitter: arguments of :class:`.ColourJitter`, which perturbs the images of the student
@@ -117,6 +117,7 @@ class StructuredTeachingMixin:
         self.true_masks = true_masks
         self.colour_jitter = None if colour_jitter is None else ColourJitter(**colour_jitter)
         self.to_rgb = ImageColours(self.data_preprocessor)
+        self._own_attributes = {*vars(self), "_own_attributes"}
 
     def _with_bank_sizes(self: Any, structured_teacher: ConfigType) -> ConfigType:
         """Add the sizes of the object bank to the config, unless it has them."""
@@ -186,8 +187,13 @@ class StructuredTeachingMixin:
     @property
     def teaching_network(self: Any) -> TaskNetwork:
         """The network whose masks are refined: the teacher network if it has started."""
-        started = self.teacher is not None and self.teacher.started
-        return self.teacher.module if started else self
+        if self.teacher is None or not self.teacher.started:
+            return cast(TaskNetwork, self)
+        network = self.teacher.module
+        # what the `__init__` of a subclass sets after the copy was made, its methods may need
+        for name in vars(self).keys() - self._own_attributes:
+            vars(network)[name] = vars(self)[name]
+        return cast(TaskNetwork, network)
 
     @torch.no_grad()
     def teacher_view(self: Any, student: View, batch_inputs: Tensor) -> View:

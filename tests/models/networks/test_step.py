@@ -221,3 +221,27 @@ def test_a_module_that_would_not_be_averaged_is_an_error():
     detector = build(tiny_solov2(type="LateModule"))
     with pytest.raises(ValueError, match="2 were added after it was copied, first 'extra.bias'"):
         detector.teacher.update_parameters(detector)
+
+
+def test_a_setting_that_is_set_after_the_copy_reaches_the_average():
+    @MODELS.register_module(force=True)
+    class LateSetting(DiscoBoxSOLOv2):
+        def __init__(self, *args, limit=2, **kwargs):
+            super().__init__(*args, **kwargs)
+            self.limit = limit
+
+        def assign(self, outputs, objects):
+            return super().assign(outputs, objects).subsample(self.limit)
+
+        def mask_proposals(self, outputs, positives, *args, **kwargs):
+            counts.append(max(positives.subsample(self.limit).image_counts))
+            return super().mask_proposals(outputs, positives, *args, **kwargs)
+
+    counts = []
+    detector = build(tiny_solov2(type="LateSetting", limit=1))
+    detector.teacher.update_parameters(detector)
+    losses_of(detector, batch())
+    assert counts == [1, 1]  # student, average
+    detector.limit = 3
+    losses_of(copy.deepcopy(detector), batch())
+    assert counts[2:] == [3, 3]
