@@ -36,6 +36,15 @@ class MaskBalancedDataset(ClassBalancedDataset):
             raise ValueError(f"Expected `oversample_thr` to be in [0, 1] but got {oversample_thr}.")
         super().__init__(dataset, oversample_thr, lazy_init)
 
+    @property
+    def pipeline(self) -> Any:
+        """Transforms of the data set inside, which mmdet's ``PipelineSwitchHook`` replaces."""
+        return self.dataset.pipeline
+
+    @pipeline.setter
+    def pipeline(self, pipeline: Any) -> None:
+        self.dataset.pipeline = pipeline
+
     def _get_repeat_factors(self, dataset: Any, repeat_thr: float) -> list[float]:
         """Return the repeat factor of each image."""
         infos = (dataset.get_data_info(index) for index in range(len(dataset)))

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections import Counter
+from types import SimpleNamespace
 
 import pytest
-from mmdet.registry import DATASETS
+from mmdet.registry import DATASETS, HOOKS
 from tiny import write_boxes
 
 from mmdet_discobox.datasets import mask_balance
@@ -95,6 +97,18 @@ def test_mosaics_mix_the_repeated_images(root):
     )
     assert len(mosaic) == 12
     assert all("inputs" in mosaic[index] for index in range(12))
+
+
+def test_a_hook_switches_the_pipeline_of_the_data_set_inside(root):
+    data = wrapped(root, {1})
+    runner = SimpleNamespace(
+        epoch=1, logger=logging.getLogger(), train_dataloader=SimpleNamespace(dataset=data)
+    )
+    smaller = [*LOAD, dict(type="Resize", scale=(48, 48), keep_ratio=True), PACK]
+    hook = HOOKS.build(dict(type="PipelineSwitchHook", switch_epoch=1, switch_pipeline=smaller))
+    assert data[0]["inputs"].shape[1:] == (96, 96)
+    hook.before_train_epoch(runner)
+    assert data[0]["inputs"].shape[1:] == (48, 48)
 
 
 def test_a_threshold_is_a_fraction(root):
