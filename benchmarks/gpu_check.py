@@ -2,12 +2,12 @@
 
     python benchmarks/gpu_check.py --out gpu_check.json
 
-Checks: `machine` (versions, operators of mmcv), `steps` (training steps of every R50 config in
-fp32, fp16 and bf16: finite losses and gradients, seconds and memory beside the mask-supervised
-stock detector), `synchronisation` (lines at which a step synchronises with the device),
-`predictions` (detections and refined masks, CPU against device), `resume` (losses after a resume),
-`ranks` (a distributed step, one rank without objects). Images are random, of the size that the
-config's pipeline gives, 2 of 50 objects each. Weights are random; nothing is downloaded.
+Checks: `machine` (versions, operators of mmcv), `steps` (training steps of every R50 config and of
+rtmdet-ins_s in fp32, fp16 and bf16: finite losses and gradients, seconds and memory beside the
+mask-supervised stock detector), `synchronisation` (lines at which a step synchronises with the
+device), `predictions` (detections and refined masks, CPU against device), `resume` (losses after a
+resume), `ranks` (a distributed step, one rank without objects). Images are random, of the size that
+the config's pipeline gives, 2 of 50 objects each. Weights are random; nothing is downloaded.
 
 Each check runs in a process that is replaced if the check fails. The exit code is 1 if a check
 fails. With `--device cpu`, checks that need a GPU are skipped.
@@ -34,9 +34,10 @@ from gpu_checks.records import NOT_RUN, Check, Outcome, Settings, outcome_of
 from gpu_checks.report import compare_with_stock, line, table, write
 from gpu_checks.resume import resumed_training
 from gpu_checks.steps import WRAPPERS, training_steps
-from gpu_checks.subjects import r50_configs, read, representatives
+from gpu_checks.subjects import checked_configs, read, representatives
 from gpu_checks.synchronisation import synchronisations
 from gpu_checks.worker import Worker
+from mmdet_discobox.utils.command_line import prepare_result
 
 QUICK = dict(size=(128, 128), objects=3, repeats=1)
 #: checks of one config of each network
@@ -122,7 +123,9 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     add = parser.add_argument
     add("--device", choices=("cuda", "cpu"), default="cuda")
     add("--only", nargs="+", choices=NAMES, default=NAMES, help="checks to run")
-    add("--configs", type=Path, nargs="+", help="default: configs/discobox/*_r50*.py")
+    add(
+        "--configs", type=Path, nargs="+", help="default: all of a ResNet-50, and rtmdet-ins_s"
+    )
     add("--precisions", nargs="+", choices=WRAPPERS, default=list(WRAPPERS), help="of the steps")
     add("--size", type=int, nargs=2, help="height and width (default: those of the pipelines)")
     add("--images", type=int, default=2, help="of a batch (%(default)s)")
@@ -144,8 +147,10 @@ def main(argv: list[str] | None = None) -> int:
     size = None if args.size is None else tuple(args.size)
     threads = torch.get_num_threads()
     settings = Settings(args.device, size, args.images, args.objects, args.repeats, threads)
-    wanted = list(checks(args.configs or r50_configs(), args))
+    wanted = list(checks(args.configs or checked_configs(), args))
     console = Console()
+    if args.out is not None:
+        prepare_result(args.out, "--out")
 
     def report(outcomes: list[Outcome]) -> None:
         console.print(line(outcomes[-1]), highlight=False)

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 import torch.distributed as dist
 import torch.multiprocessing
-from mmengine.model import MMDistributedDataParallel
+from mmengine.model import MMDistributedDataParallel, revert_sync_batchnorm
 
 from bench_models import FULL
 from bench_ranks import join_ranks
@@ -73,6 +73,8 @@ def _train(rank: int, settings: Settings, path: Path, backend: str, folder: Path
 def _step(rank: int, settings: Settings, path: Path, device: str) -> dict[str, Any]:
     config = read(path)
     subject = build(config, FULL, device, settings)
+    if not settings.on_gpu:  # torch has no synchronised normalisation on a CPU
+        revert_sync_batchnorm(subject.model)
     work = workload(config, settings)
     data = batch(work if rank == 0 else replace(work, objects=0))
     wrapped = MMDistributedDataParallel(module=subject.model)

@@ -30,13 +30,14 @@ def read(path: Path) -> Config:
     return Config.fromfile(path)
 
 
-def r50_configs() -> list[Path]:
-    """Return all configs of a ResNet-50, the first of each network before the others.
+def checked_configs() -> list[Path]:
+    """Return all configs of a ResNet-50 and one of RTMDet-Ins, that of each network first.
 
     Wrappers around a stock detector are left out, because they train nothing of this package, and
     the box labeller, which has no stock twin to be compared with.
     """
-    found = sorted(CONFIGS.glob("discobox/*_r50*.py"))
+    folder = CONFIGS / "discobox"
+    found = [*sorted(folder.glob("*_r50*.py")), folder / "rtmdet-ins_s.py"]
     models = {path: read(path).model for path in found}
     paths = [
         path

@@ -26,7 +26,7 @@ from gpu_checks import worker as worker_module
 from gpu_checks.records import Check, CheckFailure, Settings, outcome_of, perform
 from gpu_checks.steps import finite_step, not_finite, training_steps
 from gpu_checks.subjects import build as build_subject
-from gpu_checks.subjects import r50_configs, read, representatives, workload
+from gpu_checks.subjects import checked_configs, read, representatives, workload
 from gpu_checks.worker import Worker
 from mmdet_discobox.models.networks import DiscoBoxSOLOv2
 
@@ -267,15 +267,17 @@ def test_allowed_places_are_functions_of_the_networks():
         assert all(f"def {name}(" in text for name in allowed)
 
 
-def test_every_r50_config_is_checked_at_the_size_of_its_pipeline():
-    paths = r50_configs()
-    assert [path.stem for path in paths[:3]] == ["condinst_r50", "solov2_r50", "yolact_r50_dcn"]
-    assert len(set(paths)) == len(paths) >= 11
+def test_every_network_is_checked_at_the_size_of_its_pipeline():
+    paths = checked_configs()
+    networks = ["condinst_r50", "solov2_r50", "yolact_r50_dcn", "rtmdet-ins_s"]
+    assert [path.stem for path in paths[:4]] == networks
+    assert len(set(paths)) == len(paths) >= 12
     full = Settings("cuda", None, images=2, objects=50, repeats=3, threads=1)
     sizes = {path.stem: workload(read(path), full).size for path in paths}
     assert sizes["solov2_r50"] == sizes["condinst_r50"] == (800, 1333)
     assert sizes["yolact_r50_dcn"] == sizes["yolact_r50_dcn_mask"] == (550, 550)
-    assert representatives(paths) == paths[:3]
+    assert sizes["rtmdet-ins_s"] == (640, 640)
+    assert representatives(paths) == paths[:4]
 
 
 def test_precisions_that_mmcv_does_not_have_are_skipped(tmp_path):
