@@ -123,9 +123,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     add = parser.add_argument
     add("--device", choices=("cuda", "cpu"), default="cuda")
     add("--only", nargs="+", choices=NAMES, default=NAMES, help="checks to run")
-    add(
-        "--configs", type=Path, nargs="+", help="default: all of a ResNet-50, and rtmdet-ins_s"
-    )
+    add("--configs", type=Path, nargs="+", help="default: all of a ResNet-50, and rtmdet-ins_s")
     add("--precisions", nargs="+", choices=WRAPPERS, default=list(WRAPPERS), help="of the steps")
     add("--size", type=int, nargs=2, help="height and width (default: those of the pipelines)")
     add("--images", type=int, default=2, help="of a batch (%(default)s)")
