@@ -86,7 +86,15 @@ class CrossImageTerm(nn.Module):
 
         Returns:
             ``(G, C, S, S)`` float32, differentiable in the feature maps.
+
+        Raises:
+            ValueError: if the neck has no output of this ``level``.
         """
+        if not 0 <= self.level < len(feature_maps):
+            raise ValueError(
+                f"Expected `cross_image.level` to be one of the {len(feature_maps)} outputs of the "
+                f"neck, counted from 0 for the finest, but got {self.level}."
+            )
         features = feature_maps[self.level]
         scale = features.shape[-1] / width
         return crop_regions(features, objects.boxes * scale, objects.image_inds, self.size)

@@ -141,6 +141,12 @@ def test_roi_features_are_those_of_the_box():
     torch.testing.assert_close(features[0, 0, 0], torch.tensor([5.5, 9.5, 13.5, 17.5]))
 
 
+@pytest.mark.parametrize("level", [1, -1])
+def test_the_neck_must_have_the_level(level):
+    with pytest.raises(ValueError, match=rf"`cross_image.level` .* the 1 outputs .* got {level}"):
+        term(level=level).roi_features([torch.zeros(1, CHANNELS, 4, 4)], objects(1), width=96)
+
+
 def test_resampling_is_exact_for_ramps():
     outer, inner = torch.tensor([[0.0, 0, 80, 80]]), torch.tensor([[20.0, 20, 60, 60]])
     ramp = ((torch.arange(8.0) + 0.5) / 8).expand(1, 8, 8)
