@@ -9,6 +9,7 @@ from mmdet_discobox.annotation_files.coco_reading import open_coco
 from mmdet_discobox.annotation_files.coco_validation import load_coco_json
 from mmdet_discobox.utils.types import Json
 
+from .label_files import visible_files
 from .voc_xml import read_voc_xml
 from .yolo_txt import read_yolo_txt
 
@@ -38,7 +39,7 @@ def read_boxes(path: str | Path, image_dir: str | Path) -> Json:
 
 
 def _read_folder(path: Path, image_dir: Path) -> Json:
-    suffixes = {file.suffix.lower() for file in path.iterdir()}
+    suffixes = {file.suffix.lower() for file in visible_files(path)}
     if ".xml" in suffixes:
         return read_voc_xml(path, image_dir)
     if ".txt" in suffixes:

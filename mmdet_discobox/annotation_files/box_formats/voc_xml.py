@@ -17,6 +17,8 @@ from mmdet_discobox.utils.images import find_image, image_names_by_stem, image_s
 from mmdet_discobox.utils.paths import is_file, is_inside
 from mmdet_discobox.utils.types import Json
 
+from .label_files import label_files
+
 _CORNERS = ("xmin", "ymin", "xmax", "ymax")
 #: elements of an object that its annotation has under another name
 _RENAMED = ("bndbox", "name")
@@ -49,7 +51,7 @@ def read_voc_xml(folder: str | Path, image_dir: str | Path) -> Json:
     folder, image_dir = Path(folder), Path(image_dir)
     names_by_stem = image_names_by_stem(image_dir)
     images, objects, overruled = [], [], []
-    for index, path in enumerate(sorted(folder.glob("*.[xX][mM][lL]")), 1):
+    for index, path in enumerate(label_files(folder, ".xml"), 1):
         root = _parse_xml(path)
         record = _read_image_record(root, path, image_dir, names_by_stem)
         named = _named_image(root, image_dir)

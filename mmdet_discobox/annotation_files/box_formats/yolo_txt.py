@@ -16,6 +16,8 @@ from mmdet_discobox.utils.files import read_regular
 from mmdet_discobox.utils.images import find_image, image_names_by_stem, image_size, stem
 from mmdet_discobox.utils.types import Json
 
+from .label_files import label_files
+
 #: files with the names of the classes, one per line
 _NAME_LISTS = (
     "classes.txt",
@@ -53,7 +55,7 @@ def read_yolo_txt(folder: str | Path, image_dir: str | Path) -> Json:
     folder, image_dir = Path(folder), Path(image_dir)
     names_by_stem = image_names_by_stem(image_dir)
     paths = [
-        path for path in sorted(folder.glob("*.[tT][xX][tT]"))
+        path for path in label_files(folder, ".txt")
         if path.name not in _NAME_LISTS and (stem(path) in names_by_stem or _has_boxes(path))
     ]  # fmt: skip
     if not paths:

@@ -69,3 +69,16 @@ def test_accents_are_equal_in_both_forms_of_unicode(tmp_path, suffix, image_form
     text = {"txt": "", "xml": "<annotation><filename>/pc/x.png</filename></annotation>"}[suffix]
     (labels / f"{normalize(label_form, 'café')}.{suffix}").write_text(text)
     assert [image["file_name"] for image in read_boxes(labels, images)["images"]] == [name]
+
+
+@pytest.mark.parametrize(
+    ("suffix", "text"), [("xml", "<annotation></annotation>"), ("txt", "0 0.5 0.5 1 1")]
+)
+@pytest.mark.parametrize("hidden", ["xml", "txt"])
+def test_hidden_files_are_no_labels(twins, suffix, text, hidden):
+    """macOS writes one beside each file on drives of other systems."""
+    labels, images = twins
+    (images / "s.jpg").unlink()
+    (labels / f"s.{suffix}").write_text(text)
+    (labels / f"._s.{hidden}").write_bytes(b"\0\5\x16\7\0\2\0\0Mac OS X\0\0\x0e\xb0\0")
+    assert [image["file_name"] for image in read_boxes(labels, images)["images"]] == ["s.png"]
