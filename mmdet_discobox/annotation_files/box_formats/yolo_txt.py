@@ -130,7 +130,11 @@ def _read_boxes(path: Path, size: tuple[int, int]) -> Iterator[Json]:
 
 def _has_boxes(path: Path) -> bool:
     """Return whether a file is of labels, other than a list of files or a text to read."""
-    columns = next(iter(_read_text(path).strip().splitlines()), "").split()
+    try:
+        text = _read_text(path)
+    except ValueError:  # a note in the encoding of its system; labels are digits
+        return False
+    columns = next(iter(text.strip().splitlines()), "").split()
     return bool(columns) and _parse_numbers(columns) is not None
 
 

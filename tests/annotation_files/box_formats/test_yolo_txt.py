@@ -162,3 +162,14 @@ def test_images_without_a_label_file_are_reported(folders, monkeypatch):
     (labels / "empty.txt").touch()
     assert len(read_yolo_txt(labels, images)["images"]) == 2
     assert len(lines) == 1
+
+
+@pytest.mark.parametrize("encoding", ["latin-1", "utf-16"])
+def test_notes_in_any_encoding_are_no_labels(folders, encoding):
+    labels, images = folders
+    (labels / "图.txt").write_text("0 0.5 0.5 1 1")
+    (labels / "notes.txt").write_text("für später", encoding=encoding)
+    assert [i["label_file"] for i in read_boxes(labels, images)["images"]] == ["图.txt"]
+    (labels / "图.txt").write_text("0 0.5 0.5 1 1", encoding="utf-16")  # the labels of an image
+    with pytest.raises(ValueError, match=r"Expected '.*图.txt' to be UTF-8 text"):
+        read_boxes(labels, images)
