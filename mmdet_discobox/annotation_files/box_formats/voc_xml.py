@@ -17,7 +17,7 @@ from mmdet_discobox.utils.images import find_image, image_names_by_stem, image_s
 from mmdet_discobox.utils.paths import is_file, is_inside
 from mmdet_discobox.utils.types import Json
 
-from .label_files import label_files
+from .label_files import check_one_file_each, label_files
 
 _CORNERS = ("xmin", "ymin", "xmax", "ymax")
 #: elements of an object that its annotation has under another name
@@ -59,7 +59,9 @@ def read_voc_xml(folder: str | Path, image_dir: str | Path) -> Json:
             overruled.append(f"'{path.name}' names '{named}'")
         images.append({**record, "id": index})
         objects += [{**record, "image_id": index} for record in _read_objects(root, path)]
-    _check_one_file_each(images)
+    check_one_file_each(
+        images, suffix="xml", fix="Correct the <filename> of one, or merge their objects."
+    )
     if overruled:
         print_log(
             f"{len(overruled)} xml files of '{folder}' name another image in <filename> than the "
@@ -126,19 +128,6 @@ def _named_image(root: Element, image_dir: Path) -> str | None:
     name = (root.findtext("filename") or "").strip()
     there = name and is_inside(name, image_dir) and is_file(image_dir / name)
     return name if there else None
-
-
-def _check_one_file_each(images: list[Json]) -> None:
-    """Check that no image has two xml files: the boxes of one would be background in the other."""
-    files: dict[str, str] = {}
-    for image in images:
-        name, own = image["file_name"], image["label_file"]
-        if name in files:
-            raise ValueError(
-                f"Expected one xml file for each image, but '{files[name]}' and '{own}' are both "
-                f"of '{name}'. Correct the <filename> of one, or merge their objects."
-            )
-        files[name] = own
 
 
 def _read_objects(root: Element, path: Path) -> Iterator[Json]:

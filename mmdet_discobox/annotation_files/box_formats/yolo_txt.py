@@ -16,7 +16,7 @@ from mmdet_discobox.utils.files import read_regular
 from mmdet_discobox.utils.images import find_image, image_names_by_stem, image_size, stem
 from mmdet_discobox.utils.types import Json
 
-from .label_files import label_files
+from .label_files import check_one_file_each, label_files
 
 #: files with the names of the classes, one per line
 _NAME_LISTS = (
@@ -50,7 +50,8 @@ def read_yolo_txt(folder: str | Path, image_dir: str | Path) -> Json:
 
     Raises:
         FileNotFoundError: If an image is missing.
-        ValueError: If a file or line cannot be read, or several images have the name of a file.
+        ValueError: If a file or line cannot be read, several images have the name of a file, or two
+            files are of the same image.
     """
     folder, image_dir = Path(folder), Path(image_dir)
     names_by_stem = image_names_by_stem(image_dir)
@@ -74,6 +75,7 @@ def read_yolo_txt(folder: str | Path, image_dir: str | Path) -> Json:
         )
         for box in _read_boxes(path, size):
             annotations.append(dict(box, id=len(annotations) + 1, image_id=image_id))
+    check_one_file_each(images, suffix="txt", fix="Delete one, or merge their lines.")
     largest = max((annotation["category_id"] for annotation in annotations), default=-1)
     names = _class_names(folder)
     if names and largest >= len(names):

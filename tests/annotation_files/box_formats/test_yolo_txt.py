@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from unicodedata import normalize
+
 import cv2
 import numpy as np
 import pytest
@@ -172,4 +174,18 @@ def test_notes_in_any_encoding_are_no_labels(folders, encoding):
     assert [i["label_file"] for i in read_boxes(labels, images)["images"]] == ["图.txt"]
     (labels / "图.txt").write_text("0 0.5 0.5 1 1", encoding="utf-16")  # the labels of an image
     with pytest.raises(ValueError, match=r"Expected '.*图.txt' to be UTF-8 text"):
+        read_boxes(labels, images)
+
+
+def test_two_files_of_one_image_are_refused(folders):
+    """The names may differ in case of the suffix, or in Unicode letters that look alike."""
+    labels, images = folders
+    (images / "图.png").rename(images / "é.png")
+    composed, decomposed = (f"{normalize(form, 'é')}.txt" for form in ("NFC", "NFD"))
+    for name in (composed, decomposed):
+        (labels / name).write_text("0 0.5 0.5 1 1")
+    with pytest.raises(ValueError, match=r"'e\\u0301.txt' and '\\xe9.txt' are both of 'é.png'"):
+        read_boxes(labels, images)
+    (labels / decomposed).rename(labels / "é.TXT")
+    with pytest.raises(ValueError, match="Expected one txt file for each image"):
         read_boxes(labels, images)
