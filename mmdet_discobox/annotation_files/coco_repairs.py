@@ -160,4 +160,5 @@ def _is_repaired(name: str, before: Json, after: Json) -> bool:
     """Return whether a value was nonsense; empty values and missing ones are not."""
     value: Any = before.get(name)
     empty = value is None or (name == "segmentation" and value in ([], [[]]))
-    return not empty and name in before and before.get(name) != after.get(name)
+    new: Any = after.get(name)
+    return not empty and value is not new and value != new  # NaN differs from itself

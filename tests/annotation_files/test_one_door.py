@@ -16,6 +16,7 @@ from pycocotools import mask as mask_utils
 from dataset_checks import TrainingSettings, check_dataset
 from mmdet_discobox.annotation_files.annotated_masks import object_area, sensible_mask
 from mmdet_discobox.annotation_files.coco_reading import open_coco
+from mmdet_discobox.annotation_files.coco_repairs import repair
 from mmdet_discobox.annotation_files.coco_values import enclosing_box, parse_flag
 from mmdet_discobox.datasets import coco_boxes
 from mmdet_discobox.utils.rle import run_lengths
@@ -188,6 +189,13 @@ def test_an_area_that_cannot_be_the_objects_is_computed(tmp_path: Path, area: An
 def test_an_area_that_can_be_the_objects_is_kept(area: float) -> None:
     annotation = dict(bbox=[4, 6, 20, 10], area=area)
     assert object_area(annotation, height=HEIGHT, width=WIDTH) == area
+
+
+def test_an_area_that_nobody_reads_is_no_repair() -> None:
+    """NaN differs from itself: a training on boxes was told that it was computed anew."""
+    content = coco(area=float("nan"))
+    assert repair(content, masks=False)[1] == []
+    assert [each.count for each in repair(content)[1]] == [4]
 
 
 def test_the_box_around_a_rotated_rectangle(tmp_path: Path) -> None:
