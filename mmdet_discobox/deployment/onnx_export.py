@@ -36,7 +36,7 @@ def export_onnx(model: Any, path: str | Path) -> None:
     file has the config and the classes for :class:`.OnnxDetector` and :class:`.OnnxLabeler`.
 
     Args:
-        model: a trained network from :func:`.build_detector`.
+        model: a trained network from :func:`.build_detector`; its device and mode stay.
         path: file to write.
 
     Raises:
@@ -50,7 +50,7 @@ def export_onnx(model: Any, path: str | Path) -> None:
             "detectors of mmdet by mmdeploy."
         )
     network: Any = model
-    device = next(network.parameters()).device
+    device, training = next(network.parameters()).device, network.training
     graph, inputs, names = _graph(network.cpu().eval())
     axes = {"images": {0: "batch", 2: "height", 3: "width"}}
     axes.update({name: {0: "batch"} for name in ("boxes", "labels")})
@@ -74,7 +74,7 @@ def export_onnx(model: Any, path: str | Path) -> None:
                 f"Expected layers of {type(model).__name__} that ONNX has, but: {error}"
             ) from error
         finally:
-            network.to(device)
+            network.to(device).train(training)
         _write(traced, Path(path), {CONFIG: _config(model).pretty_text})
 
 

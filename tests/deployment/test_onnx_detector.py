@@ -95,6 +95,16 @@ def test_a_config_can_name_it(tmp_path):
     assert MODELS.build(dict(type="OnnxDetector", path=tmp_path / "a.onnx", threads=1)) is not None
 
 
+def test_a_training_goes_on_after_the_export(tmp_path):
+    """It left the whole network in evaluation mode."""
+    model = tiny_model(tiny_labeler()).train()
+    modes = [module.training for module in model.modules()]
+    export_onnx(model, tmp_path / "a.onnx")
+    assert [module.training for module in model.modules()] == modes
+    export_onnx(model.eval(), tmp_path / "a.onnx")
+    assert not any(module.training for module in model.modules())
+
+
 def test_other_models_and_files_are_refused(tmp_path):
     with pytest.raises(ValueError, match="network of this package but got SOLOv2"):
         export_onnx(build(tiny_solov2(box_supervised=False)), tmp_path / "a.onnx")
