@@ -194,7 +194,9 @@ def test_the_page_in_a_browser(page, tmp_path):
     ids = [*(item.ann_id for item in ITEMS), *LEFT_OUT]
     dataset = dict(
         images=[dict(id=1, width=80, height=60)],
-        annotations=[dict(id=i, image_id=1, segmentation=[[0, 0, 9, 0, 9, 9]]) for i in ids],
+        annotations=[
+            dict(id=i, image_id=1, segmentation=[[0, 0, 9, 0, 9, 9]], mask_quality=0.5) for i in ids
+        ],
     )
     with pytest.raises(ValueError, match="but 6 are others than those of the page"):
         keep_accepted(dataset, accepted)
