@@ -203,3 +203,41 @@ def test_the_page_in_a_browser(page, tmp_path):
     accepted.write_text(json.dumps({**json.loads(seen["saved"]), "masks": {}}))
     kept = keep_accepted(dataset, accepted)
     assert [a["id"] for a in kept["annotations"]] == ["b-2", 4, *LEFT_OUT]
+
+
+#: of a page that is longer than its window
+MANY = [item(value, "dog", value / 60) for value in range(60)]
+
+SCROLLED = """
+const press = (key) => document.dispatchEvent(new KeyboardEvent("keydown", { key, bubbles: true }));
+const order = document.getElementById("order");
+const seen = {};
+const look = (name) => {
+  const figure = document.querySelector(".current");
+  const head = document.querySelector("header").getBoundingClientRect().bottom;
+  const { top, bottom } = figure.getBoundingClientRect();
+  const decided = document.querySelectorAll("figure[data-state]").length;
+  seen[name] = [figure.dataset.id, decided, top >= head && bottom <= innerHeight];
+};
+scrollTo(0, 1e6); look("away");
+press("a"); look("back");
+press("a"); look("decided");
+scrollTo(0, 1e6);
+order.value = "best"; order.dispatchEvent(new Event("change", { bubbles: true })); look("sorted");
+for (let i = 0; i < 30; i++) press("ArrowRight");
+for (let i = 0; i < 15; i++) { press("ArrowLeft"); }
+look("upwards");
+return JSON.stringify(seen);
+"""
+
+
+def test_nobody_decides_about_a_mask_out_of_view(tmp_path):
+    path = tmp_path / "index.html"
+    write_label_report(path, MANY, title="a.json")
+    assert json.loads(result_of(path, SCROLLED, tmp_path / "profile")) == {
+        "away": ["0", 0, False],
+        "back": ["0", 0, True],
+        "decided": ["1", 1, True],
+        "sorted": ["59", 1, True],
+        "upwards": ["44", 1, True],
+    }
