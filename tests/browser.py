@@ -23,7 +23,7 @@ def result_of(page: Path, script: str, profile: Path) -> str:
     Args:
         page: an html file.
         script: body of an asynchronous function of JavaScript that returns text.
-        profile: an empty folder.
+        profile: an empty folder, for the profiles of the browser.
     """
     program = next((path for name in NAMES if (path := shutil.which(name))), None)
     if program is None:
@@ -35,10 +35,11 @@ def result_of(page: Path, script: str, profile: Path) -> str:
     )
     tried = page.with_name(f"tried-{page.name}")
     tried.write_text(page.read_text(encoding="utf-8").replace("</body>", call), encoding="utf-8")
-    command = [program, *OPTIONS, f"--user-data-dir={profile}", "--dump-dom"]
-    for _ in range(3):  # on a busy machine, the page is shown before the script has ended
+    command = [program, *OPTIONS, "--dump-dom", tried.absolute().as_uri()]
+    for attempt in range(3):  # on a busy machine, the page is shown before the script has ended
+        # what an attempt has stored is not there in the next
         run = subprocess.run(
-            [*command, tried.absolute().as_uri()],
+            [*command, f"--user-data-dir={profile / str(attempt)}"],
             capture_output=True, text=True, timeout=120, check=False,
         )  # fmt: skip
         if found := re.search(r'<pre id="result">(.*?)</pre>', run.stdout, re.DOTALL):
