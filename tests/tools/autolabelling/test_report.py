@@ -241,3 +241,44 @@ def test_nobody_decides_about_a_mask_out_of_view(tmp_path):
         "sorted": ["59", 1, True],
         "upwards": ["44", 1, True],
     }
+
+
+UNDONE = """
+const press = (key) => document.dispatchEvent(new KeyboardEvent("keydown", { key, bubbles: true }));
+const rest = document.getElementById("rest");
+const set = (id, value) => {
+  const control = document.getElementById(id);
+  control.value = value;
+  control.dispatchEvent(new Event("change", { bubbles: true }));
+};
+const seen = [];
+const look = () => {
+  const decided = Object.entries(JSON.parse(localStorage[storeName])).map((pair) => pair.join(" "));
+  const figure = document.querySelector(".current");
+  seen.push([decided.join(", "), figure.dataset.id, figure.dataset.state || "", rest.textContent]);
+};
+press("a"); press("r"); look();
+press("z"); look();
+rest.click(); look();
+press("ArrowLeft"); press("u"); look();
+press("z"); press("z"); look();
+set("state", "undecided"); press("z"); look();
+press("z"); look();
+set("state", ""); rest.click(); seen.push([rest.textContent, rest.disabled]);
+return JSON.stringify(seen);
+"""
+
+
+def test_the_last_step_can_be_undone(tmp_path):
+    path = tmp_path / "index.html"
+    write_label_report(path, ITEMS[:3], title="a.json")
+    assert json.loads(result_of(path, UNDONE, tmp_path / "profile")) == [
+        ["1 accepted, 2 rejected", "1", "", "Accept all 1 undecided"],
+        ["1 accepted", THREE, "", "Accept all 2 undecided"],  # z selects the mask
+        ["0 accepted, 1 accepted, 2 accepted", THREE, "accepted", "Accept all 0 undecided"],
+        ["0 accepted, 2 accepted", TWO, "", "Accept all 1 undecided"],
+        ["1 accepted", THREE, "", "Accept all 2 undecided"],
+        ["", TWO, "", "Accept all 3 undecided"],  # back among the undecided ones
+        ["", TWO, "", "Accept all 3 undecided"],  # nothing left to undo
+        ["Accept all 0 undecided", True],
+    ]
