@@ -257,8 +257,8 @@ const look = () => {
   const figure = document.querySelector(".current");
   seen.push([decided.join(", "), figure.dataset.id, figure.dataset.state || "", rest.textContent]);
 };
-press("a"); press("r"); look();
-press("z"); look();
+press("a"); press("R"); look();  // with Caps Lock
+press("Z"); look();
 rest.click(); look();
 press("ArrowLeft"); press("u"); look();
 press("z"); press("z"); look();
