@@ -282,3 +282,18 @@ def test_the_last_step_can_be_undone(tmp_path):
         ["", TWO, "", "Accept all 3 undecided"],  # nothing left to undo
         ["Accept all 0 undecided", True],
     ]
+
+
+OTHER_TAB = """
+localStorage[storeName] = JSON.stringify({ 1: "rejected" });  // as the other tab does
+dispatchEvent(new StorageEvent("storage", { key: storeName }));
+document.dispatchEvent(new KeyboardEvent("keydown", { key: "a", bubbles: true }));
+return localStorage[storeName] + document.getElementById("count").textContent;
+"""
+
+
+def test_another_tab_of_the_page_loses_no_decisions(tmp_path):
+    path = tmp_path / "index.html"
+    write_label_report(path, [item(1, "dog", 0.2), item(2, "dog", 0.9)], title="a.json")
+    expected = '{"0":"accepted","1":"rejected"}2 of 2 shown, 1 accepted, 1 rejected'
+    assert result_of(path, OTHER_TAB, tmp_path / "profile") == expected
