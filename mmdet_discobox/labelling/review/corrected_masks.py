@@ -23,6 +23,8 @@ from .export_matching import ExportMatch, class_names, image_sizes, match_export
 #: IoU above which masks that differ in their outermost pixels alone are the same: of tiny masks
 #: these pixels are most of them
 _SAME = 0.7
+#: how tools trace the outline of a mask
+_TRACINGS = (cv2.CHAIN_APPROX_NONE, cv2.CHAIN_APPROX_TC89_KCOS)
 
 
 @dataclass(frozen=True)
@@ -47,7 +49,8 @@ def merge_corrected(dataset: Json, corrected: Json, *, name: str) -> CorrectedMa
 
     Annotations are matched to boxes by :func:`match_export`. A mask that differs from that of the
     data set in its outermost pixels alone, with an IoU of at least 0.7, was encoded anew, not
-    corrected, and changes nothing. Nor do the holes that polygons cannot have.
+    corrected, and changes nothing. Nor do the holes that polygons cannot have, and the corners that
+    tools leave out when they trace polygons.
 
     Args:
         dataset: a COCO json; not changed.
@@ -131,15 +134,36 @@ def _is_corrected(ours: Json, theirs: Json, size: Json) -> bool:
         return False
     if not has_mask(ours) or sensible_mask(mask, **size) is None:
         return True
-    codes = [to_rle(each, **size) for each in (own, mask)]
-    if coco_mask.iou(codes[:1], codes[1:], [0])[0, 0] < _SAME:
-        return True
-    before, after = map(coco_mask.decode, codes)
-    if isinstance(mask, list):  # polygons have no holes
-        before = binary_fill_holes(before).astype(np.uint8)
+    before, after = (coco_mask.decode(to_rle(each, **size)) for each in (own, mask))
+    versions = _as_polygons(before) if isinstance(mask, list) else [before]
+    return not any(_nearly_equal(version, after) for version in versions)
+
+
+def _as_polygons(mask: np.ndarray) -> list[np.ndarray]:
+    """Return what a mask becomes in tools that work with polygons.
+
+    Polygons have no holes. Tools trace them through the centres of the outermost pixels, so that a
+    row and a column are lost, and CVAT leaves out corners (it does so when it imports run lengths).
+    """
+    filled = binary_fill_holes(mask).astype(np.uint8)
+    return [filled, *(_traced(filled, method) for method in _TRACINGS)]
+
+
+def _traced(mask: np.ndarray, method: int) -> np.ndarray:
+    contours, _ = cv2.findContours(mask, cv2.RETR_EXTERNAL, method)
+    parts = [contour.ravel().tolist() for contour in contours if len(contour) > 2]
+    height, width = mask.shape
+    return coco_mask.decode(to_rle(parts, height=height, width=width)) if parts else mask
+
+
+def _nearly_equal(before: np.ndarray, after: np.ndarray) -> bool:
+    """Return whether two masks differ in the outermost pixels of the first alone."""
+    common = np.count_nonzero(before & after)
+    if common < _SAME * np.count_nonzero(before | after):
+        return False
     kernel = np.ones((3, 3), np.uint8)
     border = cv2.dilate(before, kernel) > cv2.erode(before, kernel)
-    return bool(((before != after) & ~border).any())
+    return not ((before != after) & ~border).any()
 
 
 def _changes(dataset: Json, corrected: Json, match: ExportMatch) -> list[str]:

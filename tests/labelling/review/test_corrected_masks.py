@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 
+import cv2
 import numpy as np
 import pytest
 
@@ -115,6 +116,28 @@ def test_a_round_shape_traced_as_polygons_is_not_a_correction():
         to_polygons(disc & (cols < 22)), height=20, width=60
     )
     assert merge(before, after).changed == {7}
+
+
+@pytest.mark.parametrize("method", [cv2.CHAIN_APPROX_SIMPLE, cv2.CHAIN_APPROX_TC89_KCOS])
+@pytest.mark.parametrize("radius", [2, 3.5, 8.6])
+def test_polygons_that_a_tool_traced_from_run_lengths_are_not_a_correction(radius, method):
+    """The second method is that of CVAT: it leaves out corners, here those of a star."""
+    rows, cols = np.mgrid[:20, :60]
+    angles = np.arctan2(rows - 10, cols - 20)
+    star = np.hypot(rows - 10, cols - 20) < radius * (0.8 + 0.2 * np.cos(7 * angles))
+    box = [20 - radius, 10 - radius, 2 * radius, 2 * radius]
+    before = labels()
+    before["annotations"] = [dict(drawn(7), bbox=box, segmentation=encode_rle(star))]
+
+    def traced(mask):
+        after = copy.deepcopy(before)
+        contours, _ = cv2.findContours(mask.astype(np.uint8), cv2.RETR_EXTERNAL, method)
+        after["annotations"][0]["segmentation"] = [each.ravel().tolist() for each in contours]
+        return after
+
+    assert not merge(before, traced(star)).changed
+    if radius > 8:
+        assert merge(before, traced(star & ((cols < 20) | (rows < 10)))).changed == {7}
 
 
 def renumbered(dataset):
