@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -21,6 +22,8 @@ from mmdet_discobox.utils.types import Json
 _LEAST = 0.5
 #: what an equal id and an equal class are worth beside the IoU of the boxes
 _EQUAL = 0.1
+#: what Label Studio puts before the name of an uploaded file, and Roboflow after that of any
+_PREFIX, _SUFFIX = re.compile(r"[0-9a-f]{8}-(?=.)"), re.compile(r"\.rf\.\w+\.\w+$")
 
 
 @dataclass(frozen=True)
@@ -62,7 +65,8 @@ def match_images(dataset: Json, corrected: Json) -> dict[Any, Any]:
 
     Tools drop folders, or add one: the image is the one whose path has the longest end in common,
     from whole parts. Equal ids decide between several. So they do between several paths of the
-    export: one with more folders than the data set has other images of the same name.
+    export: one with more folders than the data set has other images of the same name. Names that
+    Label Studio or Roboflow has changed are understood if no image has them.
     """
     named, whole = defaultdict(list), defaultdict(list)
     for image in dataset["images"]:
@@ -77,7 +81,37 @@ def match_images(dataset: Json, corrected: Json) -> dict[Any, Any]:
             found[value] = value
         elif len(own) == 1:
             found[value] = own[0]
-    return _best_paths(found, dataset, corrected)
+    found = _best_paths(found, dataset, corrected)
+    return {**found, **_renamed(dataset, corrected, found)}
+
+
+def _renamed(dataset: Json, corrected: Json, found: Mapping[Any, Any]) -> dict[Any, Any]:
+    """Map the ids of the images that a tool has renamed, where one image alone comes into question.
+
+    Roboflow exports `a b.png` as `a-b_png.rf.HASH.jpg`: letters and digits are compared.
+    """
+    ours, theirs = defaultdict(list), defaultdict(list)
+    for image in dataset["images"]:
+        for name in {_parts(image)[-1], _letters(_parts(image)[-1])}:
+            ours[name].append(image["id"])
+    for image in corrected["images"]:
+        name = _parts(image)[-1]
+        if suffix := _SUFFIX.search(name):
+            theirs[_letters(name[: suffix.start()])].append(image["id"])
+        elif prefix := _PREFIX.match(name):
+            theirs[name[prefix.end() :]].append(image["id"])
+    taken = set(found.values())
+    pairs = [(theirs[name], ours[name]) for name in theirs.keys() & ours.keys()]
+    return {
+        values[0]: own[0]
+        for values, own in pairs
+        if len(values) == len(own) == 1 and values[0] not in found and own[0] not in taken
+    }
+
+
+def _letters(name: str) -> str:
+    """Return the letters and digits of a name, without spaces and signs."""
+    return re.sub(r"[\W_]+", "", name).lower()
 
 
 def _best_paths(found: dict[Any, Any], dataset: Json, corrected: Json) -> dict[Any, Any]:

@@ -198,6 +198,12 @@ def test_an_export_of_other_images_is_an_error():
         (["a/x.png", "x.png"], "x.png", 2),  # the same path
         (["a/x.png", "b/x.png"], "x.png", 2),  # the equal id
         (["x.png", "y.png"], "1a2b-x.png", None),
+        (["x.png", "y.png"], "images/1a2b3c4d-x.png", 1),  # Label Studio
+        (["x.png", "1a2b3c4d-x.png"], "1a2b3c4d-x.png", 2),
+        (["a/x.png", "b/x.png"], "1a2b3c4d-x.png", None),  # it may be either
+        (["x 1.png", "y.png"], "train/x-1_png.rf.8ce80c40bdd49c48d35b46d5.jpg", 1),  # Roboflow
+        (["x.png", "x.jpg"], "x_jpg.rf.8ce80c40bdd49c48d35b46d5.jpg", 2),
+        (["x_1.png", "x-1.png"], "x-1_png.rf.8ce80c40bdd49c48d35b46d5.jpg", None),
         (["b\u00e4r/x.png", "y/x.png"], "ba\u0308r/x.png", 1),  # letters of another system
     ],
 )
@@ -215,6 +221,7 @@ def test_images_are_found_by_the_ends_of_their_names(ours, theirs, found):
         (["x.png"], ["b/x.png", "x.png"], {12: 1}),
         (["a/x.png"], ["p/b/x.png", "p/a/x.png"], {12: 1}),  # the longest common end
         (["x.png"], ["a/x.png", "b/x.png"], {}),  # it may be either
+        (["x.png"], ["x_png.rf.aa.jpg", "x_png.rf.bb.jpg"], {}),  # one of them may be augmented
         (["x.png"], ["a/x.png", "a/x.png"], {11: 1, 12: 1}),  # of two jobs
         (["a/x.png", "b/x.png"], ["b/x.png", "a/x.png", "c/x.png"], {11: 2, 12: 1}),
     ],
