@@ -204,10 +204,25 @@ def test_changes_of_boxes_by_another_tool_are_reported(autolabel, root, tmp_path
     output = autolabel("--corrected", tmp_path / "fixed.json", *paths)
     assert "2 changes of" in output
     assert "7 masks of" in output
-    assert "has no masks to compare with, so each of them counts as a person's" in output
+    assert "7 of the masks are of boxes that have none in" in output
     assert "- annotation 1 has the box [" in output
     assert "- annotation 2 is of 'three' instead of 'two'" in output
     assert "8 boxes, 7 with a mask of a person" in output
+
+
+def test_masks_of_some_boxes_do_not_hide_that_others_have_none_to_compare_with(
+    autolabel, root, tmp_path
+):
+    """As those of crowds, or the masks that were accepted in an earlier round."""
+    masks = json.loads((root / "masks.json").read_text())
+    boxes = json.loads((root / "boxes.json").read_text())
+    boxes["annotations"][0] = dict(masks["annotations"][0], iscrowd=1)
+    (tmp_path / "boxes.json").write_text(json.dumps(boxes))
+    paths = (tmp_path / "boxes.json", tmp_path / "next.json")
+    output = autolabel("--corrected", root / "masks.json", *paths)
+    assert "7 of the masks are of boxes that have none in" in output
+    output = autolabel("--corrected", root / "masks.json", root / "masks.json", tmp_path / "x.json")
+    assert "that have none" not in output
 
 
 def test_only_the_first_process_lists_corrections(autolabel, root, tmp_path, monkeypatch):

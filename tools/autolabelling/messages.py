@@ -91,10 +91,12 @@ def print_corrected(args: argparse.Namespace, labels: Json, merged: CorrectedMas
             f"{merged.renumbered} of its annotations have other ids than their boxes, and were "
             "found by image and box."
         )
-    if not any(map(has_mask, labels["annotations"])):
+    bare = {a["id"] for a in labels["annotations"] if not has_mask(a)} & merged.changed
+    if bare:
         print(
-            f"'{args.boxes}' has no masks to compare with, so each of them counts as a person's. "
-            "If most were only labelled, pass the labelled json, OUT_JSON, instead."
+            f"{len(bare)} of the masks are of boxes that have none in '{args.boxes}', so each of "
+            "these counts as a person's. If most were only labelled, pass the labelled json, "
+            "OUT_JSON, instead."
         )
     if merged.ignored:
         title = IGNORED.format(count=len(merged.ignored), name=args.corrected, labels=args.boxes)
