@@ -210,6 +210,21 @@ def test_changes_of_boxes_by_another_tool_are_reported(autolabel, root, tmp_path
     assert "8 boxes, 7 with a mask of a person" in output
 
 
+def test_a_mask_of_another_tool_that_cannot_be_used_is_listed(autolabel, root, tmp_path):
+    fixed = json.loads((root / "masks.json").read_text())
+    fixed["annotations"][0].update(id=99, segmentation=[[90, 90, 95, 90, 95, 95]])
+    (tmp_path / "fixed.json").write_text(json.dumps(fixed))
+    out = tmp_path / "next.json"
+    output = autolabel("--corrected", tmp_path / "fixed.json", root / "boxes.json", out)
+    assert "7 masks of" in output
+    assert "1 masks of" in output
+    assert "cannot be used and are not taken over" in output
+    assert "- annotation 99 there, here annotation 1 (image " in output
+    assert "not taken over, which" not in output  # no other change
+    persons = [a["id"] for a in json.loads(out.read_text())["annotations"] if "mask_source" in a]
+    assert persons == [2, 3, 4, 5, 6, 7, 8]
+
+
 def test_masks_of_some_boxes_do_not_hide_that_others_have_none_to_compare_with(
     autolabel, root, tmp_path
 ):

@@ -20,6 +20,10 @@ IGNORED = (
     "{count} changes of '{name}' are not taken over, which reads new masks alone. Change boxes and "
     "classes, and delete boxes or masks (`segmentation`), in '{labels}' itself, and merge again:"
 )
+UNUSABLE = (
+    "{count} masks of '{name}' cannot be used and are not taken over; their boxes keep what they "
+    "have. Draw these masks again:"
+)
 #: number of failed boxes that are listed
 LISTED = 20
 
@@ -80,7 +84,7 @@ def print_rejected(args: argparse.Namespace, dataset: Json) -> None:
 def print_corrected(args: argparse.Namespace, labels: Json, merged: CorrectedMasks) -> None:
     """Print what was taken over from another tool, and what was not."""
     print(f"{len(merged.changed)} masks of '{args.corrected}' are new or corrected.")
-    if not merged.changed:
+    if not (merged.changed or merged.unusable):
         print(
             f"None differs from its mask in '{args.boxes}': is '{args.corrected}' from before the "
             "correction?",
@@ -98,6 +102,9 @@ def print_corrected(args: argparse.Namespace, labels: Json, merged: CorrectedMas
             "these counts as a person's. If most were only labelled, pass the labelled json, "
             "OUT_JSON, instead."
         )
+    if merged.unusable:
+        title = UNUSABLE.format(count=len(merged.unusable), name=args.corrected)
+        print_listed(title, merged.unusable)
     if merged.ignored:
         title = IGNORED.format(count=len(merged.ignored), name=args.corrected, labels=args.boxes)
         print_listed(title, merged.ignored)

@@ -12,6 +12,7 @@ from pycocotools import mask as coco_mask
 from scipy.ndimage import binary_fill_holes
 
 from mmdet_discobox.annotation_files.annotated_masks import sensible_mask
+from mmdet_discobox.annotation_files.coco_records import Problem
 from mmdet_discobox.annotation_files.coco_values import quote
 from mmdet_discobox.annotation_files.true_masks import PERSON, find_mask_problems
 from mmdet_discobox.labelling.labelled_boxes import has_mask, without_mask
@@ -36,12 +37,14 @@ class CorrectedMasks:
         changed: ids of the annotations with a corrected mask.
         renumbered: number of annotations whose id in the export is not that of their box.
         ignored: a line for each change that is not taken over.
+        unusable: a line for each mask that is not taken over because no training could use it.
     """
 
     dataset: Json
     changed: frozenset[int | str]
     renumbered: int
     ignored: list[str]
+    unusable: list[str]
 
 
 def merge_corrected(dataset: Json, corrected: Json, *, name: str) -> CorrectedMasks:
@@ -60,28 +63,32 @@ def merge_corrected(dataset: Json, corrected: Json, *, name: str) -> CorrectedMa
     Returns:
         The labels, and what is not taken over: changed classes and boxes (but for boxes that are
         the tight ones of their masks, which tools compute), annotations that are new, missing or
-        have lost their mask. Images that are not in the export were not opened.
+        have lost their mask. Nor are masks that do not fit their box: tools shrink small objects
+        when they trace polygons. Images that are not in the export were not opened.
 
     Raises:
         ValueError: if no annotation of the export is of these boxes, an image has another size
-            there, or a mask does not fit its box.
+            there, or no mask fits its box.
     """
     match = match_export(dataset, corrected, name=name)
     pairs = match.annotations
     _check_matched(dataset, corrected, match, name)
     sizes = image_sizes(dataset)
-    changed = {
+    new = {
         ours["id"]: pairs[index]["segmentation"]
         for index, ours in enumerate(dataset["annotations"])
         if index in pairs and _is_corrected(ours, pairs[index], sizes[ours["image_id"]])
     }
-    merged = {**dataset, "annotations": [_merge(a, changed) for a in dataset["annotations"]]}
-    _check_fit(merged, changed, name)
+    faults = {key: p for key, p in find_mask_problems(_merged(dataset, new)).items() if key in new}
+    _check_fit(faults, match, name)
+    changed = {key: mask for key, mask in new.items() if key not in faults}
+    merged = _merged(dataset, changed)
     return CorrectedMasks(
         {**merged, "annotations": [_with_area(a, sizes, changed) for a in merged["annotations"]]},
         changed=frozenset(changed),
         renumbered=sum(dataset["annotations"][i]["id"] != a["id"] for i, a in pairs.items()),
         ignored=[*_changes(dataset, corrected, match), *_deletions(dataset, match)],
+        unusable=_unusable(dataset, match, faults),
     )
 
 
@@ -102,6 +109,11 @@ def _check_matched(dataset: Json, corrected: Json, match: ExportMatch, name: str
     )
 
 
+def _merged(dataset: Json, masks: dict[Any, Any]) -> Json:
+    """Return the labels with the masks of a person, by the ids of their annotations."""
+    return {**dataset, "annotations": [_merge(a, masks) for a in dataset["annotations"]]}
+
+
 def _merge(annotation: Json, changed: dict[Any, Any]) -> Json:
     if annotation["id"] not in changed:
         return annotation
@@ -117,14 +129,27 @@ def _with_area(annotation: Json, sizes: dict[Any, Json], changed: dict[Any, Any]
     return {**annotation, "area": float(coco_mask.area(mask))}
 
 
-def _check_fit(merged: Json, changed: dict[Any, Any], name: str) -> None:
-    problems = [p for value, p in find_mask_problems(merged).items() if value in changed]
-    if problems:
-        shown = "".join(f"\n- {problem}" for problem in problems[:5])
-        raise ValueError(
-            f"Expected the masks of '{name}' to fit their boxes, but {len(problems)} of "
-            f"{len(changed)} do not.{shown}"
-        )
+def _check_fit(faults: dict[Any, Problem], match: ExportMatch, name: str) -> None:
+    """Check that the file is not wrong as a whole: that one of its masks fits its box."""
+    drawn = sum(map(has_mask, match.annotations.values()))
+    if not drawn or len(faults) < drawn:
+        return
+    shown = "".join(f"\n- {problem}" for problem in list(faults.values())[:5])
+    raise ValueError(
+        f"Expected the masks of '{name}' to fit their boxes, but none of its {drawn} masks of "
+        f"these boxes does. Export pixels of the whole image.{shown}"
+    )
+
+
+def _unusable(dataset: Json, match: ExportMatch, faults: dict[Any, Problem]) -> list[str]:
+    """List the masks that do not fit, by their ids in the export and those of their boxes."""
+    ours = dataset["annotations"]
+    found = [(a["id"], faults.get(ours[index]["id"])) for index, a in match.annotations.items()]
+    return [
+        f"annotation {quote(value)} there, here {fault.where}: {fault.fault}"
+        for value, fault in found
+        if fault
+    ]
 
 
 def _is_corrected(ours: Json, theirs: Json, size: Json) -> bool:
@@ -213,7 +238,8 @@ def _near(box: Sequence[float], other: Sequence[float]) -> bool:
 
 def _is_tight(annotation: Json, size: Json) -> bool:
     """Return whether the box of an annotation is that of its mask."""
-    if not has_mask(annotation):
+    mask = sensible_mask(annotation.get("segmentation"), **size)
+    if mask is None:
         return False
-    mask = to_rle(annotation["segmentation"], **size)
+    mask = to_rle(mask, **size)
     return _near(annotation["bbox"], coco_mask.toBbox(mask).tolist())

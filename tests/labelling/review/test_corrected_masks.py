@@ -253,12 +253,51 @@ def test_an_unknown_image_is_named_once_and_an_image_of_another_size_is_an_error
         merge(before, after)
 
 
-def test_a_mask_elsewhere_than_its_box_is_an_error():
+def test_a_mask_that_does_not_fit_its_box_does_not_stop_the_others():
+    before, after = labels(), renumbered(labels())
+    third, second, first = after["annotations"]  # 1, 2 and 3 there; 9, 8 and 7 here
+    first["segmentation"] = corrected(40)
+    second["segmentation"] = corrected(17)
+    merged = merge(before, after)
+    assert merged.changed == {8}
+    assert merged.dataset["annotations"][0] == before["annotations"][0]
+    assert merged.ignored == []
+    assert merged.unusable == [
+        "annotation 3 there, here annotation 7 (image 1, 'day/a.png'): the mask lies outside its "
+        "box: its own is [43.0, 2.0, 7.0, 8.0], `bbox` is [2, 2, 10, 8]"
+    ]
+    third["segmentation"] = [[1, 2, 3]]
+    third["bbox"] = [32, 2, 14, 8]
+    merged = merge(before, after)
+    assert (
+        "annotation 1 there, here annotation 9 (image 1, 'day/a.png'): expected polygons of"
+        in (merged.unusable[-1])
+    )
+    assert merged.ignored == ["annotation 1 has the box [32, 2, 14, 8] instead of [32, 2, 10, 8]"]
+
+
+def test_a_small_object_that_a_tool_has_shrunk_keeps_its_mask():
+    """3 x 3 pixels are just enough of the box of 4 x 4; the three corners that are left are not."""
+    before = labels()
+    small = [[50, 5, 53, 5, 53, 8, 50, 8]]
+    before["annotations"].append(dict(drawn(70), bbox=[50, 5, 4, 4], segmentation=small))
+    after = copy.deepcopy(before)
+    after["annotations"][0]["segmentation"] = corrected(2)
+    after["annotations"][3]["segmentation"] = [[50, 5, 52, 5, 52, 7]]
+    merged = merge(before, after)
+    assert merged.changed == {7}
+    assert merged.dataset["annotations"][3] == before["annotations"][3]
+    (line,) = merged.unusable
+    assert line.startswith("annotation 70 there, here annotation 70 ")
+
+
+def test_an_export_without_a_mask_that_fits_is_an_error():
+    """As of a tool that writes fractions of the image."""
     before, after = labels(), labels()
-    after["annotations"][0]["segmentation"] = corrected(40)
-    with pytest.raises(
-        ValueError, match=r"(?s)to fit their boxes, but 1 of 1 do not.*annotation 7"
-    ):
+    for annotation in after["annotations"]:
+        annotation["segmentation"] = [[0.1, 0.1, 0.9, 0.1, 0.9, 0.9]]
+    message = r"(?s)to fit their boxes, but none of its 3 masks of these boxes.*- annotation 7 "
+    with pytest.raises(ValueError, match=message):
         merge(before, after)
 
 
