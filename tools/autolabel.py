@@ -46,8 +46,8 @@ from autolabelling.messages import (
     print_clipped,
     print_corrected,
     print_left_out,
-    print_listed,
     print_rejected,
+    print_report,
     print_result,
 )
 from autolabelling.networks import build_labeler, mask_settings
@@ -195,13 +195,9 @@ def write_results(args: argparse.Namespace, labelled: LabelledBoxes, truth: Json
 
 def draw_page(args: argparse.Namespace, dataset: Json, *, title: str) -> int:
     """Write the page of masks; return the exit status, 1 if images cannot be read."""
-    page, unread = write_report(
-        args.report, dataset, args.img_dir, title=title, limit=args.report_limit
-    )
-    print(f"report: {page}")
-    if unread:
-        print_listed(f"{len(unread)} images cannot be read and are not on the page:", unread)
-    return int(bool(unread))
+    report = write_report(args.report, dataset, args.img_dir, title=title, limit=args.report_limit)
+    print_report(report)
+    return int(bool(report.unread))
 
 
 @contextmanager

@@ -163,7 +163,8 @@ def test_accepted_ids_of_boxes_without_masks_are_an_error(autolabel, root, tmp_p
 def test_masks_beyond_the_limit_of_the_page_are_kept(autolabel, root, tmp_path):
     out, accepted = tmp_path / "out.json", tmp_path / "accepted.json"
     paths = ("--teacher-only", root / "boxes.json", root / "images")
-    autolabel(*paths, out, "--report", tmp_path / "page", "--report-limit", 5)
+    output = autolabel(*paths, out, "--report", tmp_path / "page", "--report-limit", 5)
+    assert "report: 5 masks; 3 of higher quality are left out (--report-limit): " in output
     annotations = json.loads(out.read_text())["annotations"]
     best = sorted(annotations, key=lambda a: a["mask_quality"])
     worst, rest = ([a["id"] for a in part] for part in (best[:5], best[5:]))
@@ -510,13 +511,15 @@ def test_the_page_is_tried_before_the_masks_and_can_be_drawn_later(autolabel, ro
             autolabel(*options, "--report", folder)
     assert not out.exists()
     autolabel(*options, "--report", tmp_path / "first")
-    assert "report: " in autolabel("--report", tmp_path / "second", out, root / "images")
+    output = autolabel("--report", tmp_path / "second", out, root / "images")
+    assert f"report: 8 masks: {tmp_path / 'second' / 'index.html'}\n" in output
     first, second = ((tmp_path / n / "index.html").read_bytes() for n in ("first", "second"))
     assert first == second
     images = tmp_path / "images"
     shutil.copytree(root / "images", images)
     (images / "1.png").write_bytes(b"<html>404</html>")
     output = autolabel("--report", tmp_path / "third", out, images, status=1)
+    assert "report: 6 masks: " in output
     assert "1 images cannot be read and are not on the page:" in output
     assert "- 2 masks: Expected an image at" in output
     page = (tmp_path / "third" / "index.html").read_text()
@@ -524,3 +527,23 @@ def test_the_page_is_tried_before_the_masks_and_can_be_drawn_later(autolabel, ro
     assert '"file": "1.png"' not in page
     with pytest.raises(ValueError, match="which have a `mask_quality`, in '.*' but got none"):
         autolabel("--report", tmp_path / "third", root / "boxes.json", root / "images")
+
+
+def test_an_empty_page_tells_why(autolabel, root, tmp_path):
+    images, page = tmp_path / "images", tmp_path / "page"
+    shutil.copytree(root / "images", images)
+    out = tmp_path / "out.json"
+    autolabel("--teacher-only", root / "boxes.json", images, out)
+    for path in images.iterdir():
+        path.write_bytes(b"")
+    output = autolabel("--report", page, out, images, status=1)
+    message = "there are no masks to review: no image of theirs can be read"
+    assert f"report: the page is empty, {message}: {page / 'index.html'}\n" in output
+    dataset = json.loads(out.read_text())
+    for annotation in dataset["annotations"]:
+        annotation["mask_source"] = "person"
+    out.write_text(json.dumps(dataset))
+    output = autolabel("--report", page, out, images)
+    reason = "8 masks are a person's already, and no others have a `mask_quality`"
+    assert f"there are no masks to review: {reason}: " in output
+    assert f'"empty": "{reason}"' in (page / "index.html").read_text()

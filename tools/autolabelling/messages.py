@@ -16,6 +16,8 @@ from mmdet_discobox.labelling.labelled_boxes import (
 from mmdet_discobox.labelling.review.corrected_masks import CorrectedMasks
 from mmdet_discobox.utils.types import Json
 
+from .report import Report
+
 IGNORED = (
     "{count} changes of '{name}' are not taken over, which reads new masks alone. Change boxes and "
     "classes, and delete boxes or masks (`segmentation`), in '{labels}' itself, and merge again:"
@@ -108,6 +110,20 @@ def print_corrected(args: argparse.Namespace, labels: Json, merged: CorrectedMas
     if merged.ignored:
         title = IGNORED.format(count=len(merged.ignored), name=args.corrected, labels=args.boxes)
         print_listed(title, merged.ignored)
+
+
+def print_report(report: Report) -> None:
+    """Print how many masks the page has, what is not on it, and its path."""
+    if report.shown:
+        content = f"{report.shown} masks"
+    else:
+        content = f"the page is empty, there are no masks to review: {report.empty}"
+    if report.left_out:
+        content += f"; {report.left_out} of higher quality are left out (--report-limit)"
+    print(f"report: {content}: {report.path}")
+    if report.unread:
+        title = f"{len(report.unread)} images cannot be read and are not on the page:"
+        print_listed(title, report.unread)
 
 
 def print_result(args: argparse.Namespace, labelled: LabelledBoxes) -> None:

@@ -60,9 +60,26 @@ class ReportItem:
     digest: str
 
 
-def write_report(
-    folder: Path, dataset: Json, image_dir: Path, *, title: str, limit: int
-) -> tuple[Path, list[str]]:
+@dataclass(frozen=True)
+class Report:
+    """A page that was written.
+
+    Attributes:
+        path: path of the page.
+        shown: number of masks on it.
+        left_out: number of masks of higher quality, for which ``limit`` leaves no room.
+        unread: reasons why images cannot be read, whose masks are not on it.
+        empty: reason why there are no masks on it, if there are none.
+    """
+
+    path: Path
+    shown: int
+    left_out: int
+    unread: list[str]
+    empty: str
+
+
+def write_report(folder: Path, dataset: Json, image_dir: Path, *, title: str, limit: int) -> Report:
     """Write the page of a labelled data set.
 
     Masks of images that cannot be read are not on it, and are not exported as left out.
@@ -73,9 +90,6 @@ def write_report(
         image_dir: folder of its images.
         title: title of the page.
         limit: largest number of masks on it; the best are left out.
-
-    Returns:
-        Path of the page, and the reasons why images cannot be read.
 
     Raises:
         ValueError: if the folder cannot be written.
@@ -90,8 +104,20 @@ def write_report(
     path = check_report_folder(folder)
     unread: list[str] = []
     items = report_items(dataset, rated[:limit], image_dir, on_unread=unread.append)
-    write_label_report(path, items, title=title, left_out=left_out, accepted=accepted)
-    return path, unread
+    empty = _why_empty(len(rated), accepted)
+    shown = write_label_report(
+        path, items, title=title, left_out=left_out, accepted=accepted, empty=empty
+    )
+    return Report(path, shown, len(left_out), unread, empty)
+
+
+def _why_empty(rated: int, accepted: int) -> str:
+    """Return why a page is empty, if it is."""
+    if rated:
+        return "no image of theirs can be read"
+    if accepted:
+        return f"{accepted} masks are a person's already, and no others have a `mask_quality`"
+    return "no mask has a `mask_quality`, as those of this command do"
 
 
 def is_rated(annotation: Json) -> bool:
@@ -176,7 +202,8 @@ def write_label_report(
     title: str,
     left_out: Mapping[int | str, str] = MappingProxyType({}),
     accepted: int = 0,
-) -> None:
+    empty: str = "",
+) -> int:
     """Write the page: the proposed masks first, sortable, filterable, with keyboard shortcuts.
 
     The page proposes to look at the masks of lowest quality first, of all classes in turn.
@@ -192,6 +219,10 @@ def write_label_report(
         left_out: digests of masks that are not shown, by their ids; the page reports their number
             and exports them.
         accepted: number of masks accepted in earlier rounds, which are not shown.
+        empty: reason why there are no masks, which a page without any tells.
+
+    Returns:
+        Number of masks on the page.
     """
     rows = list(_rows(items))
     others = [(json.dumps(value), digest) for value, digest in left_out.items()]
@@ -199,12 +230,13 @@ def write_label_report(
     order = proposed_order([row["name"] for row in rows], [row["quality"] for row in rows])
     for turn, index in enumerate(order):
         rows[index]["turn"] = turn
-    data = dict(title=title, key=key, leftOut=others, items=rows, earlier=accepted)
+    data = dict(title=title, key=key, leftOut=others, items=rows, earlier=accepted, empty=empty)
     # escape "<": a name in the data could otherwise close the script element
     text = json.dumps(data, ensure_ascii=False).replace("<", "\\u003c")
     page = _TEMPLATE.read_text(encoding="utf-8")
     page = page.replace("{{title}}", html.escape(title)).replace("{{data}}", text)
     write_bytes(Path(path), page.encode("utf-8", errors="replace"))
+    return len(rows)
 
 
 def _key(title: str, rows: list[dict[str, Any]]) -> str:

@@ -297,3 +297,11 @@ def test_another_tab_of_the_page_loses_no_decisions(tmp_path):
     write_label_report(path, [item(1, "dog", 0.2), item(2, "dog", 0.9)], title="a.json")
     expected = '{"0":"accepted","1":"rejected"}2 of 2 shown, 1 accepted, 1 rejected'
     assert result_of(path, OTHER_TAB, tmp_path / "profile") == expected
+
+
+def test_an_empty_page_tells_why(tmp_path):
+    path = tmp_path / "index.html"
+    assert write_label_report(path, [], title="a.json", empty="all are a person's") == 0
+    script = "return document.querySelector('main').textContent;"
+    shown = result_of(path, script, tmp_path / "profile")
+    assert shown == "There are no masks to review: all are a person's."
