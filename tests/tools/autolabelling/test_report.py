@@ -216,7 +216,7 @@ const look = (name) => {
   const figure = document.querySelector(".current");
   const head = document.querySelector("header").getBoundingClientRect().bottom;
   const { top, bottom } = figure.getBoundingClientRect();
-  const decided = document.querySelectorAll("figure[data-state]").length;
+  const decided = document.querySelectorAll("[aria-pressed=true]").length;
   seen[name] = [figure.dataset.id, decided, top >= head && bottom <= innerHeight];
 };
 scrollTo(0, 1e6); look("away");
@@ -297,6 +297,48 @@ def test_another_tab_of_the_page_loses_no_decisions(tmp_path):
     write_label_report(path, [item(1, "dog", 0.2), item(2, "dog", 0.9)], title="a.json")
     expected = '{"0":"accepted","1":"rejected"}2 of 2 shown, 1 accepted, 1 rejected'
     assert result_of(path, OTHER_TAB, tmp_path / "profile") == expected
+
+
+CLICKED = """
+const seen = [];
+const figures = () => [...document.querySelectorAll("figure")];
+const button = (place, state) => figures()[place].querySelector("button." + state);
+const look = () => seen.push([
+  figures().map((figure) => figure.dataset.state).join(" "),
+  [...document.querySelectorAll("[aria-pressed=true]")].map((each) => each.ariaLabel).join(", "),
+  document.querySelector(".current").dataset.id,
+]);
+scrollTo(0, 7);
+button(1, "accepted").click(); look();
+button(0, "rejected").click(); look();
+button(1, "rejected").click(); look();
+button(1, "rejected").click(); look();
+const scrolled = scrollY;
+const press = (key) => document.dispatchEvent(new KeyboardEvent("keydown", { key, bubbles: true }));
+press("z"); look();
+button(0, "accepted").focus(); press("u"); look();
+press("ArrowRight"); seen.push(document.activeElement.tagName);
+const down = new MouseEvent("mousedown", { bubbles: true, cancelable: true });
+seen.push(button(1, "accepted").dispatchEvent(down), scrolled);
+return JSON.stringify(seen);
+"""
+
+
+def test_buttons_decide_without_a_keyboard_and_without_scrolling(tmp_path):
+    path = tmp_path / "index.html"
+    items = [item(i, "dog", i / 40, file_name=f"{i}.png") for i in range(40)]
+    write_label_report(path, items, title="a.json")
+    seen = json.loads(result_of(path, CLICKED, tmp_path / "profile"))
+    states = [(first.split(" ")[:2], *rest) for first, *rest in seen[:6]]
+    assert states == [
+        (["", "accepted"], "Accept dog, 1.png, id 1", "1"),
+        (["rejected", "accepted"], "Reject dog, 0.png, id 0, Accept dog, 1.png, id 1", "0"),
+        (["rejected", "rejected"], "Reject dog, 0.png, id 0, Reject dog, 1.png, id 1", "1"),
+        (["rejected", ""], "Reject dog, 0.png, id 0", "1"),  # again: clears
+        (["rejected", "rejected"], "Reject dog, 0.png, id 0, Reject dog, 1.png, id 1", "1"),
+        (["", "rejected"], "Reject dog, 1.png, id 1", "0"),  # the focus selects, too
+    ]
+    assert seen[6:] == ["BODY", False, 7]  # keys go to the selected card, not to the last button
 
 
 def test_an_empty_page_tells_why(tmp_path):
