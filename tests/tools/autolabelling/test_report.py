@@ -341,6 +341,65 @@ def test_buttons_decide_without_a_keyboard_and_without_scrolling(tmp_path):
     assert seen[6:] == ["BODY", False, 7]  # keys go to the selected card, not to the last button
 
 
+ENLARGED = """
+const seen = [];
+const large = document.querySelector("dialog");
+const press = (key) => (document.activeElement || document.body).dispatchEvent(
+  new KeyboardEvent("keydown", { key, bubbles: true, cancelable: true }));
+const pressed = () => {
+  const button = large.querySelector("[aria-pressed=true]");
+  return button ? button.className : "";
+};
+const look = () => {
+  const text = large.open ? large.textContent.split(" · ")[1].slice(0, 6) : "closed";
+  seen.push([text, large.open ? pressed() : "", document.querySelector(".current").dataset.id]);
+};
+press("Enter"); look();
+const [image, overlay] = large.querySelectorAll("img");
+await Promise.all([image.decode(), overlay.decode()]);
+const { width, height } = image.getBoundingClientRect();
+seen.push(Math.min(width, height) > 2 * 220, image.width === overlay.width);
+press("a"); look();
+press("r"); look();
+press("z"); look();
+press("z"); look();
+large.querySelector("button.rejected").click(); look();
+press("ArrowLeft"); look();
+press("Enter"); look();
+const click = (place) => document.querySelectorAll("figure")[place].dispatchEvent(
+  new MouseEvent("click", { bubbles: true }));
+click(2); click(1); look();
+click(1); look();
+large.querySelector("img").click(); look();
+await new Promise((resolve) => setTimeout(resolve));
+seen.push(document.querySelectorAll("dialog img").length);
+const button = document.querySelector("button.rejected");
+button.focus(); press("Enter"); look();
+return JSON.stringify(seen);
+"""
+
+
+def test_a_mask_can_be_enlarged_and_decided_there(tmp_path):
+    path = tmp_path / "index.html"
+    write_label_report(path, [item(i, "dog", i / 4) for i in range(3)], title="a.json")
+    assert json.loads(result_of(path, ENLARGED, tmp_path / "profile")) == [
+        ["1 of 3", "", "0"],
+        *(True, True),
+        ["2 of 3", "", "1"],  # decisions go on to the next
+        ["3 of 3", "", "2"],
+        ["2 of 3", "", "1"],
+        ["1 of 3", "", "0"],
+        ["2 of 3", "", "1"],  # so do the buttons
+        ["1 of 3", "rejected", "0"],
+        ["closed", "", "0"],
+        ["closed", "", "1"],  # a click on each of two cards
+        ["2 of 3", "", "1"],  # two on one
+        ["closed", "", "1"],
+        0,
+        ["closed", "", "0"],  # Enter on a button presses it
+    ]
+
+
 def test_an_empty_page_tells_why(tmp_path):
     path = tmp_path / "index.html"
     assert write_label_report(path, [], title="a.json", empty="all are a person's") == 0
