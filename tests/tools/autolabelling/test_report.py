@@ -371,8 +371,10 @@ const click = (place) => document.querySelectorAll("figure")[place].dispatchEven
 click(2); click(1); look();
 click(1); look();
 large.querySelector("img").click(); look();
-await new Promise((resolve) => setTimeout(resolve));
-seen.push(document.querySelectorAll("dialog img").length);
+large.dispatchEvent(new Event("close"));  // sooner than the browser does
+seen.push(large.childElementCount);
+press("Enter"); large.dispatchEvent(new Event("close")); look();
+press("Enter");
 const button = document.querySelector("button.rejected");
 button.focus(); press("Enter"); look();
 return JSON.stringify(seen);
@@ -396,8 +398,78 @@ def test_a_mask_can_be_enlarged_and_decided_there(tmp_path):
         ["2 of 3", "", "1"],  # two on one
         ["closed", "", "1"],
         0,
+        ["2 of 3", "", "1"],  # closed and opened at once
         ["closed", "", "0"],  # Enter on a button presses it
     ]
+
+
+#: saves the decisions about all masks, and loads what was saved or `file`
+LOADED = """
+const seen = [];
+const told = document.getElementById("told");
+const input = document.getElementById("file");
+const load = async (text) => {
+  const files = new DataTransfer();
+  files.items.add(new File([text], "accepted.json"));
+  input.files = files.files;
+  told.textContent = "";
+  input.dispatchEvent(new Event("change", { bubbles: true }));
+  while (!told.textContent) await new Promise((resolve) => setTimeout(resolve, 10));
+  seen.push([told.textContent, localStorage[storeName]]);
+};
+const press = (key) => document.dispatchEvent(new KeyboardEvent("keydown", { key, bubbles: true }));
+let blob;
+URL.createObjectURL = (made) => { blob = made; return "data:,"; };
+HTMLAnchorElement.prototype.click = () => {};
+const save = async () => { document.getElementById("save").click(); return blob.text(); };
+"""
+
+
+def test_saved_decisions_can_be_loaded(tmp_path):
+    """Also those about ids that a browser would round, or that look like json."""
+    path = tmp_path / "index.html"
+    ids = [1, '"2", 3', "ü\\", HUGE]
+    write_label_report(path, [item(each, "dog", 0.5) for each in ids], title="a.json")
+    script = LOADED + (
+        'press("a"); press("r"); press("r"); press("a"); const text = await save();'
+        'press("z"); press("z"); press("ArrowLeft"); press("ArrowLeft"); press("r");'
+        "await load(text); await load(text); press('z'); seen.push(localStorage[storeName]);"
+        "return JSON.stringify([text, seen, input.value]);"
+    )
+    text, seen, value = json.loads(result_of(path, script, tmp_path / "profile"))
+    assert json.loads(text)["accepted"] == [1, HUGE]
+    all_states = '{"0":"accepted","1":"rejected","2":"rejected","3":"accepted"}'
+    told = "accepted.json: 4 decisions loaded."
+    assert seen[:2] == [[told, all_states]] * 2
+    assert seen[2] == '{"0":"rejected","1":"rejected"}'  # as before the first: one step
+    assert value == ""
+
+
+def test_decisions_about_other_masks_are_not_loaded(tmp_path):
+    """As those of a page with more masks, of which one has changed since."""
+    path = tmp_path / "index.html"
+    items = [item(1, "dog", 0.1), item("b", "dog", 0.2), item(3, "dog", 0.3)]
+    write_label_report(path, items, title="a.json", left_out={4: "of 4"})
+    digests = {"1": "of 1", '"b"': "another", "3": "of 3", "4": "of 4", "5": "of 5"}
+    saved = dict(accepted=[1, "b", 4], rejected=[5], left_out=[3], masks=digests)
+    fewer = dict(saved, accepted=[5], rejected=[])
+    bad = [json.dumps(each) for each in ([1, 3], dict(accepted=[1]), dict(saved, accepted=None))]
+    script = LOADED + "".join(
+        f"await load({json.dumps(text)});"
+        for text in (json.dumps(saved, indent=1), json.dumps(fewer), "{", *bad)
+    )
+    seen = json.loads(
+        result_of(path, script + "return JSON.stringify(seen);", tmp_path / "profile")
+    )
+    where = "are left out, also of the next download: their masks are not on this page"
+    wrong = "accepted.json is not loaded: it is no file that “Download decisions” has saved."
+    assert [text for text, _ in seen] == [
+        "accepted.json: 1 decisions loaded. 1 are not taken over: their masks have changed. "
+        f"2 {where} (--report-limit draws more).",
+        f"accepted.json: 0 decisions loaded. 1 {where}.",
+        *[wrong] * 4,
+    ]
+    assert {states for _, states in seen} == {'{"0":"accepted"}'}
 
 
 def test_an_empty_page_tells_why(tmp_path):
