@@ -472,6 +472,37 @@ def test_decisions_about_other_masks_are_not_loaded(tmp_path):
     assert {states for _, states in seen} == {'{"0":"accepted"}'}
 
 
+#: as in a private window: from the start, or when there is no more room
+REFUSING = """
+Object.defineProperty(window, "localStorage", { configurable: true, get() { throw new Error(); } });
+"""
+UNSTORED = """
+const note = document.getElementById("unstored");
+const seen = [note.hidden];
+const press = (key) => document.dispatchEvent(new KeyboardEvent("keydown", { key, bubbles: true }));
+const { setItem } = Storage.prototype;
+Storage.prototype.setItem = () => { throw new Error(); };
+press("a"); seen.push(note.hidden);
+Storage.prototype.setItem = setItem;
+press("a"); seen.push(note.hidden, document.getElementById("count").textContent);
+return JSON.stringify(seen);
+"""
+
+
+@pytest.mark.parametrize("refused", [False, True])
+def test_a_browser_that_stores_no_decisions_is_told(tmp_path, refused):
+    path = tmp_path / "index.html"
+    write_label_report(path, ITEMS, title="a.json")
+    text = path.read_text(encoding="utf-8")
+    if refused:
+        path.write_text(
+            text.replace('"use strict";', f'"use strict";{REFUSING}', 1), encoding="utf-8"
+        )
+    *hidden, count = json.loads(result_of(path, UNSTORED, tmp_path / "profile"))
+    assert hidden == [not refused, False, not refused]
+    assert count == "4 of 4 shown, 2 accepted, 0 rejected"  # until the page is loaded again
+
+
 def test_an_empty_page_tells_why(tmp_path):
     path = tmp_path / "index.html"
     assert write_label_report(path, [], title="a.json", empty="all are a person's") == 0
