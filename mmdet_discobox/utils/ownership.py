@@ -42,7 +42,6 @@ def sole_owner(folder: Path) -> Iterator[None]:
     if fcntl is None or folder in _owned:
         yield
         return
-    folder.mkdir(parents=True, exist_ok=True)
     try:
         _claim(folder)
         yield
@@ -67,7 +66,7 @@ def _try_lock(folder: Path, mode: int) -> str | None:
     path = folder / _NAME
     while True:
         if folder not in _owned:
-            _owned[folder] = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+            _owned[folder] = _open(path)
         file = _owned[folder]
         try:
             # unlike flock, children of a process do not inherit it
@@ -87,6 +86,18 @@ def _try_lock(folder: Path, mode: int) -> str | None:
         os.truncate(file, 0)
         os.write(file, f"process {os.getpid()} on {socket.gethostname()}".encode())
     return None
+
+
+def _open(path: Path) -> int:
+    """Open a lock file, and create its folder, which an ending owner may remove meanwhile."""
+    folder = path.parent
+    while True:
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            return os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+        except (FileNotFoundError, FileExistsError):
+            if folder.exists() and not folder.is_dir():
+                raise
 
 
 def _refusal(folder: Path, owner: str) -> str:

@@ -101,6 +101,27 @@ def test_a_run_owns_the_folder_until_its_last_process_ends(folder, hold, monkeyp
     assert not folder.exists()
 
 
+@pytest.mark.parametrize("moment", ["mkdir", "open"])
+def test_a_run_that_ends_meanwhile_may_remove_the_folder(folder, monkeypatch, moment):
+    call = getattr(os, moment)
+
+    def remove_first(path, *arguments, **options):
+        monkeypatch.setattr(os, moment, call)
+        if moment == "open":
+            folder.rmdir()
+            return call(path, *arguments, **options)
+        raise FileExistsError(path)  # and `Path.mkdir` no longer finds the folder
+
+    folder.parent.mkdir()
+    monkeypatch.setattr(os, moment, remove_first)
+    with sole_owner(folder):
+        assert os.listdir(folder) == [ownership._NAME]
+    assert not folder.exists()
+    folder.touch()
+    with pytest.raises(FileExistsError), sole_owner(folder):
+        pass
+
+
 def test_a_file_system_without_locks_is_told(folder, monkeypatch):
     def fail(*_):
         raise OSError(95, "Operation not supported")
