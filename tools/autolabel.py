@@ -183,13 +183,20 @@ def beside(out: Path, suffix: str) -> Path:
 
 
 def write_results(args: argparse.Namespace, labelled: LabelledBoxes, truth: Json | None) -> None:
-    """Write the masks, compare them and draw their page."""
+    """Write the masks, compare them and draw their page.
+
+    A folder is written last: once it exists, the same command is refused, and would not draw the
+    page after a kill. A json is written first: the page can still be drawn of it.
+    """
+    compared = truth and compare_with_truth(labelled.dataset, truth, args.classes)
+    if args.report and args.format != "coco":
+        draw_page(args, labelled.dataset, title=args.out_json.name)
     notes = write_masks(args.format, args.out_json, labelled.dataset, args.img_dir)
     print_result(args, labelled)
     print("".join(f"{note}\n" for note in notes), end="")
-    if truth is not None:
-        print(compare_with_truth(labelled.dataset, truth, args.classes))
-    if args.report:
+    if compared:
+        print(compared)
+    if args.report and args.format == "coco":
         draw_page(args, labelled.dataset, title=args.out_json.name)
 
 

@@ -237,3 +237,25 @@ def test_folders_in_the_way_are_refused_before_labelling(autolabel, tmp_path):
             "--format", "yolo-seg",
         )  # fmt: skip
     assert {path.name for path in tmp_path.iterdir()} == {"set", "twice.json"}
+
+
+@pytest.mark.parametrize("file_format", ["coco", "yolo-seg", "voc-png"])
+def test_a_command_that_is_stopped_while_it_draws_the_page_can_be_run_again(
+    autolabel, tmp_path, monkeypatch, file_format
+):
+    root = write_boxes(tmp_path / "set", num_images=3)
+    out, page = tmp_path / "out", tmp_path / "page"
+    command = ("--teacher-only", "--device", "cpu", "--format", file_format, root / "boxes.json")
+    command += (root / "images", out, "--report", page)
+
+    def stop(*_):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr("autolabelling.report.write_bytes", stop)
+        with pytest.raises(KeyboardInterrupt):
+            autolabel(*command)
+    assert out.exists() == (file_format == "coco")  # whose page can be drawn later
+    autolabel(*command)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["out", "page", "set"]
+    assert (page / "index.html").is_file()
