@@ -77,6 +77,8 @@ def fit_labeler(
         config = fitting_config(taught, boxes, image_dir, epochs=epochs, seed=seed)
         _train(config, work_dir, device, on_iteration)
         _publish(work_dir, weights)
+    for checkpoint in work_dir.glob("iter_*.pth"):  # also those that a kill has left
+        checkpoint.unlink()
     return work_dir / CONFIG.name, weights
 
 
@@ -108,11 +110,9 @@ def _train(config: Config, work_dir: Path, device: str, on_iteration: OnIteratio
 
 
 def _publish(work_dir: Path, weights: Path) -> None:
-    """Write the weights of the teacher network, and remove the checkpoints of the training."""
+    """Write the weights of the teacher network."""
     latest = read_checkpoint(str(newest_whole_checkpoint([work_dir])))
     save_checkpoint(publish_checkpoint(latest, network="teacher"), weights)
-    for checkpoint in work_dir.glob("iter_*.pth"):
-        checkpoint.unlink()
 
 
 def _readable(dataset: Json, image_dir: Path) -> tuple[Json, list[str]]:
