@@ -96,12 +96,12 @@ class Task:
             if lock is None:
                 return BUSY
             try:
-                self._label()
+                self._label(lock)
             except subprocess.CalledProcessError as error:
                 return f"{error.cmd[1]} failed, see {self.folder}"
         return None
 
-    def _label(self) -> None:
+    def _label(self, lock: int) -> None:
         """Train a labeller on boxes and masks, and compare its labels."""
         start = time.time()
         train, val = self._read()
@@ -109,14 +109,14 @@ class Task:
         boxes = mark(train, chosen)
         fitted = only(boxes, chosen) if self.kind == "alone" else boxes
         words = ("--fit", "--epochs", self.label_epochs, "--seed", self.seed)
-        labels = self._autolabel("fit", fitted, *words)
+        labels = self._autolabel(lock, "fit", fitted, *words)
         network = self.folder / "fit_labels.json.labeler"
         files = (network / "box_labeler_lite0.py", network / "box_labeler.pth")
         if self.kind == "alone":  # the others were not labelled
-            labels = self._autolabel("others", boxes, *files)
+            labels = self._autolabel(lock, "others", boxes, *files)
         scores = dict(others=ious(labels, train, leaving_out=chosen))
         if val is not None:
-            scores["val"] = ious(self._autolabel("val", mark(val, set()), *files), val)
+            scores["val"] = ious(self._autolabel(lock, "val", mark(val, set()), *files), val)
         measures = {name: summary(each) for name, each in scores.items() if len(each)}
         own = dict(label_epochs=self.label_epochs, masks=len(chosen), seconds=time.time() - start)
         write_json(self.folder / "result.json", {**own, "measures": measures}, indent=1)
@@ -125,8 +125,11 @@ class Task:
         root = (self.settings.data or Path()) / self.data
         return [None if name is None else read_json(root / name) for name in FILES[self.data]]
 
-    def _autolabel(self, name: str, dataset: Json, *words: object) -> Json:
-        """Label a data set with the tool, unless this is done."""
+    def _autolabel(self, lock: int, name: str, dataset: Json, *words: object) -> Json:
+        """Label a data set with the tool, unless this is done.
+
+        The tool inherits the lock: it may outlive a study that is killed.
+        """
         boxes, labels = self.folder / f"{name}.json", self.folder / f"{name}_labels.json"
         if not labels.is_file():
             write_json(boxes, dataset)
@@ -134,7 +137,8 @@ class Task:
             tool = [sys.executable, ROOT / "tools" / "autolabel.py"]
             command = [*tool, *words, boxes, images, labels, "--device", "cpu"]
             with (self.folder / f"{name}.log").open("w") as log:
-                subprocess.run([*map(str, command)], check=True, stdout=log, stderr=log)
+                options = dict(stdout=log, stderr=log, pass_fds=[lock])
+                subprocess.run([*map(str, command)], check=True, **options)
         result: Json = read_json(labels)
         return result
 

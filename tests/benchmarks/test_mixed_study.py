@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import subprocess
 
 import numpy as np
 import pytest
@@ -70,6 +71,31 @@ def test_labels_do_not_depend_on_the_settings_of_detectors(tmp_path, truth):
     file.write_text(json.dumps({**truth, "info": 1}))
     with pytest.raises(ValueError, match=r"set/masks\.json in .* differ"):
         check(None, detectors=False)
+
+
+def test_a_labelling_that_outlives_a_killed_study_is_not_disturbed(tmp_path, truth, monkeypatch):
+    (tmp_path / "set" / "masks.json").rename(tmp_path / "set" / "instances.json")
+    (tmp_path / "set").rename(tmp_path / "coco_mini")
+    settings = study_settings.Settings(tmp_path / "out", data=tmp_path)
+    (task,) = mixed_runs.tasks(["mixed"], "coco_mini", [10], [0], 1, settings)
+    tools = []
+
+    def kill(*_, check, **options):
+        tools.append(subprocess.Popen(["sleep", "60"], **options))
+        raise InterruptedError
+
+    monkeypatch.setattr(mixed_runs.subprocess, "run", kill)
+    with pytest.raises(InterruptedError):
+        task.execute()
+    try:
+        assert task.execute() == mixed_runs.BUSY
+    finally:
+        tools[0].kill()
+        tools[0].wait()
+    with pytest.raises(InterruptedError):
+        task.execute()
+    tools[1].kill()
+    tools[1].wait()
 
 
 def test_the_report_has_a_row_for_each_kind_and_share(tmp_path):
