@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 import warnings
@@ -10,6 +11,9 @@ from pathlib import Path
 from typing import NoReturn
 
 from .files import is_stream
+
+#: errors of a write for which there is no room: the system names no file with them
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 def run(main: Callable[[], int | None], *, interrupted: str = "Interrupted.") -> NoReturn:
@@ -28,7 +32,13 @@ def run(main: Callable[[], int | None], *, interrupted: str = "Interrupted.") ->
         sys.stderr.write(f"{interrupted}\n")
         sys.exit(130)  # as shells have it
     except (ValueError, TypeError, ImportError, OSError) as error:
-        sys.exit(f"error: {error}")
+        sys.exit(f"error: {error}{_advice(error)}")
+
+
+def _advice(error: Exception) -> str:
+    if not (isinstance(error, OSError) and error.errno in _NO_ROOM):
+        return ""
+    return ". An output could not be written to its end: make room for it, and run the same command."
 
 
 def prepare_result(path: Path, name: str) -> None:

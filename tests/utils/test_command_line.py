@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import warnings
 from pathlib import Path
@@ -26,6 +27,17 @@ def test_invalid_input_is_reported_without_a_traceback(kind):
     with pytest.raises(SystemExit) as ending:
         run(fail)
     assert ending.value.code == "error: Expected a file."
+
+
+def test_a_full_disk_is_reported_with_what_to_do():
+    def fail():
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with pytest.raises(SystemExit) as ending:
+        run(fail)
+    assert "No space left on device. An output could not be written to its end: make room" in str(
+        ending.value.code
+    )
 
 
 def test_an_interruption_is_reported_without_a_traceback(capsys):
