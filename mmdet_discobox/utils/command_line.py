@@ -38,7 +38,7 @@ def run(main: Callable[[], int | None], *, interrupted: str = "Interrupted.") ->
 def _advice(error: Exception) -> str:
     if not (isinstance(error, OSError) and error.errno in _NO_ROOM):
         return ""
-    return ". An output could not be written to its end: make room for it, and run the same command."
+    return ". The output could not be written whole: make room, and run the same command."
 
 
 def prepare_result(path: Path, name: str) -> None:

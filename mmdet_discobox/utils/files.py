@@ -53,7 +53,7 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
             yield file
         return
     path = path.resolve()
-    partial = _partial(path)
+    partial = _with_ending(path, f".{os.getpid()}.part")
     try:
         with partial.open("wb") as file:
             yield file
@@ -67,19 +67,20 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
 
 @contextmanager
 def new_folder(path: Path) -> Iterator[Path]:
-    """Write a folder in one piece.
+    """Write a folder in one piece, by one process at a time.
 
     Args:
         path: folder to create; one that exists must be empty. The files are written to a temporary
             ``.part`` folder next to it, which is renamed to ``path`` at the end of the context, or
-            deleted on an error.
+            deleted on an error. What a killed write has left there is deleted first.
 
     Yields:
         The temporary folder.
     """
     path = path.resolve()
-    partial = _partial(path)
+    partial = _with_ending(path, ".writing.part")
     try:
+        shutil.rmtree(partial, ignore_errors=True)
         partial.mkdir(parents=True)
         yield partial
         os.replace(partial, path)
@@ -88,9 +89,8 @@ def new_folder(path: Path) -> Iterator[Path]:
         raise
 
 
-def _partial(path: Path) -> Path:
+def _with_ending(path: Path, ending: str) -> Path:
     """Return the temporary name of a file; that of a file with a long name is cut."""
-    ending = f".{os.getpid()}.part"
     name = os.fsencode(path.name)[: _LONGEST - len(ending)]
     return path.with_name(os.fsdecode(name) + ending)
 

@@ -112,3 +112,13 @@ def test_a_name_may_be_as_long_as_the_file_system_allows(tmp_path, name):
         (folder / "a").write_text("2")
     assert (tmp_path / name).read_bytes() == b"1"
     assert (tmp_path / "folder" / name / "a").read_text() == "2"
+
+
+def test_a_folder_replaces_what_a_killed_write_has_left(tmp_path):
+    left = tmp_path / "masks.writing.part"
+    left.mkdir()
+    (left / "old.png").touch()
+    with new_folder(tmp_path / "masks") as folder:
+        (folder / "new.png").touch()
+    assert [path.name for path in tmp_path.iterdir()] == ["masks"]
+    assert [path.name for path in (tmp_path / "masks").iterdir()] == ["new.png"]
