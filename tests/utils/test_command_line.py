@@ -35,7 +35,7 @@ def test_a_full_disk_is_reported_with_what_to_do():
 
     with pytest.raises(SystemExit) as ending:
         run(fail)
-    assert "No space left on device. An output could not be written whole: make room" in str(
+    assert "No space left on device. The output could not be written whole: make room" in str(
         ending.value.code
     )
 
