@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 from browser import result_of
 
-from autolabelling.report import ReportItem, crop_with_overlay, is_rated, write_label_report
+from autolabelling.report import is_rated, write_label_report
+from autolabelling.report_items import ReportItem, crop_with_overlay
 from mmdet_discobox.labelling import keep_accepted
 
 NASTY = '</script><script>document.title = "broken"</script>'
