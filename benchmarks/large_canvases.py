@@ -22,7 +22,7 @@ class Canvas:
 
     Attributes:
         pixels: ``(H, W, 3)`` BGR.
-        annotations: Annotations of COCO in its coordinates, with masks as run lengths.
+        annotations: annotations of COCO in its coordinates, with masks as run lengths.
     """
 
     pixels: np.ndarray
@@ -35,10 +35,10 @@ def build_canvases(
     """Place photographs in rows, in their own resolution; the last canvas may have space left.
 
     Args:
-        dataset: Annotations with masks.
-        image_dir: Folder of the images.
-        classes: Names of the classes whose objects are kept; label i is ``classes[i]``.
-        size: Width and height of a canvas in pixels.
+        dataset: annotations with masks.
+        image_dir: folder of the images.
+        classes: names of the classes whose objects are kept; label i is ``classes[i]``.
+        size: width and height of a canvas in pixels.
     """
     width, height = size
     labels = {dataset.getCatIds(catNms=[name])[0]: i for i, name in enumerate(classes)}

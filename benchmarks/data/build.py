@@ -43,9 +43,9 @@ def make_subsets(
     """Read the official files and make the content of each folder, in memory.
 
     Args:
-        coco: Folder of COCO 2017.
-        folders: Names of the folders to make.
-        console: Where to report progress.
+        coco: folder of COCO 2017.
+        folders: names of the folders to make.
+        console: where to report progress.
     """
     ids: Json = json.loads(IDS.read_bytes())
     content = {}

@@ -32,11 +32,11 @@ class CocoSplit(NamedTuple):
     """Official records of some images of a split.
 
     Attributes:
-        json_path: The official json.
-        image_folder: Folder of the official images.
-        images: Image records by id.
-        annotations: Annotation records by image id, in the order of the json.
-        categories: Category records, in the order of the json.
+        json_path: the official json.
+        image_folder: folder of the official images.
+        images: image records by id.
+        annotations: annotation records by image id, in the order of the json.
+        categories: category records, in the order of the json.
     """
 
     json_path: Path
@@ -50,13 +50,13 @@ def read_split(coco: Path, name: str, *, image_ids: Collection[int]) -> CocoSpli
     """Read the official records of some images, and check that the image files exist.
 
     Args:
-        coco: Folder with `annotations`, `train2017` and `val2017`.
+        coco: folder with `annotations`, `train2017` and `val2017`.
         name: "train2017" or "val2017".
-        image_ids: Images to read.
+        image_ids: images to read.
 
     Raises:
-        FileNotFoundError: If the json, the folder of the images or an image is missing.
-        ValueError: If the json is damaged or lacks an image.
+        FileNotFoundError: if the json, the folder of the images or an image is missing.
+        ValueError: if the json is damaged or lacks an image.
     """
     json_path, image_folder = coco / "annotations" / f"instances_{name}.json", coco / name
     require_paths([coco, json_path, image_folder], source=SOURCE)
@@ -110,12 +110,12 @@ def write_image(source: Path, target: Path, *, source_size: Size, size: Size) ->
 
     Args:
         source: Official image.
-        target: File to write.
-        source_size: Height and width that the official json states.
-        size: Height and width to write.
+        target: file to write.
+        source_size: height and width that the official json states.
+        size: height and width to write.
 
     Raises:
-        ValueError: If the image is damaged, or not of the stated size.
+        ValueError: if the image is damaged, or not of the stated size.
     """
     encoded = np.frombuffer(source.read_bytes(), np.uint8)
     # Annotations refer to the stored pixels, whatever orientation the EXIF data states.
@@ -138,7 +138,7 @@ def require_absent(folder: Path) -> None:
     """Check that neither a folder nor its unfinished predecessor exists.
 
     Raises:
-        FileExistsError: If one does.
+        FileExistsError: if one does.
     """
     for path in (folder, _unfinished(folder)):
         if path.exists():
@@ -152,10 +152,10 @@ def new_folder(folder: Path) -> Iterator[Path]:
     """Make a folder that appears under its name when the context ends without an error.
 
     Args:
-        folder: Folder to make. Until then it is called `.part`; an error removes it.
+        folder: folder to make. Until then it is called `.part`; an error removes it.
 
     Raises:
-        FileExistsError: If the folder exists.
+        FileExistsError: if the folder exists.
     """
     require_absent(folder)
     unfinished = _unfinished(folder)

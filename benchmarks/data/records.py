@@ -42,8 +42,8 @@ def mask_record(annotation: Json, *, source_size: Size, size: Size) -> Json:
 
     Args:
         annotation: Official record. Polygons are scaled; run lengths keep their size.
-        source_size: Height and width of the official image.
-        size: Height and width of the image to write.
+        source_size: height and width of the official image.
+        size: height and width of the image to write.
     """
     scale = size[1] / source_size[1], size[0] / source_size[0]  # x, y
     return {

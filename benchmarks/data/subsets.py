@@ -31,8 +31,8 @@ class Subset(NamedTuple):
 
     Attributes:
         split: Official records of its images.
-        sizes: Height and width of each image to write into `images/`, by image id.
-        jsons: Content of each json, by file name.
+        sizes: height and width of each image to write into `images/`, by image id.
+        jsons: content of each json, by file name.
     """
 
     split: CocoSplit
@@ -45,10 +45,10 @@ def make_persons(split: CocoSplit, ids: Json) -> Subset:
 
     Args:
         split: Official records of val2017.
-        ids: Entry "persons" of `ids.json`.
+        ids: entry "persons" of `ids.json`.
 
     Raises:
-        ValueError: If the official json lacks an annotation.
+        ValueError: if the official json lacks an annotation.
     """
     source_sizes = {i: official_size(image) for i, image in split.images.items()}
     sizes = {i: shrink(size) for i, size in source_sizes.items()}
@@ -76,10 +76,10 @@ def make_coco_mini(split: CocoSplit, ids: Json) -> Subset:
 
     Args:
         split: Official records of train2017.
-        ids: Entry "coco_mini" of `ids.json`.
+        ids: entry "coco_mini" of `ids.json`.
 
     Raises:
-        ValueError: If an image has another number of annotations than `ids.json` states.
+        ValueError: if an image has another number of annotations than `ids.json` states.
     """
     counts = dict(zip(ids["images"], ids["annotation_counts"], strict=True))
     different = [i for i, count in counts.items() if len(split.annotations[i]) != count]
@@ -107,8 +107,8 @@ def make_animals(coco_mini: Subset, ids: Json) -> Subset:
     """Make `val_masks.json` of `animals` from the content of `coco_mini`.
 
     Args:
-        coco_mini: Content of `coco_mini`.
-        ids: Entry "animals" of `ids.json`.
+        coco_mini: content of `coco_mini`.
+        ids: entry "animals" of `ids.json`.
     """
     source, wanted = coco_mini.jsons["instances.json"], frozenset(ids["val_masks"])
     new_ids = {name: index for index, name in enumerate(ANIMALS, start=1)}

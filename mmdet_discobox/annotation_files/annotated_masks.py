@@ -23,9 +23,9 @@ def sensible_mask(segmentation: Any, *, height: int, width: int) -> Any:
     """Return a segmentation if it is a mask of an image of this size, else None.
 
     Args:
-        segmentation: Value of the json.
-        height: Height of the image in pixels.
-        width: Width of the image in pixels.
+        segmentation: value of the json.
+        height: height of the image in pixels.
+        width: width of the image in pixels.
 
     Returns:
         The polygons of at least three points, as pycocotools needs them, or run lengths that cover
@@ -55,9 +55,9 @@ def object_area(annotation: dict[str, Any], *, height: int, width: int) -> float
     in each of its rows or columns, which all contain the object.
 
     Args:
-        annotation: Annotation with a valid ``bbox`` and without a senseless ``segmentation``.
-        height: Height of the image in pixels.
-        width: Width of the image in pixels.
+        annotation: annotation with a valid ``bbox`` and without a senseless ``segmentation``.
+        height: height of the image in pixels.
+        width: width of the image in pixels.
 
     Returns:
         The annotated area, else the area of the mask, else that of the box.

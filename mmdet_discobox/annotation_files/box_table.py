@@ -18,7 +18,7 @@ class BoxTable:
     """The ``G`` boxes of a COCO json without problems, see :func:`find_problems`.
 
     Attributes:
-        dataset: The json.
+        dataset: the json.
     """
 
     dataset: Json

@@ -30,16 +30,16 @@ def read_coco(
     """Read a COCO json; see :func:`open_coco`.
 
     Args:
-        path: The file.
-        name: Name of the file in errors; the path by default.
-        classes: As for :func:`open_coco`, like the others.
-        image_dir: Folder of the images.
-        annotated: Whether boxes are required.
-        masks: Whether masks and areas are read.
+        path: the file.
+        name: name of the file in errors; the path by default.
+        classes: as for :func:`open_coco`, like the others.
+        image_dir: folder of the images.
+        annotated: whether boxes are required.
+        masks: whether masks and areas are read.
 
     Raises:
-        FileNotFoundError: If there is no such file.
-        ValueError: If the file is not a COCO json, or has problems.
+        FileNotFoundError: if there is no such file.
+        ValueError: if the file is not a COCO json, or has problems.
     """
     dataset = load_coco_json(path, name=name)
     return open_coco(
@@ -60,18 +60,18 @@ def open_coco(
     """Validate a parsed COCO json and repair its optional fields.
 
     Args:
-        dataset: Parsed json; not changed.
-        name: Name of the file in errors.
-        classes: Names of the classes to train, as in ``metainfo``; None skips their validation.
-        image_dir: Folder that no ``file_name`` may leave; None skips this check.
-        annotated: Whether ``annotations`` must be there. A json of a test set has none.
-        masks: Whether ``segmentation`` and ``area`` are read; if not, they are not repaired.
+        dataset: parsed json; not changed.
+        name: name of the file in errors.
+        classes: names of the classes to train, as in ``metainfo``; None skips their validation.
+        image_dir: folder that no ``file_name`` may leave; None skips this check.
+        annotated: whether ``annotations`` must be there. A json of a test set has none.
+        masks: whether ``segmentation`` and ``area`` are read; if not, they are not repaired.
 
     Returns:
         The json, see :func:`repair`. Repairs of boxes and masks are logged as warnings.
 
     Raises:
-        ValueError: If the json has problems; with their number and the first five.
+        ValueError: if the json has problems; with their number and the first five.
     """
     check_coco_boxes(dataset, name=name, classes=classes, image_dir=image_dir, annotated=annotated)
     repaired, repairs = repair(dataset, masks=masks)

@@ -41,9 +41,9 @@ class Problem:
     """A fault of a COCO json.
 
     Attributes:
-        where: The record, for example ``annotation 7 (image 3, 'street.jpg')``.
-        fault: What is wrong, with the value found.
-        fix: How to fix it.
+        where: the record, for example ``annotation 7 (image 3, 'street.jpg')``.
+        fault: what is wrong, with the value found.
+        fix: how to fix it.
     """
 
     where: str

@@ -51,10 +51,10 @@ class Repair:
     """One kind of repair.
 
     Attributes:
-        text: What was repaired; contains the number.
-        fix: What the user may do.
-        count: Number of annotations.
-        examples: The first of them, with their values in the file.
+        text: what was repaired; contains the number.
+        fix: what the user may do.
+        count: number of annotations.
+        examples: the first of them, with their values in the file.
     """
 
     text: str
@@ -70,8 +70,8 @@ def repair(dataset: Json, *, masks: bool = True) -> tuple[Json, list[Repair]]:
     """Repair the records of a COCO json without problems, see :func:`find_problems`.
 
     Args:
-        dataset: The json; not changed. ``annotations`` may be missing.
-        masks: Whether to repair ``segmentation`` and ``area``, too. If not, nobody may read them.
+        dataset: the json; not changed. ``annotations`` may be missing.
+        masks: whether to repair ``segmentation`` and ``area``, too. If not, nobody may read them.
 
     Returns:
         The repaired json, which shares its unchanged records with the input, and the repairs that
@@ -106,7 +106,7 @@ def trim_masks(dataset: Json) -> Json:
     """Leave out of each mask what :func:`repair` leaves out; masks without sense stay as they are.
 
     Args:
-        dataset: Result of :func:`repair` with ``masks=False``; not changed.
+        dataset: result of :func:`repair` with ``masks=False``; not changed.
 
     Returns:
         The json, for :func:`.find_mask_problems` to report the masks without sense.

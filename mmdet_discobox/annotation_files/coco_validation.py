@@ -34,15 +34,15 @@ def load_coco_json(path: str | Path, *, name: str | None = None) -> Any:
     """Parse a json file without validating its content.
 
     Args:
-        path: File to read.
-        name: Name of the file in errors; the path by default.
+        path: file to read.
+        name: name of the file in errors; the path by default.
 
     Returns:
         The parsed json.
 
     Raises:
-        FileNotFoundError: If there is no such file.
-        ValueError: If the file cannot be parsed.
+        FileNotFoundError: if there is no such file.
+        ValueError: if the file cannot be parsed.
     """
     name = name or str(path)
     if Path(path).is_dir():
@@ -68,12 +68,12 @@ def check_coco_boxes(dataset: Any, *, name: str, **expected: Any) -> None:
     """Raise one error that lists the problems of a COCO json.
 
     Args:
-        dataset: Parsed json.
-        name: Name of the file in the error.
-        **expected: Keyword arguments of :func:`find_problems`.
+        dataset: parsed json.
+        name: name of the file in the error.
+        **expected: keyword arguments of :func:`find_problems`.
 
     Raises:
-        ValueError: If :func:`find_problems` finds any; with their number and the first five.
+        ValueError: if :func:`find_problems` finds any; with their number and the first five.
     """
     problems = find_problems(dataset, **expected)
     if not problems:
@@ -96,10 +96,10 @@ def find_problems(
     """Find faults that would stop a training run or silently change its data.
 
     Args:
-        dataset: Parsed json.
-        classes: Names of the classes to train, as in ``metainfo``; None skips their validation.
-        image_dir: Folder that no ``file_name`` may leave; None skips this check.
-        annotated: Whether ``annotations`` must be there. A json of a test set has none.
+        dataset: parsed json.
+        classes: names of the classes to train, as in ``metainfo``; None skips their validation.
+        image_dir: folder that no ``file_name`` may leave; None skips this check.
+        annotated: whether ``annotations`` must be there. A json of a test set has none.
 
     Returns:
         Problems of images, categories and annotations, in this order. Problems of the structure of

@@ -80,7 +80,7 @@ def enclosing_box(box: list[float], degrees: float) -> list[float]:
 
     Args:
         box: ``[x, y, width, height]`` of the rectangle before the rotation.
-        degrees: Angle of the rotation.
+        degrees: angle of the rotation.
     """
     x, y, width, height = box
     cos, sin = abs(math.cos(math.radians(degrees))), abs(math.sin(math.radians(degrees)))

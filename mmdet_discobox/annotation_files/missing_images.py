@@ -23,7 +23,7 @@ def missing_image_hint(name: str, folder: str | Path) -> str | None:
 
     Args:
         name: ``file_name`` of the image, which is not in the folder.
-        folder: Folder of the images.
+        folder: folder of the images.
 
     Returns:
         The hint without a full stop; None if no such file is found.

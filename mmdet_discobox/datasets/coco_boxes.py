@@ -55,24 +55,24 @@ class CocoBoxDataset(CocoDataset):
     pipeline loads the masks by :class:`.LoadTrueMasks`, and the model needs ``true_masks=True``.
 
     Args:
-        *args: Arguments of the parent.
-        use_masks: Whether to read the masks that some annotations have.
-        mask_sources: Values of ``mask_source`` that count as truth; add ``'machine'`` to trust
+        *args: arguments of the parent.
+        use_masks: whether to read the masks that some annotations have.
+        mask_sources: values of ``mask_source`` that count as truth; add ``'machine'`` to trust
             auto-labels that nobody accepted.
-        min_box_iou: Smallest IoU of the box of a mask with the annotated box.
+        min_box_iou: smallest IoU of the box of a mask with the annotated box.
         bad_masks: ``'drop'`` logs the unusable masks once and trains on their boxes, ``'error'``
             stops before the training; see :func:`.find_mask_problems`.
-        check_images: Whether to check that the image files exist. Remote files are not checked.
-        allow_no_boxes: Whether a training may do without boxes: for a data set of images without
+        check_images: whether to check that the image files exist. Remote files are not checked.
+        allow_no_boxes: whether a training may do without boxes: for a data set of images without
             objects that is concatenated with others.
-        **kwargs: Arguments of the parent.
+        **kwargs: arguments of the parent.
 
     Raises:
-        ValueError: If ``data_prefix`` has no ``img``, the json is not a COCO json, its boxes or
+        ValueError: if ``data_prefix`` has no ``img``, the json is not a COCO json, its boxes or
             classes cannot be used, there is nothing to train on, the pipeline loads masks that not
             every object has, masks cannot be used and ``bad_masks`` is ``'error'``, or
             ``bad_masks`` is another value.
-        FileNotFoundError: If the json or images are missing.
+        FileNotFoundError: if the json or images are missing.
     """
 
     def __init__(
@@ -174,8 +174,8 @@ class CocoBoxDataset(CocoDataset):
         """Filter the samples as the parent does, and check that their images exist.
 
         Raises:
-            FileNotFoundError: If images are missing.
-            ValueError: If none is left to train on.
+            FileNotFoundError: if images are missing.
+            ValueError: if none is left to train on.
         """
         data_list = super().filter_data()
         if len(data_list) < len(self.data_list):

@@ -24,8 +24,8 @@ class LoadImageAsLabelled(BaseTransform):
         """Load the image.
 
         Raises:
-            FileNotFoundError: If there is no such file.
-            ValueError: If it cannot be read, or has the size of the json in no orientation.
+            FileNotFoundError: if there is no such file.
+            ValueError: if it cannot be read, or has the size of the json in no orientation.
         """
         image = read_image(results["img_path"], size=(results["width"], results["height"]))
         return {**results, "img": image, "img_shape": image.shape[:2], "ori_shape": image.shape[:2]}

@@ -37,11 +37,11 @@ class KeypointPairDataset(Dataset):
     Args:
         reader: ``'pf_pascal'``, ``'pf_willow'``, ``'spair'`` or ``'coco'``, see
             :mod:`mmdet_discobox.datasets.pairs`.
-        limit: Number of pairs to draw with a fixed seed; None keeps all.
-        **settings: Arguments of the reader.
+        limit: number of pairs to draw with a fixed seed; None keeps all.
+        **settings: arguments of the reader.
 
     Raises:
-        ValueError: If the reader is unknown.
+        ValueError: if the reader is unknown.
     """
 
     def __init__(self, reader: str, *, limit: int | None = None, **settings: Any) -> None:
@@ -65,13 +65,13 @@ class ObjectPairDataset(Dataset):
     ``classes``.
 
     Args:
-        pairs: File of ``tools/make_multi_object_pairs.py`` (``.npz``).
-        image_root: Folder that the image paths are relative to.
-        limit: Number of image pairs to draw with a fixed seed; None keeps all.
+        pairs: file of ``tools/make_multi_object_pairs.py`` (``.npz``).
+        image_root: folder that the image paths are relative to.
+        limit: number of image pairs to draw with a fixed seed; None keeps all.
 
     Raises:
-        FileNotFoundError: If the file is missing.
-        ValueError: If it is not a file of object pairs.
+        FileNotFoundError: if the file is missing.
+        ValueError: if it is not a file of object pairs.
     """
 
     def __init__(

@@ -44,15 +44,15 @@ class CocoBoxMetric(CocoMetric):
         ann_file: COCO json. None evaluates on the ``instances`` of the data samples, as the parent
             does: add "instances" to the ``meta_keys`` of the pipeline.
         metric: "bbox", "segm", or a list of several, as for the parent.
-        without_masks: Behaviour if mask AP is requested but annotations have no mask: "raise", or
+        without_masks: behaviour if mask AP is requested but annotations have no mask: "raise", or
             "boxes" to compute only the other metrics.
-        sort_categories: Whether to order the categories by their ids, as for the parent.
-        backend_args: Arguments of mmengine's file backend, for a json in remote storage.
-        **kwargs: Other arguments of the parent.
+        sort_categories: whether to order the categories by their ids, as for the parent.
+        backend_args: arguments of mmengine's file backend, for a json in remote storage.
+        **kwargs: other arguments of the parent.
 
     Raises:
-        FileNotFoundError: If the json is missing.
-        ValueError: If the json has problems, masks are missing, or ``without_masks`` is neither of
+        FileNotFoundError: if the json is missing.
+        ValueError: if the json has problems, masks are missing, or ``without_masks`` is neither of
             the two.
     """
 
@@ -89,11 +89,11 @@ class CocoBoxMetric(CocoMetric):
         """Collect the predictions of a batch, see the parent.
 
         Args:
-            data_batch: Not used.
-            data_samples: As for the parent.
+            data_batch: not used.
+            data_samples: as for the parent.
 
         Raises:
-            ValueError: If an image or a class is not in the json, or without a json, if a sample
+            ValueError: if an image or a class is not in the json, or without a json, if a sample
                 has no ``instances`` or these have no masks.
         """
         if self.ann_file is None:

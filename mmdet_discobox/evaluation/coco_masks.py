@@ -25,14 +25,14 @@ def objects_by_image(dataset: Json, *, classes: Sequence[str]) -> dict[Hashable,
 
     Args:
         dataset: COCO json with masks. ``iscrowd`` and ``ignore`` mark crowd regions.
-        classes: Names of the classes to evaluate. Labels follow the order of the json, as in
+        classes: names of the classes to evaluate. Labels follow the order of the json, as in
             mmdet's data sets.
 
     Returns:
         The objects of each image of the json, by image id.
 
     Raises:
-        ValueError: If a class is not in the json.
+        ValueError: if a class is not in the json.
     """
     known = [category["name"] for category in dataset["categories"]]
     if missing := [name for name in classes if name not in known]:

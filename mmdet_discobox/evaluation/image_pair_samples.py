@@ -49,7 +49,7 @@ class Prediction(NamedTuple):
     """Predicted correspondences of a pair of boxes.
 
     Attributes:
-        label: Class.
+        label: class.
         boxes: ``(2, 4)`` source and target box.
         correspondences: ``(n, 4)`` coordinates at the source and at the target.
         scores: ``(n,)`` confidences.
@@ -71,7 +71,7 @@ def read_ground_truth(sample: Mapping[str, Any]) -> GroundTruth:
         The points, ordered by object pair.
 
     Raises:
-        ValueError: If the objects of a pair have different classes.
+        ValueError: if the objects of a pair have different classes.
     """
     source, target = sample["source"], sample["target"]
     pairs = to_array(sample["object_pairs"], np.int64).reshape(-1, 2)
@@ -106,7 +106,7 @@ def read_predictions(sample: Mapping[str, Any]) -> list[Prediction]:
         The predictions.
 
     Raises:
-        ValueError: If correspondences or scores have a wrong shape or range.
+        ValueError: if correspondences or scores have a wrong shape or range.
     """
     return [_read_prediction(pair) for pair in sample["predicted_pairs"]]
 

@@ -44,7 +44,7 @@ def match_detections(ious: Floats, *, thresholds: Sequence[float], matcher: str)
         (T, D), True for a hit.
 
     Raises:
-        ValueError: If the matcher is unknown.
+        ValueError: if the matcher is unknown.
     """
     check_matcher(matcher)
     if ious.size == 0:

@@ -52,13 +52,13 @@ def matched_overlaps(ious: Floats, *, threshold: float = 0.5) -> Floats:
 
     Args:
         ious: (D, G) IoU of D predictions, by descending score, with G objects.
-        threshold: Smallest IoU of a match, in (0, 1].
+        threshold: smallest IoU of a match, in (0, 1].
 
     Returns:
         (G,) IoU of each object with its prediction, 0 for an object without one.
 
     Raises:
-        ValueError: If the threshold is not in (0, 1].
+        ValueError: if the threshold is not in (0, 1].
     """
     if not 0 < threshold <= 1:
         raise ValueError(f"Expected `threshold` to be in (0, 1] but got {threshold}.")
@@ -78,16 +78,16 @@ def match_masks(
 
     Args:
         truth: COCO json with masks. Objects marked as ``iscrowd`` or ``ignore`` are excluded.
-        predictions: Results in COCO's format, as ``CocoMetric(outfile_prefix=...)`` writes them to
+        predictions: results in COCO's format, as ``CocoMetric(outfile_prefix=...)`` writes them to
             ``*.segm.json``: ``image_id``, ``category_id``, ``score`` and ``segmentation``. Equal
             scores keep their order.
-        threshold: Smallest IoU of a match, in (0, 1].
+        threshold: smallest IoU of a match, in (0, 1].
 
     Returns:
         The IoU of each object.
 
     Raises:
-        ValueError: If the threshold is not in (0, 1].
+        ValueError: if the threshold is not in (0, 1].
     """
     sizes = {
         each["id"]: dict(height=each["height"], width=each["width"]) for each in truth["images"]

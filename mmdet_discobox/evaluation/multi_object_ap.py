@@ -35,7 +35,7 @@ def multi_object_ap(
         ``(K,)`` in [0, 1]; 0 without a true positive, NaN without any row.
 
     Raises:
-        ValueError: If `counts` has another shape.
+        ValueError: if `counts` has another shape.
     """
     if counts.ndim != 2 or counts.shape[1] % 3 != 1:
         raise ValueError(f"Expected `counts` of shape (r, 1 + 3K) but got {counts.shape}.")

@@ -86,18 +86,18 @@ class MultiObjectCorrespondenceMetric(BaseMetric):
     with the number of predictions.
 
     Args:
-        thresholds: Values of alpha, fractions of the diagonal.
+        thresholds: values of alpha, fractions of the diagonal.
         counting: ``points`` or ``predictions``, see 3.
         recall: ``printed`` or ``all``, see 4.
         tie: ``boxes`` or ``points``, see 5.
-        min_iou: Smallest IoU, on both sides, of matched boxes.
+        min_iou: smallest IoU, on both sides, of matched boxes.
         diagonal: ``own`` or ``target``, see 1.
         average: ``class`` or ``pooled``, see 6.
         interpolation: ``area`` or ``101``, see 7.
-        **kwargs: Arguments of :class:`mmengine.evaluator.BaseMetric`.
+        **kwargs: arguments of :class:`mmengine.evaluator.BaseMetric`.
 
     Raises:
-        ValueError: If an argument is not one of its choices.
+        ValueError: if an argument is not one of its choices.
     """
 
     default_prefix = "multi_object"
@@ -135,8 +135,8 @@ class MultiObjectCorrespondenceMetric(BaseMetric):
         """Reduce each image pair to labels and counts, ``(r, 2 + 3K)`` float32.
 
         Args:
-            data_batch: Not used.
-            data_samples: The image pairs.
+            data_batch: not used.
+            data_samples: the image pairs.
         """
         for sample in data_samples:
             count = self._count_by_boxes if self.tie == "boxes" else self._count_by_points
@@ -147,7 +147,7 @@ class MultiObjectCorrespondenceMetric(BaseMetric):
         """Compute the APs.
 
         Args:
-            results: Labels and counts of each image pair.
+            results: labels and counts of each image pair.
 
         Returns:
             ``AP``, the mean, and ``AP_<percent>`` for each threshold; NaN without points.

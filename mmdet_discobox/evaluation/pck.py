@@ -29,13 +29,13 @@ def resize_factors(resize: str, size: tuple[float, float] | None) -> Floats:
 
     Args:
         resize: "isotropic" or "square". The long side is not scaled.
-        size: Width and height of the image in pixels, for "square".
+        size: width and height of the image in pixels, for "square".
 
     Returns:
         ``(2,)``.
 
     Raises:
-        ValueError: If the size is needed, but None.
+        ValueError: if the size is needed, but None.
     """
     if resize == "isotropic":
         return np.ones(2)
@@ -57,7 +57,7 @@ def reference_length(
     Args:
         kind: "img", the long side of the image; "bbox", the long side of the object's box; or
             "keypoints", the larger extent of the visible key points.
-        size: Width and height of the image in pixels, for "img".
+        size: width and height of the image in pixels, for "img".
         box: ``(x1, y1, x2, y2)`` in pixels, for "bbox".
         points: ``(K, 2)`` in pixels, for "keypoints".
         factors: ``(2,)`` of :func:`resize_factors`.
@@ -66,7 +66,7 @@ def reference_length(
         The length in pixels of the resized image, whose long side is that of the original image.
 
     Raises:
-        ValueError: If the argument that the kind needs is None.
+        ValueError: if the argument that the kind needs is None.
     """
     measured = {"img": size, "bbox": box, "keypoints": points}[kind]
     if measured is None:
@@ -96,7 +96,7 @@ def transfer_errors(
         ``(K,)`` distances in pixels of the resized image, NaN where a point is NaN.
 
     Raises:
-        ValueError: If the two do not have the same shape ``(K, 2)``.
+        ValueError: if the two do not have the same shape ``(K, 2)``.
     """
     predicted = np.asarray(predicted, dtype=np.float64)
     target = np.asarray(target, dtype=np.float64)
@@ -115,9 +115,9 @@ def correct_points(
 
     Args:
         errors: ``(K,)`` distances.
-        length: Reference length in the same unit.
+        length: reference length in the same unit.
         alphas: ``A`` fractions of the length.
-        strict: Whether an error equal to the threshold is wrong (``<`` instead of ``<=``).
+        strict: whether an error equal to the threshold is wrong (``<`` instead of ``<=``).
 
     Returns:
         ``(A, K)`` boolean. NaN, a point that was not transferred, is wrong.
@@ -142,15 +142,15 @@ def pck(
         predicted: ``(K, 2)`` transferred key points in pixels.
         target: ``(K, 2)`` annotated key points in pixels.
         visible: ``(K,)`` boolean, key points to evaluate.
-        length: Reference length in pixels.
-        alpha: Fraction of the length.
-        strict: Whether an error equal to the threshold is wrong.
+        length: reference length in pixels.
+        alpha: fraction of the length.
+        strict: whether an error equal to the threshold is wrong.
 
     Returns:
         Fraction in [0, 1], NaN without visible key points.
 
     Raises:
-        ValueError: If shapes disagree.
+        ValueError: if shapes disagree.
     """
     errors = transfer_errors(predicted, target)
     visible = np.asarray(visible, dtype=bool)
@@ -164,7 +164,7 @@ def average_pck(average: str, *, correct: Integers, points: Integers, labels: In
     """Average the PCK of pairs with at least one key point each.
 
     Args:
-        average: Key of :data:`AVERAGES`.
+        average: key of :data:`AVERAGES`.
         correct: ``(M, A)`` number of correct points of each pair at each threshold.
         points: ``(M,)`` number of points of each pair, above 0.
         labels: ``(M,)`` class of each pair.

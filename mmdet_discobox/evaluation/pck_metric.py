@@ -38,21 +38,21 @@ class PCKMetric(BaseMetric):
     its points.
 
     Args:
-        protocol: Key of :data:`~.pck_protocols.PROTOCOLS`; the next five arguments override its
+        protocol: key of :data:`~.pck_protocols.PROTOCOLS`; the next five arguments override its
             settings.
         resize: "isotropic" or "square".
         length: "img", "bbox" or "keypoints".
         average: "pairs", "points", "classes" or "classes_by_pairs".
         compared_in: "source" or "target".
-        strict: Whether an error equal to the threshold is wrong.
-        alphas: Thresholds as fractions of the length.
+        strict: whether an error equal to the threshold is wrong.
+        alphas: thresholds as fractions of the length.
         **kwargs: ``collect_device``, ``collect_dir`` and ``prefix`` of the parent.
 
     Attributes:
-        protocol: The resulting :class:`~.pck_protocols.PCKProtocol`.
+        protocol: the resulting :class:`~.pck_protocols.PCKProtocol`.
 
     Raises:
-        ValueError: If an argument is not one of its choices, or a sample is incomplete or has
+        ValueError: if an argument is not one of its choices, or a sample is incomplete or has
             points in the other image.
     """
 
@@ -89,11 +89,11 @@ class PCKMetric(BaseMetric):
         """Count the correct points of a batch of pairs.
 
         Args:
-            data_batch: Not used.
-            data_samples: Samples as described above.
+            data_batch: not used.
+            data_samples: samples as described above.
 
         Raises:
-            ValueError: If a sample is incomplete, or its shapes disagree.
+            ValueError: if a sample is incomplete, or its shapes disagree.
         """
         self.results.extend(self._count(sample) for sample in data_samples)
 
@@ -101,7 +101,7 @@ class PCKMetric(BaseMetric):
         """Average over pairs, points or classes.
 
         Args:
-            results: Counts of all pairs, from all ranks.
+            results: counts of all pairs, from all ranks.
 
         Returns:
             The results described above.

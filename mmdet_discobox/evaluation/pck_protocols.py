@@ -21,13 +21,13 @@ class PCKProtocol:
     Attributes:
         resize: "isotropic" (also for padded images) or "square", see :mod:`.pck`.
         length: "img", "bbox" or "keypoints", in the image where points are compared.
-        average: Key of :data:`~.pck.AVERAGES`.
-        compared_in: Image to which key points are transferred and where they are compared;
+        average: key of :data:`~.pck.AVERAGES`.
+        compared_in: image to which key points are transferred and where they are compared;
             "source" for code that transfers the target's points to the source.
-        strict: Whether an error equal to the threshold is wrong (``<``) or correct (``<=``).
+        strict: whether an error equal to the threshold is wrong (``<``) or correct (``<=``).
 
     Raises:
-        ValueError: If a setting is not one of its choices.
+        ValueError: if a setting is not one of its choices.
     """
 
     resize: str = "isotropic"
@@ -45,7 +45,7 @@ def check_choice(name: str, value: object, choices: tuple[str, ...]) -> None:
     """Check that an argument is one of its choices.
 
     Raises:
-        ValueError: If it is not.
+        ValueError: if it is not.
     """
     if value not in choices:
         raise ValueError(f"Expected `{name}` to be one of {choices}, but got {value!r}.")

@@ -85,7 +85,7 @@ def evaluate_image(
 
     Args:
         detections: D detections in any order; equal scores keep their order.
-        objects: The objects and crowd regions of the image.
+        objects: the objects and crowd regions of the image.
         num_classes: C; labels lie in [0, C).
         thresholds: T IoU thresholds in (0, 1).
         matcher: "sds" or "bbtp", see :mod:`.mask_matching`.
@@ -94,7 +94,7 @@ def evaluate_image(
         The evaluated detections.
 
     Raises:
-        ValueError: If the matcher is unknown, or masks differ in size.
+        ValueError: if the matcher is unknown, or masks differ in size.
     """
     check_matcher(matcher)
     _check_sizes(detections.masks, objects.masks)
@@ -124,7 +124,7 @@ def average_precisions(
     Detections of equal score are ranked in the order of the images.
 
     Args:
-        images: Results of :func:`evaluate_image`.
+        images: results of :func:`evaluate_image`.
         num_classes: C.
         num_thresholds: T.
 

@@ -43,12 +43,12 @@ class VOCInstanceMetric(BaseMetric):
         ann_file: COCO json with masks, for instance of ``tools/dataset_converters/voc12_sbd.py``.
         thresholds: IoU thresholds in (0, 1); the defaults are those of Table 2.
         matcher: "bbtp" as in the paper, or "sds", see :mod:`.mask_matching`.
-        backend_args: Arguments of mmengine's file backend, for a json in remote storage.
+        backend_args: arguments of mmengine's file backend, for a json in remote storage.
         **kwargs: ``collect_device``, ``collect_dir`` and ``prefix`` of the parent.
 
     Raises:
-        ValueError: If an argument is out of range or an annotation of the json has no mask.
-        FileNotFoundError: If the json does not exist.
+        ValueError: if an argument is out of range or an annotation of the json has no mask.
+        FileNotFoundError: if the json does not exist.
     """
 
     default_prefix = "voc_instance"
@@ -76,13 +76,13 @@ class VOCInstanceMetric(BaseMetric):
         """Evaluate the detections of a batch.
 
         Args:
-            data_batch: Not used.
-            data_samples: Dicts with ``img_id`` and ``pred_instances``: ``masks``, (N, H, W) of the
+            data_batch: not used.
+            data_samples: dicts with ``img_id`` and ``pred_instances``: ``masks``, (N, H, W) of the
                 original image's size or N RLE, ``labels`` (N,), and ``scores`` (N,) or
                 ``mask_scores`` (N,), which take precedence.
 
         Raises:
-            ValueError: If an image is not in the json or its masks have another size.
+            ValueError: if an image is not in the json or its masks have another size.
         """
         classes = self._classes()
         if not self._objects:
@@ -101,7 +101,7 @@ class VOCInstanceMetric(BaseMetric):
         """Compute the average precision at each threshold.
 
         Args:
-            results: The evaluated images.
+            results: the evaluated images.
 
         Returns:
             The results described above.

@@ -30,9 +30,9 @@ class AutoLabeler:
 
     A box labeller looks at the crop of each box. A detector predicts the coarse mask of a box by
     its own kernels (SOLOv2, CondInst, RTMDet-Ins) or prototypes (YOLACT), at the cells, points or
-    anchors assigned to the box. The
-    structured teacher refines the mask at the full resolution of the image. Without a network, the
-    coarse mask is the ellipse in the box, and the masks are worse. ::
+    anchors assigned to the box. The structured teacher refines the mask at the full resolution of
+    the image. Without a network, the coarse mask is the ellipse in the box, and the masks are
+    worse. ::
 
         labeler = AutoLabeler.shipped()  # or from_files("config.py", "epoch_12.pth")
         image = BoxedImage(pixels, boxes, ["person", "dog"])

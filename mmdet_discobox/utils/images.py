@@ -32,15 +32,15 @@ def read_image(path: str | Path, *, size: tuple[float, float] | None = None) -> 
     applied. With ``size``, the orientation is ignored if only the stored image has that size.
 
     Args:
-        path: Image file.
+        path: image file.
         size: ``(width, height)`` that the boxes refer to; None accepts any size.
 
     Returns:
         ``(H, W, 3)`` uint8 BGR.
 
     Raises:
-        FileNotFoundError: If there is no such file.
-        ValueError: If OpenCV cannot read the file, or the image has another size.
+        FileNotFoundError: if there is no such file.
+        ValueError: if OpenCV cannot read the file, or the image has another size.
     """
     try:
         content = np.frombuffer(read_regular(path), dtype=np.uint8)
@@ -68,7 +68,7 @@ def decode_image(content: np.ndarray, flags: int = _UPRIGHT) -> np.ndarray | Non
 
     Args:
         content: ``(n,)`` uint8, the bytes of the file.
-        flags: Flags of ``cv2.imdecode``; the default is that of mmdet's loader.
+        flags: flags of ``cv2.imdecode``; the default is that of mmdet's loader.
 
     Returns:
         ``(H, W, 3)`` uint8 BGR, or the depth and channels that ``flags`` select; None if OpenCV
@@ -90,10 +90,10 @@ def image_size(path: Path) -> tuple[int, int]:
     that Pillow does not open, as those of more than 179 million pixels, are read by OpenCV.
 
     Args:
-        path: Image file.
+        path: image file.
 
     Raises:
-        ValueError: If the file cannot be read.
+        ValueError: if the file cannot be read.
     """
     try:
         with warnings.catch_warnings():
@@ -119,13 +119,13 @@ def list_images(folder: Path) -> list[Path]:
     Links to folders are followed. A folder that is reached twice is listed once.
 
     Args:
-        folder: Folder to search.
+        folder: folder to search.
 
     Returns:
         Paths relative to the folder, sorted.
 
     Raises:
-        ValueError: If there are none.
+        ValueError: if there are none.
     """
     found, others = [], 0
     for path, names in _visible_folders(folder):
@@ -176,12 +176,12 @@ def find_image(label_file: Path, names_by_stem: Mapping[str, list[str]]) -> str:
     """Return the name of the image file with the same stem as a label file.
 
     Args:
-        label_file: File with the boxes of one image.
-        names_by_stem: Result of :func:`image_names_by_stem`.
+        label_file: file with the boxes of one image.
+        names_by_stem: result of :func:`image_names_by_stem`.
 
     Raises:
-        FileNotFoundError: If there is no such image.
-        ValueError: If several images have this stem.
+        FileNotFoundError: if there is no such image.
+        ValueError: if several images have this stem.
     """
     names = names_by_stem.get(stem(label_file), [])
     if not names:

@@ -17,10 +17,10 @@ def to_rle(segmentation: Any, *, height: int, width: int) -> dict[str, Any]:
     """Convert any of COCO's three kinds of segmentation to a compressed RLE.
 
     Args:
-        segmentation: Polygons (an empty list is an empty mask), an uncompressed RLE or a
+        segmentation: polygons (an empty list is an empty mask), an uncompressed RLE or a
             compressed RLE.
-        height: Height of the image in pixels.
-        width: Width of the image in pixels.
+        height: height of the image in pixels.
+        width: width of the image in pixels.
 
     Returns:
         The RLE in the format of pycocotools.

@@ -50,13 +50,13 @@ def history_buffer_getattr(*arguments: object) -> Callable[..., object]:
     """Replace ``getattr`` while a checkpoint is loaded; only four methods are allowed.
 
     Args:
-        *arguments: Arguments of ``getattr`` in the pickle: the owner and the attribute name.
+        *arguments: arguments of ``getattr`` in the pickle: the owner and the attribute name.
 
     Returns:
         ``HistoryBuffer.min``, ``max``, ``current`` or ``mean``.
 
     Raises:
-        UnpicklingError: If the pickle requests any other attribute.
+        UnpicklingError: if the pickle requests any other attribute.
     """
     if len(arguments) == 2:
         owner, name = arguments

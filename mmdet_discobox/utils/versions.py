@@ -47,11 +47,11 @@ def check_versions(*, lookup: Lookup | None = None) -> None:
     """Check that mmengine, mmcv with its operators, and mmdet are installed and compatible.
 
     Args:
-        lookup: Maps the name of a distribution to its version, or to None if it is not installed.
+        lookup: maps the name of a distribution to its version, or to None if it is not installed.
             The default reads the metadata of this environment.
 
     Raises:
-        ImportError: If a distribution is missing or has an unsupported version, or mmcv has no
+        ImportError: if a distribution is missing or has an unsupported version, or mmcv has no
             compiled operators. The message lists found and expected versions, and install commands.
     """
     lookup = lookup or installed_version
@@ -71,7 +71,7 @@ def installed_version(distribution: str) -> str | None:
     """Return the version of an installed distribution, or None.
 
     Args:
-        distribution: Name on the package index, for example ``"onedl-mmcv"``.
+        distribution: name on the package index, for example ``"onedl-mmcv"``.
 
     Returns:
         The version, for example ``"2.3.6"``, or None if it is not installed.
@@ -106,7 +106,7 @@ def distribution_of(module: str, *, lookup: Lookup | None = None) -> str:
 
     Args:
         module: ``"mmengine"``, ``"mmcv"`` or ``"mmdet"``.
-        lookup: See :func:`check_versions`.
+        lookup: see :func:`check_versions`.
 
     Returns:
         The stock name, or the fork's if the fork is installed instead.

@@ -29,8 +29,8 @@ class CellShares:
     trained.
 
     Args:
-        table: The boxes.
-        settings: Settings of the training.
+        table: the boxes.
+        settings: settings of the training.
     """
 
     def __init__(self, table: BoxTable, settings: TrainingSettings) -> None:

@@ -31,11 +31,11 @@ class DatasetReport:
     """Result of :func:`check_dataset`.
 
     Attributes:
-        name: Path of the json.
-        counts: Number of images, boxes and classes.
-        findings: Errors first, then warnings, then notes.
-        suggestions: Settings derived from the data; None if the json has problems.
-        true_masks: Number of objects to train on that have a usable mask of a person.
+        name: path of the json.
+        counts: number of images, boxes and classes.
+        findings: errors first, then warnings, then notes.
+        suggestions: settings derived from the data; None if the json has problems.
+        true_masks: number of objects to train on that have a usable mask of a person.
     """
 
     name: str
@@ -82,16 +82,16 @@ def check_dataset(
     """Check a COCO json and its images for training on boxes.
 
     Args:
-        ann_file: The json.
-        image_dir: Folder that the ``file_name`` of an image is relative to.
-        settings: Settings of the training; by default those of the config, or without one, of
+        ann_file: the json.
+        image_dir: folder that the ``file_name`` of an image is relative to.
+        settings: settings of the training; by default those of the config, or without one, of
             ``configs/discobox/solov2_r50.py``.
-        config: Config of the training, whose data set is built and asked.
-        on_image: Called after each image, for a progress bar.
+        config: config of the training, whose data set is built and asked.
+        on_image: called after each image, for a progress bar.
 
     Raises:
-        FileNotFoundError: If the json or the folder is missing.
-        ValueError: If the json cannot be parsed, or the config is none of a training on it.
+        FileNotFoundError: if the json or the folder is missing.
+        ValueError: if the json cannot be parsed, or the config is none of a training on it.
     """
     if not Path(image_dir).is_dir():
         raise FileNotFoundError(f"Expected a folder of images at '{image_dir}', but found none.")
@@ -126,8 +126,8 @@ def find_training_problems(dataset: Any, **expected: Any) -> list[Problem]:
     """Find faults of a json as :func:`find_problems` does, or that it has no image or class.
 
     Args:
-        dataset: Parsed json.
-        **expected: Keyword arguments of :func:`find_problems`.
+        dataset: parsed json.
+        **expected: keyword arguments of :func:`find_problems`.
     """
     empty = [
         Problem(f"`{section}`", f"is empty: there are no {section}", fix)

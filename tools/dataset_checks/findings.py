@@ -18,10 +18,10 @@ class Finding:
     Attributes:
         level: ``'error'`` stops training or trains on wrong boxes, ``'warning'`` costs quality or
             silently drops boxes, ``'note'`` needs no action.
-        text: Description of the fault.
-        fix: How to fix it.
-        count: Number of occurrences.
-        examples: The first occurrences.
+        text: description of the fault.
+        fix: how to fix it.
+        count: number of occurrences.
+        examples: the first occurrences.
     """
 
     level: Level

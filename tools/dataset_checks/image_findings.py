@@ -92,9 +92,9 @@ def image_findings(
     """Read each image once and compare it with the json.
 
     Args:
-        images: Records with ``file_name``, ``width`` and ``height``.
-        image_dir: Folder that the file names are relative to.
-        on_image: Called after each image, for a progress bar.
+        images: records with ``file_name``, ``width`` and ``height``.
+        image_dir: folder that the file names are relative to.
+        on_image: called after each image, for a progress bar.
     """
     occurrences: dict[str, list[str]] = defaultdict(list)
     missing: list[str] = []

@@ -23,9 +23,9 @@ def mask_findings(
     """List unusable masks, and count the objects with and without a mask of each class.
 
     Args:
-        table: The boxes, with masks.
-        problems: Result of :func:`find_mask_problems`.
-        used: Whether the config trains on true masks.
+        table: the boxes, with masks.
+        problems: result of :func:`find_mask_problems`.
+        used: whether the config trains on true masks.
     """
     trained = _trained(table)
     sources = Counter(mask_source(a) for a in trained)
@@ -57,8 +57,8 @@ def true_masks(table: BoxTable, problems: Mapping[Any, Problem]) -> list[Json]:
     """Return the annotations to train on that have a usable mask of a person.
 
     Args:
-        table: The boxes, with masks.
-        problems: Result of :func:`find_mask_problems`.
+        table: the boxes, with masks.
+        problems: result of :func:`find_mask_problems`.
     """
     return [a for a in _trained(table) if mask_source(a) == PERSON and a["id"] not in problems]
 

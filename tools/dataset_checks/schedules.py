@@ -18,9 +18,9 @@ class Schedule:
     """Length of a training on one device.
 
     Attributes:
-        epochs: Its epochs.
-        steps: The same in steps.
-        warm_up: Steps of the warm-up.
+        epochs: its epochs.
+        steps: the same in steps.
+        warm_up: steps of the warm-up.
     """
 
     epochs: int
@@ -32,9 +32,9 @@ def choose_schedule(samples: int, batch_size: int, *, epochs: int = 0) -> Schedu
     """Choose a schedule that is long enough for the number of samples.
 
     Args:
-        samples: Samples of an epoch.
-        batch_size: Samples of a step.
-        epochs: Epochs that it has at least.
+        samples: samples of an epoch.
+        batch_size: samples of a step.
+        epochs: epochs that it has at least.
     """
     steps = ceil(samples / batch_size)
     epochs = max(epochs, _MIN_EPOCHS, min(ceil(_MIN_STEPS / steps), _MAX_EPOCHS))

@@ -29,17 +29,17 @@ class Suggestions:
     """Settings derived from a data set.
 
     Attributes:
-        classes: Names in the order in which mmdet numbers them.
-        scale_ranges: Value of ``mask_head.scale_ranges``, in pixels of the resized image.
+        classes: names in the order in which mmdet numbers them.
+        scale_ranges: value of ``mask_head.scale_ranges``, in pixels of the resized image.
             The present ones if no others give a cell to more boxes.
-        num_grids: Value of ``mask_head.num_grids``; finer than the present ones if many boxes
+        num_grids: value of ``mask_head.num_grids``; finer than the present ones if many boxes
             would have no cell.
-        level_shares: Share of the boxes in each of these ranges.
-        present_shares: Share of the boxes in each range of the present config.
-        cell_share: Share of the boxes that get a cell, by the assignment of the training.
-        present_cell_share: The same with the present ranges and grids.
-        iterations: Length of the training on one device.
-        schedule: Text of a schedule for the number of images; None keeps the present one.
+        level_shares: share of the boxes in each of these ranges.
+        present_shares: share of the boxes in each range of the present config.
+        cell_share: share of the boxes that get a cell, by the assignment of the training.
+        present_cell_share: the same with the present ranges and grids.
+        iterations: length of the training on one device.
+        schedule: text of a schedule for the number of images; None keeps the present one.
     """
 
     classes: tuple[str, ...]
@@ -155,7 +155,7 @@ def scale_ranges(scales: np.ndarray, *, levels: int = 5) -> tuple[tuple[int, int
 
     Args:
         scales: ``(G,)`` ``sqrt(width * height)`` in pixels of the resized image.
-        levels: Number of levels, at least 2.
+        levels: number of levels, at least 2.
 
     Returns:
         Smallest and largest size of each level.

@@ -28,12 +28,12 @@ class TrainingData:
     single data set of another json gets the checked one.
 
     Args:
-        config: Config of mmdet with a ``train_dataloader``.
-        ann_file: The json.
-        image_dir: Folder of its images.
+        config: config of mmdet with a ``train_dataloader``.
+        ann_file: the json.
+        image_dir: folder of its images.
 
     Raises:
-        ValueError: If the config has several data sets, and none is of the json.
+        ValueError: if the config has several data sets, and none is of the json.
     """
 
     def __init__(

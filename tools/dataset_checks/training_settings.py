@@ -22,22 +22,22 @@ class TrainingSettings:
     """Settings of a training; the defaults are those of ``configs/discobox/solov2_r50.py``.
 
     Attributes:
-        image_scale: Longest and shortest side of the resized image in pixels, the smallest of
+        image_scale: longest and shortest side of the resized image in pixels, the smallest of
             several; None does not resize.
-        scale_ranges: Smallest and largest ``sqrt(width * height)`` of each pyramid level, in pixels
+        scale_ranges: smallest and largest ``sqrt(width * height)`` of each pyramid level, in pixels
             of the resized image; None for a network without them.
-        num_grids: Cells along each side of a level, of SOLOv2.
-        pos_scale: Side of the region whose cells an object gets, as a fraction of its box's.
-        mask_stride: Pixels per cell of the training masks.
-        batch_size: Images per step.
-        max_epochs: Length of the training in epochs; None if ``max_iters`` is set.
-        max_iters: Length of the training in iterations.
-        warm_up: Iterations of the learning-rate warm-up.
-        num_classes: Number of classes of each head whose config sets it, by name.
-        classes: Names of the classes to train; None if the config does not set them.
-        filter_empty: Whether images without boxes are left out.
-        min_size: Images with a shorter side in pixels are left out.
-        num_samples: Samples of an epoch; None if they are the images.
+        num_grids: cells along each side of a level, of SOLOv2.
+        pos_scale: side of the region whose cells an object gets, as a fraction of its box's.
+        mask_stride: pixels per cell of the training masks.
+        batch_size: images per step.
+        max_epochs: length of the training in epochs; None if ``max_iters`` is set.
+        max_iters: length of the training in iterations.
+        warm_up: iterations of the learning-rate warm-up.
+        num_classes: number of classes of each head whose config sets it, by name.
+        classes: names of the classes to train; None if the config does not set them.
+        filter_empty: whether images without boxes are left out.
+        min_size: images with a shorter side in pixels are left out.
+        num_samples: samples of an epoch; None if they are the images.
     """
 
     image_scale: tuple[float, float] | None = (1333, 800)
@@ -60,10 +60,10 @@ class TrainingSettings:
         """Read the settings from a config of mmdet.
 
         Args:
-            config: Result of ``Config.fromfile``.
+            config: result of ``Config.fromfile``.
 
         Raises:
-            ValueError: If the config has no ``model`` or no ``train_dataloader``.
+            ValueError: if the config has no ``model`` or no ``train_dataloader``.
         """
         for name in ("model", "train_dataloader"):
             if not isinstance(config.get(name), Mapping):
@@ -132,8 +132,8 @@ def data_set_chain(
     """Return the configs of the wrappers, such as ``ConcatDataset``, and of a data set inside.
 
     Args:
-        dataset: Config of a data set or of a wrapper.
-        is_meant: Chooses among the data sets inside; by default, any is chosen.
+        dataset: config of a data set or of a wrapper.
+        is_meant: chooses among the data sets inside; by default, any is chosen.
 
     Returns:
         From the outer wrapper to the first data set that is meant; empty if there is none.

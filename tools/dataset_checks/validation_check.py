@@ -27,15 +27,15 @@ def check_validation(
     """Check a COCO json and its images as :func:`check_dataset` does, but not its use to train.
 
     Args:
-        ann_file: The json.
-        image_dir: Folder that the ``file_name`` of an image is relative to.
-        classes: Names of the classes of the training; None does not compare them.
-        trained: Resolved files of the images of the training, for a warning if they are the same.
-        on_image: Called after each image, for a progress bar.
+        ann_file: the json.
+        image_dir: folder that the ``file_name`` of an image is relative to.
+        classes: names of the classes of the training; None does not compare them.
+        trained: resolved files of the images of the training, for a warning if they are the same.
+        on_image: called after each image, for a progress bar.
 
     Raises:
-        FileNotFoundError: If the json or the folder is missing.
-        ValueError: If the json cannot be parsed.
+        FileNotFoundError: if the json or the folder is missing.
+        ValueError: if the json cannot be parsed.
     """
     if not Path(image_dir).is_dir():
         raise FileNotFoundError(f"Expected a folder of images at '{image_dir}', but found none.")

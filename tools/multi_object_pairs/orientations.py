@@ -12,9 +12,9 @@ def rotations_from_viewpoints(
     """Convert PASCAL 3D+ viewpoints: ``R = Rz(theta) Rx(elevation - 90) Rz(-azimuth)``.
 
     Args:
-        azimuth: Angle of the camera around the object in degrees, any shape.
-        elevation: Angle of the camera above the ground plane in degrees, same shape.
-        theta: Roll of the camera in degrees, same shape.
+        azimuth: angle of the camera around the object in degrees, any shape.
+        elevation: angle of the camera above the ground plane in degrees, same shape.
+        theta: roll of the camera in degrees, same shape.
 
     Returns:
         ``(..., 3, 3)`` rotations from object to camera coordinates.

@@ -33,16 +33,16 @@ def make_object_pairs(
     """Find all object pairs of a data set, grouped by image pairs.
 
     Args:
-        objects: Objects of the data set.
-        max_angle: Largest angle between the orientations of a pair in degrees (60 in the paper).
+        objects: objects of the data set.
+        max_angle: largest angle between the orientations of a pair in degrees (60 in the paper).
             None keeps all pairs, for data without orientations.
-        both_directions: Whether to add the reverse of each image pair.
+        both_directions: whether to add the reverse of each image pair.
 
     Returns:
         The pairs, sorted by source image, then by target image.
 
     Raises:
-        ValueError: If ``max_angle`` is given, but all orientations are unknown.
+        ValueError: if ``max_angle`` is given, but all orientations are unknown.
     """
     if max_angle is not None and len(objects) and np.isnan(objects.rotations).any((1, 2)).all():
         raise ValueError(

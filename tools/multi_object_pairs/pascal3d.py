@@ -55,17 +55,17 @@ def read_pascal3d(
     """Read the objects of a VOC12 split.
 
     Args:
-        root: The folder ``PASCAL3D+_release1.1``.
+        root: the folder ``PASCAL3D+_release1.1``.
         split: ``val`` as in the paper, ``train`` or ``trainval``.
-        classes: Classes to read.
+        classes: classes to read.
 
     Returns:
         The objects, with image paths relative to ``root``; the key points of a class are sorted by
         name.
 
     Raises:
-        FileNotFoundError: If a folder or list is missing.
-        ValueError: If an annotation cannot be read.
+        FileNotFoundError: if a folder or list is missing.
+        ValueError: if an annotation cannot be read.
     """
     root = Path(root)
     files = [
@@ -96,14 +96,14 @@ def read_pascal3d_annotation(path: str | Path, *, name: str) -> list[dict[str, A
 
     Args:
         path: A file ``Annotations/<class>_pascal/<name>.mat``.
-        name: The class.
+        name: the class.
 
     Returns:
         For each object ``box`` (4 numbers), ``keypoints``, a mapping from the names of visible key
         points to ``(x, y)``, and ``rotation``, ``(3, 3)`` or None if unknown.
 
     Raises:
-        ValueError: If the file is not such an annotation.
+        ValueError: if the file is not such an annotation.
     """
     try:
         record = loadmat(path, struct_as_record=False, squeeze_me=True)["record"]

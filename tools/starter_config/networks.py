@@ -23,17 +23,17 @@ class Network:
     """A network with masks of mmdet, and how DiscoBox trains it from boxes.
 
     Attributes:
-        title: Name for people.
-        base: Config of mmdet.
+        title: name for people.
+        base: config of mmdet.
         weights: URL of the weights that mmdet lists for this network in its ``metafile.yml``.
-        model: Text of the keys of ``model``; ``{classes}`` is their number, ``{cells}`` further
+        model: text of the keys of ``model``; ``{classes}`` is their number, ``{cells}`` further
             keys of SOLOv2's head.
-        optimiser: Text of the optimiser, whose rate follows the number of images per step.
-        largest: Longest and shortest side of an image in pixels.
-        pixels: Pixels of the images of a step, by the memory of a small GPU.
-        fixed: Whether every image has the largest size, to which the anchors are tied.
-        multi_scale: Whether training images have one of three sizes.
-        keeps_empty: Whether images without boxes train.
+        optimiser: text of the optimiser, whose rate follows the number of images per step.
+        largest: longest and shortest side of an image in pixels.
+        pixels: pixels of the images of a step, by the memory of a small GPU.
+        fixed: whether every image has the largest size, to which the anchors are tied.
+        multi_scale: whether training images have one of three sizes.
+        keeps_empty: whether images without boxes train.
     """
 
     title: str

@@ -28,15 +28,15 @@ class Plan:
     """Settings of a training that depend on the data.
 
     Attributes:
-        image_scale: Longest and shortest side of an image in pixels.
-        image_size: Median longest and shortest side of the given images in pixels.
-        enlarged: Why the images are enlarged; empty if they are not.
-        tiny_share: Share of the boxes below 16 pixels at this scale.
-        batch_size: Images per step and GPU.
-        epochs: Length of the training.
-        steps: The same on one GPU, in steps.
-        warm_up: Steps of the warm-up.
-        interval: Epochs between two checkpoints and validations.
+        image_scale: longest and shortest side of an image in pixels.
+        image_size: median longest and shortest side of the given images in pixels.
+        enlarged: why the images are enlarged; empty if they are not.
+        tiny_share: share of the boxes below 16 pixels at this scale.
+        batch_size: images per step and GPU.
+        epochs: length of the training.
+        steps: the same on one GPU, in steps.
+        warm_up: steps of the warm-up.
+        interval: epochs between two checkpoints and validations.
     """
 
     image_scale: tuple[int, int]
@@ -57,8 +57,8 @@ def plan_training(table: BoxTable, network: Network) -> Plan:
     small objects may enlarge them.
 
     Args:
-        table: The boxes to train on.
-        network: The network.
+        table: the boxes to train on.
+        network: the network.
     """
     used = _trained_images(table, network)
     scale, sizes, enlarged = _image_scale(table, network)

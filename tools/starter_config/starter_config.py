@@ -37,9 +37,9 @@ class DataFiles:
 
     Attributes:
         train: json of the boxes to train on.
-        train_images: Folder of its images.
+        train_images: folder of its images.
         val: json of the images to validate on; None does not validate.
-        val_images: Folder of its images; None is that of the training.
+        val_images: folder of its images; None is that of the training.
     """
 
     train: Path
@@ -53,10 +53,10 @@ class StarterConfig:
     """A config of a training.
 
     Attributes:
-        text: The config; its paths are absolute, and its base is mmdet's, so it works in any
+        text: the config; its paths are absolute, and its base is mmdet's, so it works in any
             folder.
-        network: The network that it trains.
-        plan: The settings that depend on the data.
+        network: the network that it trains.
+        plan: the settings that depend on the data.
     """
 
     text: str
@@ -74,13 +74,13 @@ def starter_config(
     """Write the config of a training that starts from weights of COCO.
 
     Args:
-        files: The data.
-        network: One of :data:`NETWORKS`.
-        use_masks: Whether objects with a true mask train on it.
+        files: the data.
+        network: one of :data:`NETWORKS`.
+        use_masks: whether objects with a true mask train on it.
 
     Raises:
-        FileNotFoundError: If a json is missing.
-        ValueError: If a json has problems, that for validation lacks classes of the training or has
+        FileNotFoundError: if a json is missing.
+        ValueError: if a json has problems, that for validation lacks classes of the training or has
             them in another order, a class or path has ``{{``, or no object has a true mask to use.
     """
     table = BoxTable(read_coco(files.train, masks=use_masks))

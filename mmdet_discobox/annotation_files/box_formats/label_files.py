@@ -15,8 +15,8 @@ def label_files(folder: Path, suffix: str) -> list[Path]:
     Hidden files are no labels: macOS writes ``._NAME`` beside each file on drives of other systems.
 
     Args:
-        folder: Folder of the files; its sub-folders are not searched.
-        suffix: For example ``.xml``.
+        folder: folder of the files; its sub-folders are not searched.
+        suffix: for example ``.xml``.
     """
     return sorted(file for file in visible_files(folder) if file.suffix.lower() == suffix)
 
@@ -30,12 +30,12 @@ def check_one_file_each(images: Sequence[Json], *, suffix: str, fix: str) -> Non
     """Check that no image has two files: the boxes of one would be background in the other.
 
     Args:
-        images: Records with ``file_name`` and ``label_file``.
-        suffix: Suffix of the files without a dot, for the error.
-        fix: How to fix it.
+        images: records with ``file_name`` and ``label_file``.
+        suffix: suffix of the files without a dot, for the error.
+        fix: how to fix it.
 
     Raises:
-        ValueError: With the first two files of one image.
+        ValueError: with the first two files of one image.
     """
     files: dict[str, str] = {}
     for image in images:

@@ -18,8 +18,8 @@ def read_boxes(path: str | Path, image_dir: str | Path) -> Json:
     """Read a COCO json, a folder of Pascal VOC xml files, or a folder of YOLO txt files.
 
     Args:
-        path: The json or the folder.
-        image_dir: Folder of the images.
+        path: the json or the folder.
+        image_dir: folder of the images.
 
     Returns:
         The result of :func:`open_coco`. A COCO json keeps its ids and all fields that need no
@@ -27,9 +27,9 @@ def read_boxes(path: str | Path, image_dir: str | Path) -> Json:
         the file names and of the boxes in each file.
 
     Raises:
-        FileNotFoundError: If the json, a folder, or an image that defines the size of its boxes is
+        FileNotFoundError: if the json, a folder, or an image that defines the size of its boxes is
             missing.
-        ValueError: If the boxes cannot be read or used.
+        ValueError: if the boxes cannot be read or used.
     """
     path, image_dir = Path(path), Path(image_dir)
     if not image_dir.is_dir():

@@ -35,8 +35,8 @@ def read_voc_xml(folder: str | Path, image_dir: str | Path) -> Json:
     the file (``folder``, ``source``) fields of its image. Classes are numbered in sorted order.
 
     Args:
-        folder: Folder of the xml files.
-        image_dir: Folder of the images, found by ``<filename>`` or the name of the xml file. If
+        folder: folder of the xml files.
+        image_dir: folder of the images, found by ``<filename>`` or the name of the xml file. If
             they name two images, the name of the file counts, as copied files keep ``<filename>``;
             this is logged.
 
@@ -44,8 +44,8 @@ def read_voc_xml(folder: str | Path, image_dir: str | Path) -> Json:
         A COCO json; ``label_file`` of an image is the name of its xml file.
 
     Raises:
-        FileNotFoundError: If an image without ``<size>`` is missing.
-        ValueError: If a file cannot be read, several images have its name, or two files are of
+        FileNotFoundError: if an image without ``<size>`` is missing.
+        ValueError: if a file cannot be read, several images have its name, or two files are of
             the same image.
     """
     folder, image_dir = Path(folder), Path(image_dir)

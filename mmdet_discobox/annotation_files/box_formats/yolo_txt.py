@@ -40,8 +40,8 @@ def read_yolo_txt(folder: str | Path, image_dir: str | Path) -> Json:
     A sixth column, the confidence, is kept as ``score``.
 
     Args:
-        folder: Folder of the txt files.
-        image_dir: Folder of the images, which have the names of the txt files. Boxes are scaled to
+        folder: folder of the txt files.
+        image_dir: folder of the images, which have the names of the txt files. Boxes are scaled to
             their size after the EXIF orientation is applied, as YOLO does. Images without a txt
             file are left out, and their number is logged: they need not be labelled yet.
 
@@ -49,8 +49,8 @@ def read_yolo_txt(folder: str | Path, image_dir: str | Path) -> Json:
         A COCO json; ``label_file`` and ``line`` of an annotation locate its box.
 
     Raises:
-        FileNotFoundError: If an image is missing.
-        ValueError: If a file or line cannot be read, several images have the name of a file, or two
+        FileNotFoundError: if an image is missing.
+        ValueError: if a file or line cannot be read, several images have the name of a file, or two
             files are of the same image.
     """
     folder, image_dir = Path(folder), Path(image_dir)

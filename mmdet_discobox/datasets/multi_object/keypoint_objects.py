@@ -27,15 +27,15 @@ def read_coco_keypoints(path: str | Path, *, min_visibility: int = 2) -> Keypoin
 
     Args:
         path: A COCO json whose annotations have ``keypoints``, ``[x1, y1, v1, x2, ...]``.
-        min_visibility: Smallest ``v`` of a visible key point. COCO has 1 for "annotated, but
+        min_visibility: smallest ``v`` of a visible key point. COCO has 1 for "annotated, but
             hidden" and 2 for "visible"; the paper ignores hidden ones.
 
     Returns:
         The objects; their classes are the categories in the order of the json.
 
     Raises:
-        FileNotFoundError: If there is no such file.
-        ValueError: If the file is not a COCO json, or has no usable key points.
+        FileNotFoundError: if there is no such file.
+        ValueError: if the file is not a COCO json, or has no usable key points.
     """
     content = read_coco(path, masks=False)
     images = {image["id"]: place for place, image in enumerate(content["images"])}

@@ -18,8 +18,8 @@ class KeypointObjects:
     key points are padded with invisible ones.
 
     Attributes:
-        images: Paths of the images, relative to the folder of the data set.
-        classes: Names of the classes.
+        images: paths of the images, relative to the folder of the data set.
+        classes: names of the classes.
         image_index: ``(N,)`` int32, indices into ``images``, sorted.
         labels: ``(N,)`` int32, indices into ``classes``.
         boxes: ``(N, 4)`` float32 ``(x1, y1, x2, y2)`` in pixels.
@@ -52,12 +52,12 @@ class KeypointObjects:
         """Stack the records of single objects.
 
         Args:
-            records: For each object ``image`` and ``label`` (indices into the two lists below),
+            records: for each object ``image`` and ``label`` (indices into the two lists below),
                 ``box`` ``(x1, y1, x2, y2)``, ``keypoints``, a mapping from the index of a visible
                 key point to its ``(x, y)``, and ``rotation``, ``(3, 3)`` or None.
-            images: Paths of the images.
-            classes: Names of the classes.
-            num_keypoints: Largest number of key points of a class, ``P``.
+            images: paths of the images.
+            classes: names of the classes.
+            num_keypoints: largest number of key points of a class, ``P``.
 
         Returns:
             The objects, sorted by image.

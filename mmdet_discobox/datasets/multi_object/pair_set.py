@@ -32,7 +32,7 @@ class ObjectPairSet:
     An item is the ground truth of one image pair for ``MultiObjectCorrespondenceMetric``.
 
     Attributes:
-        objects: Objects of the data set.
+        objects: objects of the data set.
         image_pairs: ``(Q, 2)`` int32, source and target image.
         object_pairs: ``(M, 2)`` int32, source and target object, sorted by image pair.
         first: ``(Q + 1,)`` int64; image pair ``q`` has the object pairs ``first[q]`` to
@@ -51,7 +51,7 @@ class ObjectPairSet:
         """Return the ground truth of an image pair.
 
         Args:
-            index: From 0 to ``len(self) - 1``.
+            index: from 0 to ``len(self) - 1``.
 
         Returns:
             ``source`` and ``target``: *all* objects of the image, including those without a pair,
@@ -60,7 +60,7 @@ class ObjectPairSet:
             score, as indices into these objects.
 
         Raises:
-            IndexError: If the index is out of range.
+            IndexError: if the index is out of range.
         """
         if not 0 <= index < len(self):
             raise IndexError(f"Expected an index from 0 to {len(self) - 1}, but got {index}.")
@@ -76,7 +76,7 @@ class ObjectPairSet:
         """Write one compressed ``.npz`` atomically.
 
         Args:
-            path: File to write, by convention ``.npz``.
+            path: file to write, by convention ``.npz``.
         """
         arrays = {name: getattr(self.objects, name) for name in _OBJECT_FIELDS}
         arrays |= {name: getattr(self, name) for name in _PAIR_FIELDS}
@@ -89,14 +89,14 @@ class ObjectPairSet:
         """Read a file of :meth:`save`.
 
         Args:
-            path: File to read.
+            path: file to read.
 
         Returns:
             The saved pairs.
 
         Raises:
-            FileNotFoundError: If there is no such file.
-            ValueError: If the file is of another kind, or damaged.
+            FileNotFoundError: if there is no such file.
+            ValueError: if the file is of another kind, or damaged.
         """
         path = Path(path)
         fix = "Create it with tools/make_multi_object_pairs.py."

@@ -26,16 +26,16 @@ def read_coco_keypoint_pairs(
 
     Args:
         ann_file: A json whose annotations have ``keypoints`` and ``bbox``.
-        image_root: Folder of its images.
-        min_common: Smallest number of key points visible in both images.
+        image_root: folder of its images.
+        min_common: smallest number of key points visible in both images.
 
     Returns:
         The pairs in the order of the json, created on access: their number grows with the square of
         the number of objects per class.
 
     Raises:
-        FileNotFoundError: If the json or images are missing.
-        ValueError: If the file is not a COCO json, or has no usable key points.
+        FileNotFoundError: if the json or images are missing.
+        ValueError: if the file is not a COCO json, or has no usable key points.
     """
     objects = read_coco_keypoints(ann_file)
     paths = [Path(image_root) / name for name in objects.images]

@@ -18,8 +18,8 @@ class Row:
     """A row below the header.
 
     Attributes:
-        where: Location for errors, for example ``row 3 of 'val_pairs.csv'``.
-        cells: Cells without surrounding spaces.
+        where: location for errors, for example ``row 3 of 'val_pairs.csv'``.
+        cells: cells without surrounding spaces.
     """
 
     where: str
@@ -48,8 +48,8 @@ def read_rows(path: str | Path, *, source: str) -> Iterator[Row]:
     """Read the non-empty rows of a csv with one header line.
 
     Args:
-        path: The csv.
-        source: Origin of the data set, for the error about a missing file.
+        path: the csv.
+        source: origin of the data set, for the error about a missing file.
     """
     require_paths([Path(path)], source=source)
     with open(path, encoding="utf-8-sig", newline="") as file:
@@ -65,9 +65,9 @@ def find_images(root: str | Path, names: Iterable[str], *, source: str) -> dict[
     in ``PF-PASCAL/JPEGImages``), so leading folders of a name may be missing below ``root``.
 
     Args:
-        root: Folder of the data set, or its parent.
-        names: Paths with ``/`` as in the csv.
-        source: Origin of the data set, for the error about missing files.
+        root: folder of the data set, or its parent.
+        names: paths with ``/`` as in the csv.
+        source: origin of the data set, for the error about missing files.
 
     Returns:
         Mapping from names to files.

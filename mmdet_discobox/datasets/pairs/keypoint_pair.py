@@ -25,13 +25,13 @@ class KeypointImage:
     a pixel for samplers whose image spans ``[0, width]``.
 
     Attributes:
-        path: Image file.
+        path: image file.
         points: ``(K, 2)`` float64; any value, including NaN, where not visible.
         visible: ``(K,)`` boolean.
         box: ``(4,)`` float64 ``(x1, y1, x2, y2)``, or None if the data set has no boxes.
 
     Raises:
-        ValueError: If a shape is wrong, or a visible point is not finite.
+        ValueError: if a shape is wrong, or a visible point is not finite.
     """
 
     path: Path
@@ -69,15 +69,15 @@ class KeypointPair:
     """A source and a target image; key point ``k`` of both is the same part of the object.
 
     Attributes:
-        pair_id: Unique name of the pair in its data set.
-        class_name: Class of both objects.
-        source: Image that points are transferred from.
-        target: Image that points are transferred to.
-        flip: Whether to mirror both images left to right, as in the training rows of PF-PASCAL. The
+        pair_id: unique name of the pair in its data set.
+        class_name: class of both objects.
+        source: image that points are transferred from.
+        target: image that points are transferred to.
+        flip: whether to mirror both images left to right, as in the training rows of PF-PASCAL. The
             coordinates here are not mirrored; mirroring maps ``x`` to ``width - 1 - x``.
 
     Raises:
-        ValueError: If source and target have different numbers of key points.
+        ValueError: if source and target have different numbers of key points.
     """
 
     pair_id: str

@@ -46,12 +46,12 @@ def read_pf_pascal(
     """Read a list of pairs with their key points.
 
     Args:
-        pairs_csv: List of pairs.
+        pairs_csv: list of pairs.
         root: ``PF-PASCAL`` or ``PF-dataset-PASCAL``, or the folder above.
-        csv_long_side: Long side in pixels of the images that the coordinates of the csv refer to;
+        csv_long_side: long side in pixels of the images that the coordinates of the csv refer to;
             points are scaled from it to the size of the files. None if they refer to the files. The
             published validation list refers to images of 300 pixels.
-        annotations: Whether to read points from the ``.mat`` files even if the csv has coordinates.
+        annotations: whether to read points from the ``.mat`` files even if the csv has coordinates.
             These files also have boxes, and key points visible in only one image. A csv without
             coordinates always reads them.
 
@@ -59,8 +59,8 @@ def read_pf_pascal(
         The pairs in the order of the csv. Boxes are None if the points are read from the csv.
 
     Raises:
-        FileNotFoundError: If the csv, images or annotations are missing.
-        ValueError: If a file differs from the published form, or `csv_long_side` is not positive.
+        FileNotFoundError: if the csv, images or annotations are missing.
+        ValueError: if a file differs from the published form, or `csv_long_side` is not positive.
     """
     if csv_long_side is not None and not csv_long_side > 0:
         raise ValueError(f"Expected `csv_long_side` above 0 pixels, but got {csv_long_side}.")

@@ -27,7 +27,7 @@ def read_pf_willow(pairs_csv: str | Path, root: str | Path) -> list[KeypointPair
     """Read a list of pairs with their 10 key points.
 
     Args:
-        pairs_csv: List of pairs.
+        pairs_csv: list of pairs.
         root: ``PF-WILLOW`` or ``PF-dataset-WILLOW``, or the folder above.
 
     Returns:
@@ -35,8 +35,8 @@ def read_pf_willow(pairs_csv: str | Path, root: str | Path) -> list[KeypointPair
         papers is the extent of the key points.
 
     Raises:
-        FileNotFoundError: If the csv or images are missing.
-        ValueError: If a row differs from the published form.
+        FileNotFoundError: if the csv or images are missing.
+        ValueError: if a row differs from the published form.
     """
     rows = list(read_rows(pairs_csv, source=_SOURCE))
     coordinates = [_coordinates(row) for row in rows]

@@ -26,7 +26,7 @@ def read_spair(
     """Read the pairs of a split with common key points and boxes.
 
     Args:
-        root: Folder ``SPair-71k``.
+        root: folder ``SPair-71k``.
         split: "trn", "val" or "test".
         layout: "large" or "small".
 
@@ -35,8 +35,8 @@ def read_spair(
         annotation has only those common to both images.
 
     Raises:
-        FileNotFoundError: If the list, annotations or images are missing.
-        ValueError: If an annotation differs from the published form.
+        FileNotFoundError: if the list, annotations or images are missing.
+        ValueError: if an annotation differs from the published form.
     """
     root = Path(root)
     names_file = root / "Layout" / layout / f"{split}.txt"
