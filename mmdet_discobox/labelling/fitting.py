@@ -5,7 +5,9 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import redirect_stdout
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -118,19 +120,24 @@ def _publish(work_dir: Path, weights: Path) -> None:
 def _readable(dataset: Json, image_dir: Path) -> tuple[Json, list[str]]:
     """Return the data set without images that cannot be read, and the reasons."""
     boxed = {annotation["image_id"] for annotation in dataset["annotations"]}
-    unread = {}
-    for image in dataset["images"]:
-        try:
-            if image["id"] in boxed:
-                size = (image["width"], image["height"])
-                read_image(image_dir / image["file_name"], size=size)
-        except (FileNotFoundError, ValueError) as error:
-            unread[image["id"]] = str(error)
+    used = [image for image in dataset["images"] if image["id"] in boxed]
+    with ThreadPoolExecutor() as pool:
+        faults = pool.map(partial(_read_fault, image_dir), used)
+        unread = {image["id"]: fault for image, fault in zip(used, faults, strict=True) if fault}
     if unread and boxed <= unread.keys():
         raise ValueError(f"None of the images can be read: {next(iter(unread.values()))}")
     images = [image for image in dataset["images"] if image["id"] not in unread]
     boxes = [a for a in dataset["annotations"] if a["image_id"] not in unread]
     return {**dataset, "images": images, "annotations": boxes}, list(unread.values())
+
+
+def _read_fault(image_dir: Path, image: Json) -> str | None:
+    """Return why an image cannot be read, None if it can."""
+    try:
+        read_image(image_dir / image["file_name"], size=(image["width"], image["height"]))
+    except (FileNotFoundError, ValueError) as error:
+        return str(error)
+    return None
 
 
 def _check_boxes(dataset: Json) -> None:
