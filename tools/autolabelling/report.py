@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import html
+import io
 import json
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping
@@ -13,8 +14,8 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-import cv2
 import numpy as np
+from PIL import Image
 
 from mmdet_discobox.annotation_files.coco_values import is_number
 from mmdet_discobox.labelling.labelled_boxes import has_mask, is_accepted
@@ -23,7 +24,7 @@ from mmdet_discobox.labelling.review.review_order import proposed_order
 from mmdet_discobox.utils.files import write_bytes
 from mmdet_discobox.utils.types import Json
 
-from .report_items import ReportItem, crop_with_overlay, report_items
+from .report_items import COLOURS, ReportItem, crop_with_overlay, report_items
 
 _TEMPLATE = Path(__file__).with_suffix(".html")
 
@@ -187,11 +188,26 @@ def _rows(items: Iterable[ReportItem]) -> Iterator[dict[str, Any]]:
             quality=round(item.quality, 3),
             file=item.file_name,
             digest=item.digest,
-            image=_data_uri(image, ".jpg", "image/jpeg"),
-            overlay=_data_uri(overlay, ".png", "image/png"),
+            image=_jpeg(image),
+            overlay=_png(overlay),
         )
 
 
-def _data_uri(image: np.ndarray, suffix: str, media_type: str) -> str:
-    _, content = cv2.imencode(suffix, image)
-    return f"data:{media_type};base64,{base64.b64encode(content.tobytes()).decode('ascii')}"
+def _jpeg(pixels: np.ndarray) -> str:
+    """Encode ``(h, w, 3)`` BGR, with the colours of each pixel: small crops are enlarged."""
+    image = Image.fromarray(np.ascontiguousarray(pixels[..., ::-1]))
+    return _data_uri(image, "JPEG", quality=85, subsampling="4:4:4")
+
+
+def _png(indices: np.ndarray) -> str:
+    """Encode an overlay ``(h, w)`` of indices of ``COLOURS``."""
+    image = Image.fromarray(indices)
+    image.putpalette([value for colour in COLOURS for value in colour], "RGBA")
+    return _data_uri(image, "PNG", optimize=True)
+
+
+def _data_uri(image: Image.Image, form: str, **options: Any) -> str:
+    buffer = io.BytesIO()
+    image.save(buffer, form, **options)
+    content = base64.b64encode(buffer.getvalue()).decode("ascii")
+    return f"data:image/{form.lower()};base64,{content}"

@@ -15,12 +15,15 @@ from mmdet_discobox.utils.images import read_image
 from mmdet_discobox.utils.rle import to_rle
 from mmdet_discobox.utils.types import Json
 
-#: longer side of a crop on the page, in pixels
-_SIDE = 220
+#: longer side of a mask on the page in pixels, twice that of its card: the page enlarges it
+_SIDE = 440
 #: margin around the box, as a fraction of its longer side
 _MARGIN = 0.25
-#: colour of masks, BGR
-_COLOUR = (40, 120, 255)
+#: width of the outlines in pixels
+_LINE = 2
+#: colours of an overlay, RGBA: none, mask, outline, box
+COLOURS = ((0, 0, 0, 0), (255, 120, 40, 80), (255, 120, 40, 255), (255, 255, 255, 150))
+_MASK, _OUTLINE, _BOX = 1, 2, 3
 
 
 @dataclass(frozen=True)
@@ -90,23 +93,26 @@ def crop_with_overlay(item: ReportItem) -> tuple[np.ndarray, np.ndarray]:
         item: the mask.
 
     Returns:
-        The crop ``(h, w, 3)`` BGR, and the mask, its outline and its box ``(h, w, 4)`` BGRA.
+        The crop ``(h, w, 3)`` BGR, in the pixels of the image if it has no more than 440 along its
+        longer side, and the mask, its outline and its box ``(H, W)`` uint8, as indices of
+        ``COLOURS``, with 440 pixels along the longer side.
     """
     x1, y1, x2, y2 = _window(item)
     scale = _SIDE / max(x2 - x1, y2 - y1)
     size = (max(round((x2 - x1) * scale), 1), max(round((y2 - y1) * scale), 1))
     method = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
-    crop = cv2.resize(item.image[y1:y2, x1:x2], size, interpolation=method)
+    crop = item.image[y1:y2, x1:x2]
+    if scale < 1:
+        crop = cv2.resize(crop, size, interpolation=method)
     window = item.mask[y1:y2, x1:x2].astype(np.float32)
     mask = (cv2.resize(window, size, interpolation=method) >= 0.5).astype(np.uint8)
-    overlay = np.zeros((*mask.shape, 4), np.uint8)
-    overlay[mask > 0] = (*_COLOUR, 80)
+    overlay = mask * _MASK
     outlines, _ = cv2.findContours(mask, cv2.RETR_LIST, cv2.CHAIN_APPROX_NONE)
-    cv2.drawContours(overlay, outlines, -1, (*_COLOUR, 255), 1)
+    cv2.drawContours(overlay, outlines, -1, _OUTLINE, _LINE)
     x, y, width, height = item.box
     corners = np.array([x - x1, y - y1, x + width - x1, y + height - y1]) * scale
     left, top, right, bottom = (int(value) for value in corners.round().clip(-9, 2 * _SIDE))
-    cv2.rectangle(overlay, (left, top), (right - 1, bottom - 1), (255, 255, 255, 150), 1)
+    cv2.rectangle(overlay, (left, top), (right - 1, bottom - 1), _BOX, _LINE)
     return crop, overlay
 
 

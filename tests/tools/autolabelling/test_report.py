@@ -76,7 +76,9 @@ def test_the_page_contains_the_images(page):
     head, content = rows[0]["overlay"].split(",")
     assert head == "data:image/png;base64"
     overlay = cv2.imdecode(np.frombuffer(base64.b64decode(content), np.uint8), cv2.IMREAD_UNCHANGED)
-    assert overlay.shape == (220, 220, 4)
+    assert overlay.shape == (440, 440, 4)
+    found = {tuple(map(int, colour)) for colour in overlay.reshape(-1, 4) if colour[3]}
+    assert found == {(40, 120, 255, 80), (40, 120, 255, 255), (255, 255, 255, 150)}  # BGRA
 
 
 def key_of(path, *items, title="a.json"):
@@ -105,14 +107,28 @@ def test_decisions_are_stored_per_set_of_masks(tmp_path):
 
 
 def test_crop_and_overlay_are_aligned():
-    """Box (10, 10, 20, 20) and margins of 9: pixels 1 to 39 become 220; the mask is 12 to 28."""
+    """Box (10, 10, 20, 20) and margins of 9: pixels 1 to 39 become 440; the mask is 12 to 28."""
     crop, overlay = crop_with_overlay(item(1, "dog", 0.5))
-    assert crop.shape == (220, 220, 3)
-    rows, cols = np.nonzero(overlay[..., 3] == 80)  # the mask inside its outline of one pixel
-    scale = 220 / 38
+    assert crop.shape == (38, 38, 3)  # the browser enlarges it
+    assert overlay.shape == (440, 440)
+    rows, cols = np.nonzero(overlay == 1)  # the mask inside its outline
+    scale = 440 / 38
     for pixels in (rows, cols):
-        assert pixels.min() == pytest.approx((12 - 1) * scale, abs=3)
-        assert pixels.max() == pytest.approx((28 - 1) * scale, abs=3)
+        assert pixels.min() == pytest.approx((12 - 1) * scale, abs=4)
+        assert pixels.max() == pytest.approx((28 - 1) * scale, abs=4)
+
+
+def test_large_objects_keep_more_than_their_card_shows():
+    image = np.zeros((900, 1200, 3), np.uint8)
+    image[:, 600:] = 255
+    mask = image[..., 0] > 0
+    large = replace(item(1, "dog", 0.5), image=image, mask=mask, box=(600, 0, 600, 900))
+    crop, overlay = crop_with_overlay(large)
+    assert crop.shape == (*overlay.shape, 3)
+    assert max(overlay.shape) == 440
+    inside = overlay == 1
+    assert crop[inside].min() > 200
+    assert inside.sum() > 0.95 * (crop[..., 0] > 128).sum()
 
 
 @pytest.mark.parametrize(
@@ -120,8 +136,10 @@ def test_crop_and_overlay_are_aligned():
 )
 def test_crops_of_degenerate_boxes(box):
     crop, overlay = crop_with_overlay(item(1, "dog", 0.5, box=box))
-    assert crop.shape[:2] == overlay.shape[:2]
-    assert max(crop.shape[:2]) == 220
+    height, width = crop.shape[:2]
+    assert min(height, width) > 0
+    assert max(overlay.shape) == 440
+    assert overlay.shape[0] * width == pytest.approx(overlay.shape[1] * height, rel=0.02)
 
 
 #: presses keys, sets controls, and reads the visible state
@@ -136,7 +154,9 @@ const press = (key) => document.dispatchEvent(new KeyboardEvent("keydown", { key
 const seen = { title: document.title, worst: ids() };
 seen.disabled = document.getElementById("save").disabled;
 await Promise.all([...document.images].map((image) => image.decode()));
-seen.widths = [...new Set([...document.images].map((image) => image.naturalWidth))];
+const widths = (measure) => [...new Set([...document.images].map(measure))];
+seen.widths = widths((image) => image.naturalWidth);
+seen.heights = widths((image) => image.getBoundingClientRect().height);
 set("order", "best"); seen.best = ids();
 set("order", "class"); seen.byClass = ids();
 seen.classes = [...document.getElementById("class").options].map((option) => option.textContent);
@@ -167,7 +187,8 @@ def test_the_page_in_a_browser(page, tmp_path):
     assert seen["title"] == NASTY
     assert seen["worst"] == [TWO, THREE, "4", "1"]
     assert seen["disabled"] is True
-    assert seen["widths"] == [220]
+    assert seen["widths"] == [38, 440]  # in turn the crop and its overlay,
+    assert seen["heights"] == [220]  # one on the other
     assert seen["best"] == ["1", "4", THREE, TWO]
     assert seen["byClass"][-2:] == [TWO, "1"]
     assert seen["classes"] == ["all", NASTY, "dog", "Äpfel"]
