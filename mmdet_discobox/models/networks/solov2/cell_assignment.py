@@ -58,13 +58,14 @@ def assign_cells(
     owners = candidates.new_zeros(num_images, candidates.shape[1], dtype=torch.long)
     owners.scatter_reduce_(0, image_inds, ranks, "amax")  # (B, cells), 0 for background
     classes = torch.cat([objects.labels.new_full((1,), num_classes), objects.labels])
-    positive = candidates & (ranks == owners[objects.image_inds])
     counts = (owners > 0).sum(1).tolist()
-    flat = positive.flatten().to(torch.uint8).argsort(descending=True, stable=True)[: sum(counts)]
+    # by object, then by cell; cells without an owner come last
+    ranked, places = owners.masked_fill(owners == 0, len(objects) + 1).flatten().sort(stable=True)
+    total = sum(counts)
     return CellAssignment(
         labels=classes[owners],
-        object_inds=flat // candidates.shape[1],
-        place_inds=flat % candidates.shape[1],
+        object_inds=ranked[:total] - 1,
+        place_inds=places[:total] % candidates.shape[1],
         image_counts=counts,
     )
 
