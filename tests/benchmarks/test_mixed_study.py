@@ -130,8 +130,6 @@ def test_the_plot_has_the_deviations_of_the_table(tmp_path, monkeypatch):
 
 @pytest.mark.slow
 def test_a_study_from_end_to_end(tmp_path, monkeypatch, capsys, tiny_config):
-    monkeypatch.setenv("DISCOBOX_DATA", "")  # the command sets it: it is restored afterwards
-    monkeypatch.setenv("OMP_NUM_THREADS", "1")
     root = write_boxes(tmp_path / "data" / "tiny")
     tiny_config(root, tmp_path / "tiny_masks.py", box_supervised=False)
     tiny_config(root, tmp_path / "tiny_mixed.py", box_supervised=True, mixed=True)

@@ -25,7 +25,6 @@ def draw_other_masks(path):
 @pytest.mark.slow
 @pytest.mark.parametrize("correct", [False, True])
 def test_the_loop_from_end_to_end(tmp_path, monkeypatch, capsys, correct):
-    monkeypatch.setenv("OMP_NUM_THREADS", "1")
     root, out = write_boxes(tmp_path / "set"), tmp_path / "out"
     if correct:
         draw_other_masks(root / "masks.json")
@@ -95,7 +94,6 @@ def test_loops_of_other_epochs_are_rows_of_their_own(tmp_path):
 
 
 def test_a_folder_has_loops_of_the_same_masks_alone(tmp_path, monkeypatch):
-    monkeypatch.setenv("OMP_NUM_THREADS", "1")
     monkeypatch.setattr(review_loop.Loop, "play", lambda loop, rounds: None)
     root = write_boxes(tmp_path / "set")
     words = [str(root / "masks.json"), str(root / "images"), "--out", str(tmp_path / "out")]

@@ -18,8 +18,7 @@ import study_tables
 
 
 @pytest.mark.parametrize("table", study_tables.TABLES)
-def test_every_row_of_a_table_is_a_config_that_ships(table, tmp_path, monkeypatch, capsys):
-    monkeypatch.setenv("DISCOBOX_DATA", "")  # the command sets it: it is restored afterwards
+def test_every_row_of_a_table_is_a_config_that_ships(table, tmp_path, capsys):
     words = [table, "--data", str(tmp_path), "--out", str(tmp_path / "out"), "--seeds", "0"]
     assert study.main([*words, "--dry-run"]) == 0
     printed = capsys.readouterr().out

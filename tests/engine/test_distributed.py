@@ -20,7 +20,7 @@ def ranks(tmp_path_factory):
         "--rdzv_backend=c10d", "--rdzv_endpoint=localhost:0",
         str(HERE / "two_ranks.py"), str(folder),
     ]  # fmt: skip
-    env = {**os.environ, "PYTHONPATH": str(HERE.parent), "OMP_NUM_THREADS": "1"}
+    env = {**os.environ, "PYTHONPATH": str(HERE.parent)}
     run = subprocess.run(command, env=env, capture_output=True, text=True, timeout=240)
     assert run.returncode == 0, run.stderr[-3000:]
     return [json.loads((folder / f"{rank}.json").read_text()) for rank in (0, 1)]

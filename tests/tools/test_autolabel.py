@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import shutil
 import signal
@@ -406,7 +405,6 @@ def start(tmp_path):
     def run(*arguments):
         process = subprocess.Popen(
             [sys.executable, *map(str, arguments)],
-            env={**os.environ, "OMP_NUM_THREADS": "1"},
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
         )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib.util
 import json
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -24,11 +23,8 @@ TOOLS = Path(__file__).parents[2] / "tools"
 
 def command(name, *arguments):
     """Run a tool from the command line and return its output."""
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     line = [sys.executable, str(TOOLS / f"{name}.py"), *map(str, arguments)]
-    run = subprocess.run(
-        line, env=environment, capture_output=True, text=True, timeout=300, check=False
-    )
+    run = subprocess.run(line, capture_output=True, text=True, timeout=300, check=False)
     assert run.returncode == 0, run.stdout[-2000:] + run.stderr[-3000:]
     return run.stdout
 

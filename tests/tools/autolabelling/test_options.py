@@ -52,3 +52,19 @@ def test_options_without_an_effect_are_refused(autolabel, capsys, options, path,
     with pytest.raises(SystemExit):
         autolabel(*options, "a.json", "b.json")
     assert f"error: expected {path} with {given}" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("--teacher-only",), "expected one of --teacher-only, --fit and --onnx, not several"),
+        (("--launcher", "pytorch"), "without --launcher"),
+        (("--epochs", 0), "--epochs to be at least 1"),
+        (("--crop-size", 100), "--crop-size to be a multiple of 32"),
+    ],
+)
+def test_options_that_do_not_fit_a_training(autolabel, capsys, options, message):
+    with pytest.raises(SystemExit) as stopped:
+        autolabel("a.json", "images", "out.json", "--fit", *options)
+    assert stopped.value.code == 2
+    assert message in capsys.readouterr().err
