@@ -49,6 +49,7 @@ from autolabelling.messages import (
     print_rejected,
     print_report,
     print_result,
+    print_unmarked,
 )
 from autolabelling.networks import build_labeler, mask_settings
 from autolabelling.options import parse_args
@@ -111,6 +112,7 @@ def accept(args: argparse.Namespace) -> int:
     labels = read_coco(args.boxes)
     dataset, corrected = select_masks(args, labels)
     check_loses_no_masks(dataset, args.out_json, corrected)
+    print_unmarked(args, labels, dataset)
     with sole_owner(journal_dir(args)):
         if args.keep_boxes:
             write_json(args.out_json, dataset)
@@ -143,11 +145,13 @@ def label(args: argparse.Namespace) -> int:
     """Predict the masks of all boxes; return the exit status."""
     device = init_processes(args.launcher, args.device)
     leave_a_core()
-    dataset, corrected = select_masks(args, read_boxes(args.boxes, args.img_dir))
+    boxes = read_boxes(args.boxes, args.img_dir)
+    dataset, corrected = select_masks(args, boxes)
     check_loses_no_masks(dataset, args.out_json, corrected)
     check_images(args.format, dataset, args.classes)
     if is_main_process():
         print_clipped(dataset)
+        print_unmarked(args, boxes, dataset)
     truth = None if args.truth is None else read_coco(args.truth)
     check_classes(args.classes, dataset)
     if truth is not None:

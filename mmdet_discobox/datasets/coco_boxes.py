@@ -88,6 +88,13 @@ class CocoBoxDataset(CocoDataset):
     ) -> None:
         if bad_masks not in ("drop", "error"):
             raise ValueError(f"Expected `bad_masks` to be 'drop' or 'error' but got {bad_masks!r}.")
+        if isinstance(mask_sources, str):
+            raise ValueError(
+                f"Expected `mask_sources` to be a sequence but got {mask_sources!r}. One source is "
+                f"written ({mask_sources!r},), with the comma."
+            )
+        if not isinstance(min_box_iou, float | int) or not 0 <= min_box_iou <= 1:
+            raise ValueError(f"Expected `min_box_iou` to be in [0, 1] but got {min_box_iou!r}.")
         self.check_images = check_images
         self.allow_no_boxes = allow_no_boxes
         self.use_masks = use_masks

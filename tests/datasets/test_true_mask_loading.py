@@ -198,6 +198,20 @@ def test_training_reports_bad_masks_once_and_goes_on_with_the_box(root, monkeypa
         build(root, pack, bad_masks="ignore")
 
 
+@pytest.mark.parametrize(
+    ("setting", "words"),
+    [
+        (dict(mask_sources="person"), r"`mask_sources` .* written \('person',\), with the comma"),
+        (dict(min_box_iou=1.5), r"`min_box_iou` to be in \[0, 1\] but got 1.5"),
+        (dict(min_box_iou=None), r"`min_box_iou` to be in \[0, 1\] but got None"),
+    ],
+)
+def test_settings_out_of_range_are_errors(root, setting, words):
+    mixed(root, {1})
+    with pytest.raises(ValueError, match=words):
+        build(root, [*LOAD, dict(type="PackDetInputs")], **setting)
+
+
 def test_a_mask_keeps_its_polygons_that_make_sense(root):
     dataset = mixed(root, {1})
     polygons = dataset["annotations"][0]["segmentation"]

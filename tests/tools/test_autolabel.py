@@ -240,6 +240,22 @@ def test_masks_of_some_boxes_do_not_hide_that_others_have_none_to_compare_with(
     assert "that have none" not in output
 
 
+def test_masks_that_may_be_of_a_person_are_not_lost_in_silence(autolabel, root, tmp_path):
+    labels = json.loads((root / "masks.json").read_text())
+    labels["annotations"][0]["mask_source"] = "person"
+    labels["annotations"][1]["mask_quality"] = 0.5  # a machine's
+    boxes = tmp_path / "labels.json"
+    boxes.write_text(json.dumps(labels))
+    told = f"masks of '{boxes}' have no `mask_source` and are not kept. If a person"
+    out = tmp_path / "next.json"
+    assert f"6 {told}" in autolabel("--corrected", root / "masks.json", boxes, out)
+    paths = (boxes, root / "images", tmp_path / "out.json")
+    of_one = [a for a in labels["annotations"][2:] if a["category_id"] == 1]
+    output = autolabel("--teacher-only", "--classes", "one", "--", *paths)
+    assert f"{len(of_one)} {told}" in output
+    assert "`mask_source`" not in autolabel("--corrected", root / "masks.json", out, tmp_path / "x")
+
+
 def test_only_the_first_process_lists_corrections(autolabel, root, tmp_path, monkeypatch):
     options = ("--teacher-only", "--corrected", root / "masks.json")
     paths = (root / "boxes.json", root / "images", tmp_path / "out.json")

@@ -7,11 +7,13 @@ import sys
 from collections.abc import Sequence
 
 from mmdet_discobox.annotation_files.box_table import BoxTable
+from mmdet_discobox.annotation_files.true_masks import is_true_mask
 from mmdet_discobox.labelling.labelled_boxes import (
     LabelledBoxes,
     has_mask,
     has_own_mask,
     is_accepted,
+    is_asked,
 )
 from mmdet_discobox.labelling.review.corrected_masks import CorrectedMasks
 from mmdet_discobox.utils.types import Json
@@ -51,6 +53,24 @@ def print_clipped(dataset: Json) -> None:
             f"{clipped} of {len(dataset['annotations'])} boxes reach past their image by more than "
             "a pixel, and are cut off at its border. Many of them suggest corners "
             "(x1, y1, x2, y2) instead of [x, y, width, height], or images that were resized.",
+            file=sys.stderr,
+        )
+
+
+def print_unmarked(args: argparse.Namespace, labels: Json, kept: Json) -> None:
+    """Warn of masks that a person may have drawn, and that are not kept because none says so."""
+    names = {category["id"]: category["name"] for category in labels["categories"]}
+    unmarked = {a["id"] for a in labels["annotations"] if is_true_mask(a) and not is_accepted(a)}
+    lost = sum(
+        a["id"] in unmarked
+        and is_asked(a, names, args.classes)
+        and (hasattr(args, "img_dir") or not has_mask(a))
+        for a in kept["annotations"]
+    )
+    if lost:
+        print(
+            f"{lost} masks of '{args.boxes}' have no `mask_source` and are not kept. If a person "
+            'drew them, write "mask_source": "person" into their annotations first.',
             file=sys.stderr,
         )
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from mmdet_discobox.annotation_files.box_table import BoxTable
 from mmdet_discobox.annotation_files.coco_records import Problem
+from mmdet_discobox.annotation_files.coco_values import quote
 from mmdet_discobox.annotation_files.true_masks import MACHINE, PERSON, mask_source
 from mmdet_discobox.utils.types import Json
 
@@ -49,6 +50,15 @@ def mask_findings(
         text="{count} masks are auto-labels that nobody accepted, and do not count as true",
         fix="Accept them on the page of `tools/autolabel.py --report`, or set "
         "mask_sources=('person', 'machine') to trust them unseen",
+    )
+    others = {source: n for source, n in sources.items() if source not in (None, PERSON, MACHINE)}
+    findings += summarize(
+        "warning",
+        (f"{n} of {quote(source)}" for source, n in others.items()),
+        count=sum(others.values()),
+        text="{count} masks have a `mask_source` other than 'person' and 'machine', and do not "
+        "count as true",
+        fix="Write 'person' if a person drew or accepted them",
     )
     return findings
 

@@ -16,12 +16,15 @@ from scipy.optimize import linear_sum_assignment
 
 from mmdet_discobox.annotation_files.coco_records import look
 from mmdet_discobox.annotation_files.coco_values import quote
+from mmdet_discobox.labelling.labelled_boxes import has_mask
 from mmdet_discobox.utils.types import Json
 
 #: IoU of boxes from which two annotations may be of one object
 _LEAST = 0.5
 #: what an equal id and an equal class are worth beside the IoU of the boxes
 _EQUAL = 0.1
+#: what a mask is worth: tools that draw a mask beside the box, not into it, export both
+_DRAWN = 0.4
 #: what Label Studio puts before the name of an uploaded file, and Roboflow after that of any
 _PREFIX, _SUFFIX = re.compile(r"[0-9a-f]{8}-(?=.)"), re.compile(r"\.rf\.\w+\.\w+$")
 
@@ -45,7 +48,8 @@ def match_export(dataset: Json, corrected: Json, *, name: str) -> ExportMatch:
 
     Images are found by the ends of their file names. Within an image, an annotation belongs to the
     box that it overlaps most, one to one and with an IoU of at least 0.5; equal ids and classes
-    decide between similar boxes. (Many tools number annotations anew.)
+    decide between similar boxes (many tools number annotations anew), and of two annotations of one
+    object, the one with a mask is taken.
 
     Args:
         dataset: the COCO json that was imported into the tool.
@@ -188,7 +192,9 @@ def _pairs(
     classes = [
         [names[a["category_id"]] == their_names[b["category_id"]] for b in theirs] for a in ours
     ]
-    scores = np.where(ious >= _LEAST, ious + _EQUAL * equal_ids + _EQUAL * np.array(classes), 0)
+    drawn = np.array([has_mask(b) for b in theirs])
+    worth = ious + _EQUAL * equal_ids + _EQUAL * np.array(classes) + _DRAWN * drawn
+    scores = np.where(ious >= _LEAST, worth, 0)
     for row, column in zip(*linear_sum_assignment(scores, maximize=True), strict=True):
         if scores[row, column]:
             yield int(row), int(column)

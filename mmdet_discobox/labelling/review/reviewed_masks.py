@@ -152,6 +152,12 @@ def _never_rated(annotation: Json) -> bool:
     return not is_number(annotation.get("mask_quality"))
 
 
+def _is_persons(annotation: Json) -> bool:
+    """Return whether a mask is a person's, also one that a tool has marked as a crowd."""
+    marked = annotation.get("mask_source") == PERSON and has_mask(annotation)
+    return marked or is_true_mask(annotation)
+
+
 def check_loses_no_masks(
     dataset: Json, out: Path, replaced: Collection[int | str] = frozenset()
 ) -> None:
@@ -167,7 +173,7 @@ def check_loses_no_masks(
     """
     try:
         existing = json.loads(out.read_bytes())["annotations"]
-        persons = {a["id"]: a["segmentation"] for a in existing if is_true_mask(a)}
+        persons = {a["id"]: a["segmentation"] for a in existing if _is_persons(a)}
     except (OSError, ValueError, TypeError, KeyError, AttributeError):
         return
     kept = {

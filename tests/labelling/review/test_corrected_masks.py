@@ -175,6 +175,22 @@ def test_equal_ids_decide_between_boxes_of_equal_objects():
         assert [a["segmentation"] == corrected(2) for a in merged] == [False, True]
 
 
+def test_masks_beside_the_boxes_they_were_drawn_in_are_found():
+    """A tool exports the boxes that it was given, and each new mask as an annotation of its own."""
+    before, after = labels(), labels()
+    for each in (before, after):
+        for annotation in each["annotations"]:
+            del annotation["segmentation"]
+    masks = [dict(drawn(20 + i, left=2 + 15 * i), bbox=[3 + 15 * i, 2, 9, 8]) for i in range(3)]
+    after["annotations"] += masks
+    merged = merge(before, after)
+    assert merged.changed == {7, 8, 9}
+    found = [a["segmentation"] for a in merged.dataset["annotations"]]
+    assert found == [mask["segmentation"] for mask in masks]
+    after["annotations"][3]["bbox"] = [9, 2, 13, 8]  # IoU 0.15: of another object
+    assert merge(before, after).changed == {8, 9}
+
+
 def test_an_export_of_other_images_is_an_error():
     before, after = labels(), labels()
     after["images"][0]["file_name"] = "elsewhere.png"

@@ -194,3 +194,7 @@ def test_a_persons_masks_are_not_overwritten(tmp_path):
         with pytest.raises(ValueError, match="has 1 that would be lost, first of annotation 9"):
             check_loses_no_masks(other, out)
     check_loses_no_masks(drawn, out, replaced={9})
+    made["annotations"][1].update(iscrowd=1)  # as CVAT's brush does
+    out.write_text(json.dumps(made))
+    with pytest.raises(ValueError, match="has 1 that would be lost, first of annotation 9"):
+        check_loses_no_masks(unmasked, out)

@@ -26,6 +26,14 @@ def test_objects_with_and_without_masks_are_counted(check):
     assert not report.stops_training
 
 
+def test_masks_of_an_unknown_source_are_reported(check):
+    content = coco([4, 4, 20, 20])
+    content["annotations"][0].update(segmentation=SQUARE, mask_source="Person")
+    (warning,) = texts(check(content), "warning")
+    assert "1 masks have a `mask_source` other than 'person' and 'machine'" in warning
+    assert "1 of 'Person'" in warning
+
+
 def test_unusable_masks_are_reported_with_their_ids(check):
     content = coco([4, 4, 20, 20], [50, 10, 30, 40])
     for annotation in content["annotations"]:
