@@ -59,7 +59,7 @@ class CocoBoxDataset(CocoDataset):
         use_masks: whether to read the masks that some annotations have.
         mask_sources: values of ``mask_source`` that count as truth; add ``'machine'`` to trust
             auto-labels that nobody accepted.
-        min_box_iou: smallest IoU of the box of a mask with the annotated box.
+        min_box_iou: smallest IoU of the box of a mask with the annotated box, in [0, 1].
         bad_masks: ``'drop'`` logs the unusable masks once and trains on their boxes, ``'error'``
             stops before the training; see :func:`.find_mask_problems`.
         check_images: whether to check that the image files exist. Remote files are not checked.
@@ -70,8 +70,9 @@ class CocoBoxDataset(CocoDataset):
     Raises:
         ValueError: if ``data_prefix`` has no ``img``, the json is not a COCO json, its boxes or
             classes cannot be used, there is nothing to train on, the pipeline loads masks that not
-            every object has, masks cannot be used and ``bad_masks`` is ``'error'``, or
-            ``bad_masks`` is another value.
+            every object has, masks cannot be used and ``bad_masks`` is ``'error'``,
+            ``bad_masks`` is another value, ``mask_sources`` is a single string, or
+            ``min_box_iou`` is outside [0, 1].
         FileNotFoundError: if the json or images are missing.
     """
 
